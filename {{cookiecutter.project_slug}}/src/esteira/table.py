@@ -90,6 +90,8 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
     if column.type == "datetime":
         parsed = pd.to_datetime(values, format=column.format, errors="coerce")
         return parsed.dt.tz_localize(None).astype("datetime64[us]")
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # a code of 1 with missing cells beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())
     if column.type == "boolean":
         lower = text.str.lower()

@@ -1,0 +1,79 @@
+"""Make the new folder a repository: its lock, Git, the first commit. Safe to run again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# Escaped by `tojson`: no quote and no line end of an answer can end this text.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    """Run a program quietly. Returns its result, whatever the exit status."""
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+def seed_lock() -> str | None:
+    """Make uv.lock hold the versions of constraints.txt. Returns why it could not, or None."""
+    if Path("uv.lock").exists():
+        return None
+    if not shutil.which("uv"):
+        return "uv is not installed (https://docs.astral.sh/uv/getting-started/installation/)"
+    text = Path("pyproject.toml").read_text(encoding="utf-8")
+    pins = Path("constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.strip() for line in pins if line.strip() and not line.lstrip().startswith("#")]
+    pinned = text.replace(
+        "[tool.uv]\n", f"[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n", 1
+    )
+    # First with the tested versions as constraints, then without: uv keeps what a lock has.
+    try:
+        Path("pyproject.toml").write_text(pinned, encoding="utf-8", newline="\n")
+        locked = run("uv", "lock", "--quiet")
+    finally:
+        Path("pyproject.toml").write_text(text, encoding="utf-8", newline="\n")
+    locked = run("uv", "lock", "--quiet") if locked.returncode == 0 else locked
+    if locked.returncode:
+        Path("uv.lock").unlink(missing_ok=True)
+        return "uv could not resolve the packages: " + " ".join(locked.stderr.split())[:300]
+    return None
+
+
+def first_commit() -> str | None:
+    """Put everything into a new Git repository. Returns why it could not, or None."""
+    if not shutil.which("git"):
+        return "git is not installed"
+    if Path(".git").exists():
+        return None
+    made = run("git", "init", "--quiet", "--initial-branch=main")
+    identity = []
+    if run("git", "config", "user.email").returncode or run("git", "config", "user.name").returncode:
+        owner = ANSWERS["owner"]
+        identity = ["-c", f"user.name={owner}", "-c", f"user.email={owner}@users.noreply.github.com"]
+    for command in (
+        ("git", "add", "--all"),
+        ("git", *identity, "commit", "--quiet", "--no-verify", "-m", "Start from the Esteira template"),
+    ):
+        made = run(*command) if made.returncode == 0 else made
+    return " ".join((made.stderr or made.stdout).split())[:300] if made.returncode else None
+
+
+def main() -> None:
+    """Do what can be done, say what could not, and print the next three commands."""
+    notes = []
+    if reason := seed_lock():
+        notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")
+    if reason := first_commit():
+        notes.append(f"No first commit: {reason}. Later: git init, git add --all, git commit.")
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(f"\n{ANSWERS['project_slug']} is ready. Next:\n")
+    print(f"  cd {os.path.relpath(Path.cwd(), os.environ.get('PWD', Path.cwd().parent))}")
+    print("  uv run dvc repro        # reproduce the line; the first time, this installs it too")
+    print("  uv run esteira gate     # is the model good enough, and has the data drifted?")
+
+
+if __name__ == "__main__":
+    main()

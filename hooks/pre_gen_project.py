@@ -1,0 +1,76 @@
+"""Refuse a bad answer before a file is written, with one sentence for each."""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+
+# Escaped by `tojson`: no quote and no line end of an answer can end this text.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+SAMPLES = {"sample-classification": "diagnosis", "sample-regression": "progression"}
+RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+# Packages that the project imports: one of the same name would hide it, or be hidden.
+TAKEN = {
+    "cookiecutter", "data", "dvc", "dvclive", "esteira", "joblib", "models", "numpy", "pandas",
+    "pandera", "pyarrow", "pydantic", "pytest", "reports", "rich", "ruamel", "scipy", "skops",
+    "sklearn", "test", "tests", "typer", "yaml",
+}  # fmt: skip
+FREE_TEXT = ("project_name", "description", "owner", "squad", "remote_url", "dataset", "target")
+
+
+def faults(answers: dict[str, str]) -> list[str]:
+    """Return one sentence for each answer that cannot be used."""
+    found = []
+    slug, package = answers["project_slug"], answers["package_name"]
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug) or len(slug) > 60 or slug in RESERVED:
+        found.append(
+            f"project_slug {slug!r} is not a folder name: use up to 60 lower-case letters, digits "
+            "and single hyphens, starting with a letter, such as churn-radar."
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", package) or len(package) > 60:
+        found.append(
+            f"package_name {package!r} is not a package name: use up to 60 lower-case letters, "
+            "digits and underscores, starting with a letter, such as churn_radar."
+        )
+    elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        found.append(f"package_name {package!r} is a word of Python's own: choose another.")
+    elif package in sys.stdlib_module_names:
+        found.append(f"package_name {package!r} is a module of Python's own: choose another.")
+    elif package in TAKEN or package in RESERVED:
+        found.append(f"package_name {package!r} is taken by what the project uses: choose another.")
+    for name in FREE_TEXT:
+        value = answers[name]
+        if bad := [c for c in value if unicodedata.category(c) in ("Cc", "Cs") and not c.isspace()]:
+            found.append(f"{name} holds the control character {bad[0]!r}: take it out.")
+        elif not value.strip() and name != "target":
+            found.append(f"{name} is empty: give it a value.")
+    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", answers["owner"]):
+        found.append(
+            f"owner {answers['owner']!r} is not a GitHub name: use letters, digits and single hyphens."
+        )
+    if not re.fullmatch(
+        r"local|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=+-]+)*/?",
+        answers["remote_url"],
+    ):
+        found.append(
+            f"remote_url {answers['remote_url']!r} is neither 'local' nor s3://bucket/prefix: the "
+            "bucket has 3 to 63 lower-case letters, digits, dots and hyphens."
+        )
+    dataset, target = answers["dataset"], answers["target"]
+    if dataset in SAMPLES:
+        if target != SAMPLES[dataset]:
+            found.append(
+                f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: leave "
+                "target as it is, or give dataset the path of your own file."
+            )
+    elif "." not in dataset:
+        found.append(
+            f"dataset {dataset!r} is no sample ({' or '.join(SAMPLES)}) and no path of a file."
+        )
+    return found
+
+
+if __name__ == "__main__":
+    if problems := faults(ANSWERS):
+        sys.exit("\n".join(f"Not generated: {problem}" for problem in problems))

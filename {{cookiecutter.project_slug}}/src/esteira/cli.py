@@ -1,0 +1,47 @@
+"""The project's commands: `uv run esteira …`. Each imports the room it needs, when it is called."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from esteira.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def commands() -> None:
+    """The toolbox of the project: gates and checks beside the line that `dvc repro` runs."""
+
+
+@app.command()
+def gate(
+    base: Annotated[
+        str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
+    ] = None,
+) -> None:
+    """Judge the committed metrics by gates.yaml; exit with 1 if a rule is broken."""
+    from esteira.gate import judge_all
+
+    verdicts = judge_all(base)
+    table = Table("metric", "better", "base", "now", "limit", "verdict")
+    for v in verdicts:
+        numbers = ["" if n is None else f"{n:g}" for n in (v.base, v.value, v.limit)]
+        table.add_row(v.metric, v.better, *numbers, "[red]no[/]" if v.reason else "[green]yes[/]")
+    Console().print(table)
+    broken = [v.reason for v in verdicts if v.reason]
+    for reason in broken:
+        print(f"gate: {reason}", file=sys.stderr)
+    sys.exit(1 if broken else 0)
+
+
+def main() -> None:
+    """Run a command; tell a user's mistake in one sentence, with exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"esteira: {error}", file=sys.stderr)
+        sys.exit(2)

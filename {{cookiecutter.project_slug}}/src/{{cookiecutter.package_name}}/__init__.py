@@ -1,0 +1,1 @@
+"""The squad's own code: the model, the features, and one module per stage of dvc.yaml."""

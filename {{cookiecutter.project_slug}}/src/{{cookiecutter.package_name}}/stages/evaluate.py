@@ -1,0 +1,82 @@
+"""Evaluate: the model on the rows held out, and the reference for the drift check."""
+
+from typing import Any
+
+import numpy as np
+from dvclive import Live
+from esteira import model_file, plots, schema, table
+from esteira.files import significant
+from esteira.params import Section, run
+from pandas import Series
+from sklearn import metrics as scores
+
+from ..features import engineer
+
+
+class Settings(Section):
+    """Section `evaluate:` of params.yaml."""
+
+    importance: str  # scikit-learn's name of the score that permutation importance is measured in
+    seed: int
+
+
+def classification_metrics(
+    actual: Series, probability: np.ndarray, classes: list[str], positive: str | None
+) -> dict[str, float]:
+    """Score class probabilities of shape (rows, classes); with two classes, those of `positive`."""
+    predicted = np.take(classes, probability.argmax(1))
+    measured = {
+        "accuracy": scores.accuracy_score(actual, predicted),
+        "log_loss": scores.log_loss(actual, probability, labels=classes),
+    }
+    if positive:
+        truth, score = actual == positive, probability[:, classes.index(positive)]
+        measured["roc_auc"] = scores.roc_auc_score(truth, score)
+        measured["average_precision"] = scores.average_precision_score(truth, score)
+        measured["f1"] = scores.f1_score(truth, predicted == positive)
+        measured["brier"] = scores.brier_score_loss(truth, score)
+    else:
+        measured["roc_auc"] = scores.roc_auc_score(
+            actual, probability, multi_class="ovr", labels=classes
+        )
+        measured["f1_macro"] = scores.f1_score(actual, predicted, average="macro")
+    return measured
+
+
+def regression_metrics(actual: Series, predicted: np.ndarray) -> dict[str, float]:
+    """Score predictions of shape (rows,); errors are in the target's unit."""
+    return {
+        "r2": scores.r2_score(actual, predicted),
+        "mae": scores.mean_absolute_error(actual, predicted),
+        "rmse": scores.root_mean_squared_error(actual, predicted),
+    }
+
+
+def main(settings: Settings) -> None:
+    """Write reports/evaluate/ (metrics and plots) with DVCLive."""
+    what = schema.load()
+    rows = table.read("data/holdout.parquet")
+    model = model_file.load("models/model.skops", functions=(engineer,))
+    inputs, actual = rows[what.inputs], rows[what.target]
+    drawn: dict[str, list[dict[str, Any]]]
+    if what.task == "classification":
+        classes, probability = list(model.classes_), model.predict_proba(inputs)
+        measured = classification_metrics(actual, probability, classes, what.positive)
+        drawn = plots.classification(actual, probability, classes, what.positive)
+    else:
+        predicted = model.predict(inputs)
+        measured = regression_metrics(actual, predicted)
+        drawn = plots.regression(actual, predicted)
+    drawn["importance"] = plots.importance(
+        model, inputs, actual, settings.importance, settings.seed
+    )
+    with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
+        live.summary = {name: significant(value) for name, value in measured.items()}
+        live.summary["rows"] = len(rows)
+        for name, points in drawn.items():
+            x, y, *_ = points[0]
+            live.log_plot(name, points, x=x, y=y)
+
+
+if __name__ == "__main__":
+    run("evaluate", main, Settings)

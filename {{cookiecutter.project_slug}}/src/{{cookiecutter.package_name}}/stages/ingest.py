@@ -1,0 +1,48 @@
+"""Ingest: the raw table, or a sample of scikit-learn's, into one Parquet file of plain cells."""
+
+import pandas as pd
+from esteira import schema, table
+from esteira.errors import UserError
+from esteira.params import Section, run
+
+SAMPLES = {
+    "sample-classification": ("load_breast_cancer", "diagnosis"),
+    "sample-regression": ("load_diabetes", "progression"),
+}
+
+
+class Settings(Section):
+    """Section `ingest:` of params.yaml."""
+
+    source: str  # a file under data/raw/, or the name of a sample
+    drop_duplicates: bool
+
+
+def sample(name: str) -> pd.DataFrame:
+    """Return one of scikit-learn's own tables, with its target as the last column."""
+    from sklearn import datasets
+
+    loader, target = SAMPLES[name]
+    bunch = getattr(datasets, loader)(as_frame=True, **({"scaled": False} if "diab" in loader else {}))
+    frame = bunch.frame.rename(columns={"target": target})
+    if "target_names" in bunch:
+        frame[target] = bunch.target_names[frame[target]]
+    return frame
+
+
+def main(settings: Settings) -> None:
+    """Read the source, drop empty rows and repeated rows, write data/ingested.parquet."""
+    if settings.source in SAMPLES:
+        raw = sample(settings.source)
+    else:
+        raw = table.read_raw(settings.source, schema.load().file)
+    raw = raw.dropna(how="all")
+    if settings.drop_duplicates:
+        raw = raw.drop_duplicates()
+    if raw.empty:
+        raise UserError(f"{settings.source} has no row with a value in it.")
+    table.write(raw, "data/ingested.parquet")
+
+
+if __name__ == "__main__":
+    run("ingest", main, Settings)

@@ -1,0 +1,86 @@
+"""Train: fit the pipeline of model.py, or search its hyperparameters first."""
+
+from typing import Any
+
+from esteira import model_file, schema, table
+from esteira.errors import UserError
+from esteira.files import write_metrics
+from esteira.params import Section, run
+from pydantic import Field
+from pandas import DataFrame, Series
+from sklearn.base import is_classifier
+from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import Pipeline
+
+from ..model import ALGORITHMS, SEARCH_SPACE, build
+
+
+class Search(Section):
+    """Random search with cross-validation (https://jmlr.org/papers/v13/bergstra12a.html)."""
+
+    candidates: int = Field(ge=0)  # 0 fits the hyperparameters as they are
+    folds: int = Field(ge=2)
+    scoring: str
+
+
+class Settings(Section):
+    """Section `train:` of params.yaml."""
+
+    algorithm: str
+    hyperparameters: dict[str, Any]
+    search: Search
+    seed: int
+
+
+def search(pipeline: Pipeline, settings: Settings, inputs: DataFrame, target: Series, by_time: bool) -> RandomizedSearchCV:
+    """Return a fitted search over the algorithm's space in model.py, its best pipeline refitted."""
+    kind = "classification" if is_classifier(pipeline) else "regression"
+    space = SEARCH_SPACE[kind][settings.algorithm]
+    folds: Any = settings.search.folds
+    if by_time:
+        folds = TimeSeriesSplit(folds)
+    elif kind == "classification":
+        folds = StratifiedKFold(folds, shuffle=True, random_state=settings.seed)
+    else:
+        folds = KFold(folds, shuffle=True, random_state=settings.seed)
+    return RandomizedSearchCV(
+        pipeline,
+        {f"model__{name}": values for name, values in space.items()},
+        n_iter=settings.search.candidates,
+        scoring=settings.search.scoring,
+        cv=folds,
+        random_state=settings.seed,
+        error_score="raise",
+        verbose=1,
+    ).fit(inputs, target)
+
+
+def main(settings: Settings) -> None:
+    """Write models/model.skops and reports/train/metrics.json."""
+    what = schema.load()
+    rows = table.read("data/train.parquet")
+    if settings.algorithm not in ALGORITHMS[what.task]:
+        names = ", ".join(ALGORITHMS[what.task])
+        raise UserError(f"`train.algorithm` is {settings.algorithm!r}; model.py has {names}.")
+    model = build(what.task, settings.algorithm, settings.seed)
+    metrics: dict[str, float] = {"rows": len(rows), "inputs": len(what.inputs)}
+    try:
+        model.named_steps["model"].set_params(**settings.hyperparameters)
+        if settings.search.candidates:
+            found = search(model, settings, rows[what.inputs], rows[what.target], bool(what.time))
+            model = found.best_estimator_
+            metrics["search_score"] = found.best_score_
+            metrics["search_score_std"] = found.cv_results_["std_test_score"][found.best_index_]
+            chosen = {name.removeprefix("model__"): v for name, v in found.best_params_.items()}
+            metrics |= {name: v for name, v in chosen.items() if isinstance(v, int | float)}
+        else:
+            model.fit(rows[what.inputs], rows[what.target])
+    except (ValueError, TypeError) as error:  # scikit-learn says which parameter, and why
+        reason = " ".join(str(error).split())
+        raise UserError(f"section `train:` of params.yaml cannot be used: {reason}") from None
+    model_file.save(model, "models/model.skops")
+    write_metrics("reports/train/metrics.json", metrics)
+
+
+if __name__ == "__main__":
+    run("train", main, Settings)
