@@ -8,6 +8,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from esteira.errors import UserError
@@ -86,9 +87,11 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
                 values = values.str.replace(form.thousands, "", regex=False)
             if form.decimal != ".":
                 values = values.str.replace(form.decimal, ".", regex=False)
-        return pd.to_numeric(values, errors="coerce").astype("float64")
+        numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+        return numbers.where(np.isfinite(numbers))
     if column.type == "datetime":
-        parsed = pd.to_datetime(values, format=column.format, errors="coerce")
+        # utc=True takes mixed offsets too; a moment with an offset is kept as its UTC time
+        parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
         return parsed.dt.tz_localize(None).astype("datetime64[us]")
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")  # a code of 1 with missing cells beside it is "1", not "1.0"
