@@ -21,7 +21,8 @@ def modules(entry: str, source: str | Path = "src") -> set[str]:
     finder = ModuleFinder(path=[str(source)])
     finder.import_hook(entry)
     files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
-    return {f.as_posix() for f in files if not _only_docstring(f)}
+    here = Path.cwd()
+    return {f.relative_to(here).as_posix() for f in files if not _only_docstring(f)}
 
 
 def stage_modules(stage: dict[str, Any]) -> set[str]:

@@ -15,8 +15,9 @@ from typing import Any
 from esteira.errors import UserError
 from esteira.files import replacing
 
-# scikit-learn's own compiled types, which skops leaves to its users to allow.
-COMPILED = {
+# scikit-learn's and numpy's own types that skops leaves to its users to allow.
+ALLOWED = {
+    "numpy.dtype",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
@@ -87,7 +88,7 @@ def load(path: str | Path, functions: tuple[Callable, ...] = ()) -> Any:
 
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: run `uv run dvc repro` (or `uv run dvc pull`).")
-    allowed = COMPILED | {f"{f.__module__}.{f.__qualname__}" for f in functions}
+    allowed = ALLOWED | {f"{f.__module__}.{f.__qualname__}" for f in functions}
     try:
         unknown = set(get_untrusted_types(file=path))
         if strangers := sorted(unknown - allowed):
