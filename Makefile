@@ -1,0 +1,42 @@
+# make demo    generate a project in demo/ and reproduce its pipeline
+# make test    the template's tests
+# make lint    ruff over both houses
+# make lock    newer versions: the project's constraints.txt and constraints-dev.txt
+PYTHON ?= python3
+PROJECT := {{cookiecutter.project_slug}}
+UV_VERSION := 0.13.8
+WORKERS ?= auto
+
+# Without bytecode every import costs four times as much.
+unexport PYTHONDONTWRITEBYTECODE
+unexport VIRTUAL_ENV
+export UV_COMPILE_BYTECODE := 1
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test lint lock clean
+.DELETE_ON_ERROR:
+
+.cache/bootstrap/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Esteira needs Python 3.11 or newer; %s is %s. Try: make PYTHON=python3.12 ..." % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .cache/bootstrap
+	.cache/bootstrap/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.venv/ready: .cache/bootstrap/bin/uv constraints-dev.txt
+	.cache/bootstrap/bin/uv venv --quiet --clear --python $(PYTHON) .venv
+	.cache/bootstrap/bin/uv pip install --quiet --python .venv -r constraints-dev.txt
+	touch $@
+
+demo: .venv/ready
+	.venv/bin/python scripts/demo.py
+
+test: .venv/ready
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+lint: .venv/ready
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+lock: .cache/bootstrap/bin/uv
+	$(PYTHON) scripts/lock.py
+
+clean:
+	rm -rf .venv .cache demo

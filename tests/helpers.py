@@ -1,0 +1,81 @@
+"""What the tests share: bake a project, run its own commands in one environment, look at it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+ENVIRONMENT = ROOT / ".cache" / "project-env"
+LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_CURRENT_TEST"}
+
+
+def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
+    """Return the environment variables of a squad's shell in `project`, in the shared environment."""
+    env = {k: v for k, v in os.environ.items() if k not in LEFT_OUT and not k.startswith("GIT_")}
+    env |= {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "Ana",
+        "GIT_AUTHOR_EMAIL": "ana@example.org",
+        "GIT_COMMITTER_NAME": "Ana",
+        "GIT_COMMITTER_EMAIL": "ana@example.org",
+        "UV_PROJECT_ENVIRONMENT": str(ENVIRONMENT),
+        "UV_NO_SYNC": "1",
+        "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{env['PATH']}",
+        "COLUMNS": "120",
+    }
+    if project is not None:
+        # Before the environment's own entry, which names the project it was made from.
+        env["PYTHONPATH"] = str(project / "src")
+    return env | more
+
+
+def run(
+    project: Path, *command: str, check: bool = True, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's own commands in its folder; fail with all it said."""
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=surroundings(project, **(env or {})),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+def bake(folder: Path, lock: bool = False, **answers: str) -> Path:
+    """Generate a project below `folder`; return its path. `lock=False` keeps uv, and the network, out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = dict(os.environ)
+    os.environ.update(surroundings())
+    if not lock:
+        os.environ["PATH"] = os.pathsep.join(
+            p for p in before["PATH"].split(os.pathsep) if not (Path(p) / "uv").exists()
+        )
+    try:
+        made = cookiecutter(
+            str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers,
+            default_config=True,
+        )  # fmt: skip
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return Path(made)
+
+
+def tracked(project: Path) -> set[str]:
+    """Return the paths that Git tracks in `project`."""
+    return set(run(project, "git", "ls-files", "-z").stdout.split("\0")) - {""}
+
+
+def ran(output: str) -> list[str]:
+    """Return the stages that a `dvc repro` ran, in order, from what it printed."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage ")]
+    return [line.split("'")[1] for line in lines]
