@@ -10,6 +10,7 @@ WORKERS ?= auto
 # Without bytecode every import costs four times as much.
 unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

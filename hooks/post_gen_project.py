@@ -49,12 +49,21 @@ def first_commit() -> str | None:
         return None
     made = run("git", "init", "--quiet", "--initial-branch=main")
     identity = []
-    if run("git", "config", "user.email").returncode or run("git", "config", "user.name").returncode:
+    if any(run("git", "config", f"user.{part}").returncode for part in ("name", "email")):
         owner = ANSWERS["owner"]
-        identity = ["-c", f"user.name={owner}", "-c", f"user.email={owner}@users.noreply.github.com"]
+        email = f"{owner}@users.noreply.github.com"
+        identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
     for command in (
         ("git", "add", "--all"),
-        ("git", *identity, "commit", "--quiet", "--no-verify", "-m", "Start from the Esteira template"),
+        (
+            "git",
+            *identity,
+            "commit",
+            "--quiet",
+            "--no-verify",
+            "-m",
+            "Start from the Esteira template",
+        ),
     ):
         made = run(*command) if made.returncode == 0 else made
     return " ".join((made.stderr or made.stdout).split())[:300] if made.returncode else None
@@ -62,6 +71,9 @@ def first_commit() -> str | None:
 
 def main() -> None:
     """Do what can be done, say what could not, and print the next three commands."""
+    # A template that was tested or linted in place has caches of its own.
+    for cache in (*Path.cwd().rglob("__pycache__"), *Path.cwd().rglob(".ruff_cache")):
+        shutil.rmtree(cache)
     notes = []
     if reason := seed_lock():
         notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")

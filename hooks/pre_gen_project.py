@@ -47,7 +47,8 @@ def faults(answers: dict[str, str]) -> list[str]:
             found.append(f"{name} is empty: give it a value.")
     if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", answers["owner"]):
         found.append(
-            f"owner {answers['owner']!r} is not a GitHub name: use letters, digits and single hyphens."
+            f"owner {answers['owner']!r} is not a GitHub name: use letters, digits and single "
+            "hyphens."
         )
     if not re.fullmatch(
         r"local|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=+-]+)*/?",
@@ -61,8 +62,8 @@ def faults(answers: dict[str, str]) -> list[str]:
     if dataset in SAMPLES:
         if target != SAMPLES[dataset]:
             found.append(
-                f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: leave "
-                "target as it is, or give dataset the path of your own file."
+                f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: "
+                "leave target as it is, or give dataset the path of your own file."
             )
     elif "." not in dataset:
         found.append(

@@ -1,8 +1,10 @@
 """What the tests share: bake a project, run its own commands in one environment, look at it."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cookiecutter.main import cookiecutter
 
@@ -13,7 +15,7 @@ LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_CURR
 
 
 def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
-    """Return the environment variables of a squad's shell in `project`, in the shared environment."""
+    """Return the variables of a squad's shell in `project`, with the shared environment."""
     env = {k: v for k, v in os.environ.items() if k not in LEFT_OUT and not k.startswith("GIT_")}
     env |= {
         "GIT_CONFIG_GLOBAL": os.devnull,
@@ -46,24 +48,29 @@ def run(
         stdin=subprocess.DEVNULL,
     )
     if check and done.returncode:
-        raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise AssertionError(
+            f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
     return done
 
 
 def bake(folder: Path, lock: bool = False, **answers: str) -> Path:
-    """Generate a project below `folder`; return its path. `lock=False` keeps uv, and the network, out."""
+    """Generate a project below `folder`; return its path. Without `lock`, uv is not found."""
     folder.mkdir(parents=True, exist_ok=True)
     before = dict(os.environ)
     os.environ.update(surroundings())
-    if not lock:
-        os.environ["PATH"] = os.pathsep.join(
-            p for p in before["PATH"].split(os.pathsep) if not (Path(p) / "uv").exists()
-        )
     try:
-        made = cookiecutter(
-            str(ROOT), no_input=True, output_dir=str(folder), extra_context=answers,
-            default_config=True,
-        )  # fmt: skip
+        with TemporaryDirectory() as only_git:
+            if not lock:
+                Path(only_git, "git").symlink_to(shutil.which("git"))
+                os.environ["PATH"] = only_git
+            made = cookiecutter(
+                str(ROOT),
+                no_input=True,
+                output_dir=str(folder),
+                extra_context=answers,
+                default_config=True,
+            )
     finally:
         os.environ.clear()
         os.environ.update(before)

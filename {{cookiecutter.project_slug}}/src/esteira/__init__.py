@@ -1,1 +1,1 @@
-"""The toolbox: the same in every project. Do not edit it; an update of the template replaces it whole."""
+"""The toolbox: the same in every project, replaced whole when the template is updated."""

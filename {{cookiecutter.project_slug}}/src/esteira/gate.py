@@ -103,8 +103,8 @@ def judge(rule: Rule, base: str | None) -> Verdict:
         reason = f"{rule.metric} is {value:g}, {word} the limit of {rule.limit:g}."
     elif before is not None and sign * (before - value) > rule.regression:
         reason = (
-            f"{rule.metric} went from {before:g} to {value:g}, {abs(significant(before - value, 3)):g} "
-            f"{loss}; {rule.regression:g} is allowed."
+            f"{rule.metric} went from {before:g} to {value:g}, {loss} by "
+            f"{abs(significant(before - value, 3)):g}, where {rule.regression:g} is allowed."
         )
     return Verdict(rule.metric, rule.better, before, value, rule.limit, reason)
 

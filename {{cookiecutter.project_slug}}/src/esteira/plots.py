@@ -39,7 +39,9 @@ def classification(
     observed, predicted = calibration_curve(truth, score, n_bins=10, strategy="quantile")
     counts = confusion_matrix(actual, np.take(classes, probabilities.argmax(1)), labels=classes)
     return {
-        "roc": _points({"false_positive_rate": false_positive, "true_positive_rate": true_positive}),
+        "roc": _points(
+            {"false_positive_rate": false_positive, "true_positive_rate": true_positive}
+        ),
         "precision_recall": _points({"recall": recall, "precision": precision}),
         "calibration": _points({"predicted": predicted, "observed": observed}),
         "confusion": [

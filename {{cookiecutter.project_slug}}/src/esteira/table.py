@@ -65,7 +65,8 @@ def read_raw(path: str | Path, form: "FileFormat", rows: int | None = None) -> p
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is not {form.encoding} (byte {error.start}): set `file.encoding` in schema.yaml."
+            f"{path} is not {form.encoding} (byte {error.start}): set `file.encoding` in"
+            " schema.yaml."
         ) from None
     except (pd.errors.ParserError, ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read as {kind(path)}: {error}.") from None
@@ -94,7 +95,9 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
         parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
         return parsed.dt.tz_localize(None).astype("datetime64[us]")
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")  # a code of 1 with missing cells beside it is "1", not "1.0"
+        values = values.astype(
+            "Int64"
+        )  # a code of 1 with missing cells beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())
     if column.type == "boolean":
         lower = text.str.lower()

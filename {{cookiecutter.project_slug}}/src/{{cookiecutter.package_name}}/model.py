@@ -55,7 +55,10 @@ def build(task: str, algorithm: str, seed: int) -> Pipeline:
     """Return the unfitted pipeline: features, preprocessing, and the estimator as step `model`."""
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     categories = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=5, max_categories=50, sparse_output=False
+        handle_unknown="infrequent_if_exist",
+        min_frequency=5,
+        max_categories=50,
+        sparse_output=False,
     )
     preprocess = make_column_transformer(
         (numbers, make_column_selector(dtype_include="number")),

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 from dvclive import Live
+from pandas import Series
+from sklearn import metrics as scores
+
 from esteira import model_file, plots, schema, table
 from esteira.files import significant
 from esteira.params import Section, run
-from pandas import Series
-from sklearn import metrics as scores
 
 from ..features import engineer
 

@@ -1,14 +1,12 @@
 """Ingest: the raw table, or a sample of scikit-learn's, into one Parquet file of plain cells."""
 
 import pandas as pd
+
 from esteira import schema, table
 from esteira.errors import UserError
 from esteira.params import Section, run
 
-SAMPLES = {
-    "sample-classification": ("load_breast_cancer", "diagnosis"),
-    "sample-regression": ("load_diabetes", "progression"),
-}
+SAMPLES = ("sample-classification", "sample-regression")
 
 
 class Settings(Section):
@@ -22,12 +20,12 @@ def sample(name: str) -> pd.DataFrame:
     """Return one of scikit-learn's own tables, with its target as the last column."""
     from sklearn import datasets
 
-    loader, target = SAMPLES[name]
-    bunch = getattr(datasets, loader)(as_frame=True, **({"scaled": False} if "diab" in loader else {}))
-    frame = bunch.frame.rename(columns={"target": target})
-    if "target_names" in bunch:
-        frame[target] = bunch.target_names[frame[target]]
-    return frame
+    if name == "sample-regression":
+        frame = datasets.load_diabetes(as_frame=True, scaled=False).frame
+        return frame.rename(columns={"target": "progression"})
+    bunch = datasets.load_breast_cancer(as_frame=True)
+    names = bunch.target_names[bunch.frame.pop("target")]
+    return bunch.frame.assign(diagnosis=names)
 
 
 def main(settings: Settings) -> None:

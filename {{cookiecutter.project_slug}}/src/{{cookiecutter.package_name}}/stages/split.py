@@ -3,10 +3,11 @@
 from typing import Annotated
 
 import pandas as pd
+from pydantic import Field
+
 from esteira import schema, table
 from esteira.errors import UserError
 from esteira.params import Section, run
-from pydantic import Field
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -43,8 +44,9 @@ def main(settings: Settings) -> None:
     for name, part in parts.items():
         if part.empty or (name != "current" and part[what.target].nunique() < 2):
             raise UserError(
-                f"{len(rows)} rows are too few for this split: `{name}` would have {len(part)} rows "
-                f"and fewer than two values of `{what.target}`; change `split:` in params.yaml."
+                f"{len(rows)} rows are too few for this split: `{name}` would have {len(part)} "
+                f"rows and fewer than two values of `{what.target}`; change `split:` in "
+                "params.yaml."
             )
     for name, part in parts.items():
         table.write(part, f"data/{name}.parquet")

@@ -2,15 +2,16 @@
 
 from typing import Any
 
+from pandas import DataFrame, Series
+from pydantic import Field
+from sklearn.base import is_classifier
+from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import Pipeline
+
 from esteira import model_file, schema, table
 from esteira.errors import UserError
 from esteira.files import write_metrics
 from esteira.params import Section, run
-from pydantic import Field
-from pandas import DataFrame, Series
-from sklearn.base import is_classifier
-from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
-from sklearn.pipeline import Pipeline
 
 from ..model import ALGORITHMS, SEARCH_SPACE, build
 
@@ -32,7 +33,9 @@ class Settings(Section):
     seed: int
 
 
-def search(pipeline: Pipeline, settings: Settings, inputs: DataFrame, target: Series, by_time: bool) -> RandomizedSearchCV:
+def search(
+    pipeline: Pipeline, settings: Settings, inputs: DataFrame, target: Series, by_time: bool
+) -> RandomizedSearchCV:
     """Return a fitted search over the algorithm's space in model.py, its best pipeline refitted."""
     kind = "classification" if is_classifier(pipeline) else "regression"
     space = SEARCH_SPACE[kind][settings.algorithm]

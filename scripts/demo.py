@@ -1,0 +1,41 @@
+"""Generate a project in demo/ with the default answers, reproduce it, and say where to look."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "demo"
+
+
+def step(title: str, *command: str, cwd: Path = ROOT) -> None:
+    """Say what is done, and do it in full sight. Exits with the command's status if it fails."""
+    print(f"\n\033[1m{title}\033[0m\n$ {' '.join(command)}", flush=True)
+    status = subprocess.run(command, cwd=cwd, env=os.environ | {"PWD": str(cwd)}).returncode
+    if status:
+        sys.exit(f"demo: `{' '.join(command)}` failed with status {status}.")
+
+
+def main() -> None:
+    """Run the three steps of a squad's first minutes."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    step("1. Generate a project", "cookiecutter", "--no-input", "-o", "demo", str(ROOT))
+    (project,) = (path for path in FOLDER.iterdir() if (path / "dvc.yaml").exists())
+    step("2. Install its locked packages", "uv", "sync", cwd=project)
+    step("3. Reproduce its line", "uv", "run", "dvc", "repro", cwd=project)
+    step("The metrics", "uv", "run", "dvc", "metrics", "show", cwd=project)
+    step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)
+    here = os.path.relpath(project)
+    print(f"""
+Where to look:
+  {here}/README.md                            what to change first
+  {here}/reports/drift_check/report.html      the drift report, in a browser
+  {here}/dvc.yaml                             the line
+To see its plots: cd {here} && uv run dvc plots show
+""")
+
+
+if __name__ == "__main__":
+    main()

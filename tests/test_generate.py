@@ -1,0 +1,205 @@
+"""Day one: a squad answers the questions, and owns a repository."""
+
+import ast
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import helpers
+import pytest
+from cookiecutter.exceptions import FailedHookException
+from helpers import ROOT, TEMPLATE, bake, run, tracked
+from ruamel.yaml import YAML
+
+QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+SAMPLES = ("sample-classification", "sample-regression")
+REMOTES = ("local", "s3://squad-data/churn")
+HOSTILE = {
+    "project_name": "Ação \"Ünïcode\" 'q' \\n \\ {x} $HOME `id` 数据 😀 <b> #%&",
+    "description": 'Diz "olá", \\back\\ {x} %y %% $(id) \'\'\' """ 😀\n\tsecond: # no comment',
+    "squad": "Dados & Ações",
+    "project_slug": "acao",
+    "package_name": "acao",
+}
+
+
+def check_files_parse(project: Path) -> None:
+    for name in tracked(project):
+        path = project / name
+        text = path.read_text(encoding="utf-8")
+        assert "cookiecutter" not in text or name in ("README.md",), name
+        if path.suffix == ".toml" or path.name == "uv.lock":
+            tomllib.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            YAML(typ="safe", pure=True).load(text)
+        elif path.suffix == ".json":
+            json.loads(text)
+        elif path.suffix == ".py":
+            ast.parse(text)
+        assert not text or text.endswith("\n"), f"{name} has no line end at its end"
+
+
+def check_lint(project: Path) -> None:
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (
+        [*ruff, "check", "--no-cache", "."],
+        [*ruff, "format", "--check", "--no-cache", "."],
+    ):
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expected_files(package: str) -> set[str]:
+    """List the template's own files; none is conditional, so every answer gives them all."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."],
+        cwd=TEMPLATE, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = {name for name in listed.split("\0") if name and (TEMPLATE / name).exists()}
+    return {name.replace("{{cookiecutter.package_name}}", package) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "remote_url", "license"),
+    list(itertools.product(SAMPLES, REMOTES, QUESTIONS["license"])),
+)
+def test_every_combination_gives_the_same_files_and_all_parse(
+    tmp_path: Path, dataset: str, remote_url: str, license: str
+) -> None:
+    project = bake(tmp_path, dataset=dataset, remote_url=remote_url, license=license)
+    assert tracked(project) == expected_files("churn_radar")
+    check_files_parse(project)
+    check_lint(project)
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+
+
+def test_hostile_answers_give_valid_files_that_say_them(tmp_path: Path) -> None:
+    project = bake(tmp_path, **HOSTILE)
+    check_files_parse(project)
+    check_lint(project)
+    about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert about["description"] == " ".join(HOSTILE["description"].split())
+    assert HOSTILE["project_name"] in (project / "README.md").read_text(encoding="utf-8")
+    assert not list(project.rglob("*{{*")), "a file name was not rendered"
+
+
+def test_nothing_of_the_maintainers_is_left_in(tmp_path: Path) -> None:
+    answers = {
+        "project_name": "Zebra", "description": "Stripes.", "owner": "savanna", "squad": "herd",
+    }  # fmt: skip
+    project = bake(tmp_path, **answers)
+    defaults = ("Churn Radar", "churn-radar", "churn_radar", "our-organisation", "esteira-template")
+    for name in tracked(project):
+        text = (project / name).read_text(encoding="utf-8")
+        assert not [word for word in defaults if word in text], name
+
+
+def test_the_toolbox_is_the_same_in_every_project(tmp_path: Path) -> None:
+    project = bake(tmp_path, package_name="other", dataset="sample-regression")
+    ours, theirs = TEMPLATE / "src" / "esteira", project / "src" / "esteira"
+    names = {
+        p.relative_to(ours) for p in ours.rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    }
+    assert names == {p.relative_to(theirs) for p in theirs.rglob("*") if p.is_file()}
+    assert all((ours / n).read_bytes() == (theirs / n).read_bytes() for n in names)
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({"project_slug": "Churn Radar"}, "project_slug 'Churn Radar' is not a folder name"),
+        ({"project_slug": "con"}, "project_slug 'con' is not a folder name"),
+        ({"project_slug": "a--b"}, "project_slug 'a--b' is not a folder name"),
+        ({"project_slug": "ação"}, "project_slug 'ação' is not a folder name"),
+        ({"package_name": "2fast"}, "package_name '2fast' is not a package name"),
+        ({"package_name": "class"}, "package_name 'class' is a word of Python's own"),
+        ({"package_name": "match"}, "package_name 'match' is a word of Python's own"),
+        ({"package_name": "json"}, "package_name 'json' is a module of Python's own"),
+        ({"package_name": "esteira"}, "package_name 'esteira' is taken"),
+        ({"package_name": "pandas"}, "package_name 'pandas' is taken"),
+        ({"description": "  "}, "description is empty"),
+        ({"description": "bell \a"}, "description holds the control character '\\x07'"),
+        ({"owner": "our organisation"}, "owner 'our organisation' is not a GitHub name"),
+        ({"remote_url": "s3:/bucket"}, "remote_url 's3:/bucket' is neither 'local' nor s3://"),
+        ({"remote_url": "s3://B/x"}, "remote_url 's3://B/x' is neither 'local' nor s3://"),
+        ({"remote_url": "s3://bucket/x\nurl = y"}, "is neither 'local' nor s3://"),
+        ({"dataset": "sample"}, "dataset 'sample' is no sample"),
+        ({"target": "churn"}, "target 'churn' is not in sample-classification"),
+    ],
+)
+def test_a_bad_answer_is_refused_before_a_file_is_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture, answers: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, **answers)
+    said = capfd.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_bad_answers_are_told_at_once(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(FailedHookException):
+        bake(tmp_path, project_slug="X", package_name="json", owner="a b", remote_url="ftp://x")
+    assert capfd.readouterr().err.count("Not generated:") == 4
+
+
+def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path) -> None:
+    project = bake(tmp_path)
+    hook = tmp_path / "hook.py"
+    source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
+    answers = json.dumps({"project_slug": "churn-radar", "owner": "our-organisation"})
+    hook.write_text(source.replace("{{ cookiecutter | tojson }}", answers), encoding="utf-8")
+    shutil.copy(reproduced / "uv.lock", project)
+
+    def state() -> dict[str, bytes]:
+        files = (p for p in project.rglob("*") if p.is_file() and p.name != "index")
+        return {str(p.relative_to(project)): p.read_bytes() for p in files}
+
+    before = state()
+    for _ in range(2):
+        run(project, sys.executable, str(hook))
+    assert state() == before
+
+
+def test_without_uv_the_hook_says_so_and_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    project = bake(tmp_path)
+    said = capfd.readouterr()
+    assert "uv.lock was not made: uv is not installed" in said.err
+    assert "uv run dvc repro" in said.out
+    assert run(project, "git", "log", "--format=%s").stdout == "Start from the Esteira template\n"
+
+
+def test_the_lock_is_seeded_with_the_tested_versions(reproduced: Path) -> None:
+    lock = tomllib.loads((reproduced / "uv.lock").read_text(encoding="utf-8"))
+    locked = {(package["name"], package["version"]) for package in lock["package"]}
+    pins = (reproduced / "constraints.txt").read_text(encoding="utf-8")
+    tested = set(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", pins, re.MULTILINE))
+    assert {name for name, _ in tested} > {"dvc", "pandas", "scikit-learn"}
+    assert locked - tested == {("churn-radar", "0.1.0")}
+    assert "constraint" not in (reproduced / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_every_question_is_asked_in_words(tmp_path: Path) -> None:
+    asked = {name for name in QUESTIONS if not name.startswith("_")}
+    assert set(QUESTIONS["__prompts__"]) == asked
+    choices = [value for name, value in QUESTIONS.items() if isinstance(value, list)]
+    assert all(isinstance(option, str) for value in choices for option in value)
+
+
+def test_no_python_or_workflow_file_is_templated() -> None:
+    for path in (p for pattern in ("*.py", "*.yml") for p in TEMPLATE.rglob(pattern)):
+        text = path.read_text(encoding="utf-8")
+        assert "cookiecutter" not in text, path
+        assert "{%" not in text, path
+
+
+def test_the_helpers_shell_is_a_squads(reproduced: Path) -> None:
+    assert "PYTHONDONTWRITEBYTECODE" not in helpers.surroundings(reproduced)
