@@ -1,0 +1,419 @@
+"""The reference profile: all that a batch is compared with, so the training data can stay away.
+
+Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
+gives the same answer as a batch read whole.
+"""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from esteira.errors import UserError
+
+Source = pa.Table | pq.ParquetFile
+Profile = dict[str, Any]
+VERSION = 1
+INTERVALS = 250  # quantile cells of a numeric column, and the most categories kept by name
+SAMPLE = 2000  # rows kept for the questions that need whole rows
+REST, UNSEEN, MISSING = 253, 254, 255  # codes beside the cells: kept as one byte per cell
+
+
+def open_table(path: str | Path) -> Source:
+    """Open a table file: Parquet is read by row group, text through pyarrow. Raises UserError."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of a table's file.")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            form = pq.read_schema(path)
+            texts = [f.name for f in form if kind_of(f.type) == "category"]
+            return pq.ParquetFile(path, read_dictionary=texts)
+        if {".jsonl", ".ndjson", ".json"} & set(path.suffixes):
+            import pyarrow.json
+
+            return pyarrow.json.read_json(path)
+        import pyarrow.csv
+
+        with pa.input_stream(path) as stream:
+            head = stream.read(4096).decode("utf-8", "replace").partition("\n")[0]
+        return pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(delimiter=max(",;\t|", key=head.count)),
+            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} cannot be read as a table: {error}.") from None
+
+
+def to_source(table: Any) -> Source:
+    """Take a pandas table as well as an Arrow one."""
+    if isinstance(table, pa.Table | pq.ParquetFile):
+        return table
+    return pa.Table.from_pandas(table, preserve_index=False)
+
+
+def fields(source: Source) -> dict[str, str]:
+    """Name and kind of every column."""
+    form = source.schema if isinstance(source, pa.Table) else source.schema_arrow
+    return {field.name: kind_of(field.type) for field in form}
+
+
+def rows(source: Source) -> int:
+    """Number of rows."""
+    return source.num_rows if isinstance(source, pa.Table) else source.metadata.num_rows
+
+
+def kind_of(form: pa.DataType) -> str:
+    """What the check does with an Arrow type: `number`, `category`, `date`, `empty` or `other`."""
+    types = pa.types
+    if types.is_dictionary(form):
+        form = form.value_type
+    if types.is_integer(form) or types.is_floating(form) or types.is_decimal(form):
+        return "number"
+    if types.is_string(form) or types.is_large_string(form) or types.is_boolean(form):
+        return "category"
+    if types.is_timestamp(form) or types.is_date(form):
+        return "date"
+    return "empty" if types.is_null(form) else "other"
+
+
+def pieces(source: Source, name: str) -> Iterator[pa.Array]:
+    """Read one column piece by piece; only one piece is in memory."""
+    if isinstance(source, pa.Table):
+        yield from source.column(name).chunks
+        return
+    for group in range(source.num_row_groups):
+        yield from source.read_row_group(group, [name], use_threads=False).column(0).chunks
+
+
+def scan(
+    source: Source,
+    name: str,
+    at: NDArray[np.int64] | None = None,
+    kept: list[pa.Array] | None = None,
+) -> Iterator[pa.Array]:
+    """Read one column piece by piece, and keep the rows numbered `at` (ascending) on the way."""
+    start = 0
+    for piece in pieces(source, name):
+        if at is not None and kept is not None:
+            part = piece.take(pa.array(at[(at >= start) & (at < start + len(piece))] - start))
+            dictionary = pa.types.is_dictionary(part.type)
+            kept.append(part.dictionary_decode() if dictionary else part)
+            start += len(piece)
+        yield piece
+
+
+def draw(n: int, size: int = SAMPLE) -> NDArray[np.int64]:
+    """Choose row numbers, ascending: the same ones for the same `n`, however the rows are read."""
+    return np.sort(np.random.default_rng(n).choice(n, min(n, size), replace=False))
+
+
+def numbers(chunk: pa.Array, kind: str) -> NDArray[np.float64]:
+    """Cells as float64, missing as NaN; of a text its number of characters."""
+    if kind == "text":
+        if pa.types.is_dictionary(chunk.type):
+            chunk = pc.take(pc.utf8_length(chunk.dictionary), chunk.indices)
+        else:
+            chunk = pc.utf8_length(chunk)
+    elif pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_decode()
+    if not pa.types.is_float64(chunk.type):
+        chunk = chunk.cast(pa.float64(), safe=False)
+    return chunk.to_numpy(zero_copy_only=False)
+
+
+def encoded(chunk: pa.Array) -> pa.DictionaryArray:
+    """Cells as indices into their distinct texts."""
+    if pa.types.is_boolean(chunk.type):
+        chunk = chunk.cast(pa.string())
+    return chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+
+
+def tally(chunk: pa.Array) -> Counter[str]:
+    """Count the categories of one piece."""
+    cells = encoded(chunk)
+    indices = cells.indices.drop_null().to_numpy(zero_copy_only=False)
+    count = np.bincount(indices, minlength=len(cells.dictionary))
+    return Counter(dict(zip(cells.dictionary.to_pylist(), count.tolist(), strict=True)))
+
+
+def describe(source: Source, name: str, kind: str) -> dict[str, Any]:
+    """Fix the cells of one reference column: quantile edges, or categories by name."""
+    if kind == "category":
+        counter: Counter[str] = Counter()
+        for chunk in scan(source, name):
+            counter.update(tally(chunk))
+        known = sorted((c for c in counter if counter[c]), key=lambda c: (-counter[c], c))
+        if len(known) > INTERVALS and len(known) > counter.total() / 2:
+            kind = "text"
+        else:
+            singletons = sum(counter[c] == 1 for c in known)
+            names = known[:INTERVALS]
+            return {"kind": kind, "cells": names, "distinct": len(known), "singletons": singletons}
+    if kind in ("number", "text"):
+        parts = [numbers(chunk, kind) for chunk in scan(source, name)]
+        values = np.concatenate([p[np.isfinite(p)] for p in parts]) if parts else np.empty(0)
+        if not len(values):
+            return {"kind": "empty"}
+        values.sort()
+        at = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int) - 1
+        edges = np.unique(values[np.maximum(at, 0)])
+        return {"kind": kind, "edges": [float(np.nextafter(edges[0], -np.inf)), *edges.tolist()]}
+    return {"kind": kind}
+
+
+def count(
+    entry: dict[str, Any], source: Source, name: str, at: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """Count the cells of `entry` in one column of `source`: additive over its pieces.
+
+    Returns `missing`, `infinite` and, by kind, `counts` per cell (for categories the last cell is
+    the rest), `unseen` (name to count) or `first` and `last`; and with `at` the `sample`, the codes
+    of the rows of these numbers.
+    """
+    kind = entry["kind"]
+    found: dict[str, Any] = {"missing": 0, "infinite": 0}
+    unseen: Counter[str] = Counter()
+    kept: list[pa.Array] = []
+    if kind in ("number", "text"):
+        edges = np.asarray(entry["edges"])
+        counts = np.zeros(len(edges) + 1, dtype=np.int64)
+        for chunk in scan(source, name, at, kept):
+            values = numbers(chunk, kind)
+            finite = values[np.isfinite(values)]
+            finite.sort()  # sorting once and finding the edges beats finding each value's cell
+            upto = np.searchsorted(finite, edges, side="right")
+            counts += np.diff(upto, prepend=0, append=len(finite))
+            missing = int(np.isnan(values).sum())
+            found["missing"] += missing
+            found["infinite"] += len(values) - missing - len(finite)
+        found["counts"] = counts
+    elif kind == "category":
+        counts = np.zeros(len(entry["cells"]) + 1, dtype=np.int64)
+        place = {cell: i for i, cell in enumerate(entry["cells"])}
+        whole = entry["distinct"] == len(place)
+        for chunk in scan(source, name, at, kept):
+            found["missing"] += chunk.null_count
+            for cell, n in tally(chunk).items():
+                if n and whole and cell not in place:
+                    unseen[cell] += n
+                else:
+                    counts[place.get(cell, -1)] += n
+        found |= {"counts": counts, "unseen": unseen}
+    else:
+        for chunk in scan(source, name, at, kept):
+            found["missing"] += chunk.null_count
+            if kind == "date" and len(chunk) > chunk.null_count:
+                ends = pc.min_max(chunk).as_py()
+                found["first"] = min(found.get("first", "9"), str(ends["min"]))
+                found["last"] = max(found.get("last", ""), str(ends["max"]))
+    if at is not None:
+        found["sample"] = encode(entry, kept)
+    return found
+
+
+def pick(source: Source, names: Sequence[str], at: NDArray[np.int64]) -> pa.Table:
+    """Read the rows numbered `at` (ascending) of some columns."""
+    columns = {}
+    for name in names:
+        kept: list[pa.Array] = []
+        for _ in scan(source, name, at, kept):
+            pass
+        columns[name] = pa.chunked_array(kept)
+    return pa.table(columns)
+
+
+def encode(entry: dict[str, Any], parts: Sequence[pa.Array]) -> NDArray[np.uint8]:
+    """Number of the cell of each value; it keeps order, and hides the values themselves."""
+    length = sum(len(part) for part in parts)
+    if entry["kind"] in ("number", "text"):
+        values = np.concatenate([numbers(part, entry["kind"]) for part in parts] or [np.empty(0)])
+        found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
+        return np.where(np.isnan(values), np.uint8(MISSING), found)
+    if entry["kind"] == "category":
+        place = {cell: i for i, cell in enumerate(entry["cells"])} | {None: MISSING}
+        other = UNSEEN if entry["distinct"] == len(entry["cells"]) else REST
+        texts = [text for part in parts for text in part.cast(pa.string()).to_pylist()]
+        return np.array([place.get(text, other) for text in texts], dtype=np.uint8)
+    return np.full(length, MISSING, dtype=np.uint8)
+
+
+def pack(codes: NDArray[np.uint8]) -> str:
+    """One byte per cell as text for JSON."""
+    return base64.b64encode(codes.tobytes()).decode()
+
+
+def unpack(text: str, columns: int) -> NDArray[np.uint8]:
+    """Undo `pack`: codes of shape (columns, rows)."""
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(columns, -1)
+
+
+def read(path: str | Path) -> Profile:
+    """Read a profile. Raises UserError if it is absent or of another version."""
+    try:
+        profile = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run `uv run dvc repro` to make it.") from None
+    except ValueError:
+        raise UserError(f"{path} is not a reference profile: it is not JSON.") from None
+    if not isinstance(profile, dict) or profile.get("drift_profile") != VERSION:
+        raise UserError(f"{path} is not a reference profile of this version: make it anew.")
+    return profile
+
+
+def entry_of(source: Source, name: str) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Describe and count one reference column as JSON holds it, and code its sampled rows."""
+    column = pa.table({name: pa.chunked_array(list(pieces(source, name)))})
+    entry = describe(column, name, kind_of(column[name].type))
+    found = count(entry, column, name, draw(rows(source)))
+    sample = found.pop("sample")
+    found.pop("unseen", None)
+    entry |= {"rows": rows(source), **found}
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in entry.items()}, sample
+
+
+def residuals(task: dict[str, Any], target: pa.ChunkedArray, predicted: Any) -> NDArray[Any]:
+    """What the model missed, per row; NaN where there is no label.
+
+    `predicted` holds numbers for `regression`, class probabilities of shape (rows, classes) for
+    `probabilities`, and the classes themselves for `labels`. Returns target less prediction, for
+    two classes 1 or 0 less the probability of the second, otherwise 1 less the probability of the
+    true class (0 or 1 for labels).
+    """
+    if task["kind"] == "regression":
+        return numbers(target.combine_chunks().cast(pa.float64()), "number") - predicted
+    truth = np.array(target.cast(pa.string()).to_pylist(), dtype=object)
+    unknown = np.array([cell is None for cell in truth])
+    if task["kind"] == "labels":
+        found = (truth != np.asarray(predicted, dtype=object)).astype(float)
+    elif len(task["classes"]) == 2:
+        found = (truth == task["classes"][1]) - predicted[:, 1]
+    else:
+        known = truth[:, None] == np.array(task["classes"], dtype=object)
+        found = 1 - (known * predicted).sum(axis=1)
+    return np.where(unknown, np.nan, found)
+
+
+def outcome(task: dict[str, Any], predicted: Any) -> pa.Table:
+    """One column that says what the model answered: a number, or a class among three or more."""
+    if task["kind"] == "probabilities":
+        many = len(task["classes"]) > 2
+        predicted = np.asarray(task["classes"])[predicted.argmax(1)] if many else predicted[:, 1]
+    return pa.table({"prediction": pa.array(predicted)})
+
+
+def build(
+    train: Any,
+    *,
+    features: Sequence[str] | None = None,
+    target: str | None = None,
+    holdout: Any = None,
+    predictions: Any = None,
+    classes: Sequence[str] | None = None,
+) -> Profile:
+    """Make the profile that a batch is checked against.
+
+    Parameters
+    ----------
+    train: table the columns' distributions come from (pandas, Arrow or an open Parquet file).
+    features: columns to watch; all but the target if not given.
+    target: column to predict; without it neither target nor concept drift is checked.
+    holdout: rows the model has not learnt from, with features and target.
+    predictions: the model's answer for each row of `holdout`: numbers of shape (rows,), or class
+        probabilities of shape (rows, len(classes)) in the order of `classes`.
+    """
+    source = to_source(train)
+    if rows(source) == 0:
+        raise UserError("the reference has no rows: give a table that has some.")
+    names = list(features) if features else [name for name in fields(source) if name != target]
+    made = {name: entry_of(source, name) for name in names}
+    columns = {name: entry for name, (entry, _) in made.items()}
+    profile: Profile = {"drift_profile": VERSION, "rows": rows(source), "columns": columns}
+    profile["sample"] = pack(np.stack([sample for _, sample in made.values()]))
+    if target:
+        profile["target"] = {"name": target} | entry_of(source, target)[0]
+    if holdout is not None and predictions is not None and target:
+        predictions = np.array(predictions)
+        textual = predictions.dtype.kind not in "fiub"
+        kind = "probabilities" if classes is not None else "labels" if textual else "regression"
+        task = {"kind": kind, "classes": [str(c) for c in (() if classes is None else classes)]}
+        profile |= {"task": task} | held_out(columns, target, task, holdout, predictions)
+    return profile
+
+
+def answers(model: Any, frame: Any) -> tuple[Any, list[str] | None]:
+    """Ask a fitted scikit-learn model: numbers and None, or class probabilities and the classes.
+
+    An infinite input is taken as missing, as everywhere in the check.
+    """
+    frame = frame.replace([np.inf, -np.inf], np.nan)
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(frame), [str(c) for c in model.classes_]
+    return model.predict(frame), None
+
+
+def of_table(table: Source, target: str | None, predictions: str | None) -> Profile:
+    """Make a profile of one table that may hold the model's answers in a column of its own."""
+    features = [name for name in fields(table) if name not in (target, predictions)]
+    if not (target and predictions):
+        return build(table, features=features, target=target)
+    pair = pick(table, [target, predictions], np.arange(rows(table)))
+    task, text = {"kind": "given", "classes": None}, pair[target].cast(pa.string())
+    if kind_of(pair[predictions].type) == "number" and kind_of(pair[target].type) == "category":
+        mean = (
+            pa.table({"c": text, "p": pair[predictions]}).group_by("c").aggregate([("p", "mean")])
+        )
+        mean = mean.filter(pc.is_valid(mean["c"])).sort_by(
+            [("p_mean", "ascending"), ("c", "ascending")]
+        )
+        task["classes"] = mean["c"].to_pylist()
+        if len(task["classes"]) != 2:
+            raise UserError(
+                f"`{predictions}` holds numbers, but `{target}` has {len(task['classes'])} classes:"
+                " give the predicted classes instead."
+            )
+    guesses = given(table, predictions, task, np.arange(rows(table)))
+    return build(
+        table,
+        features=features,
+        target=target,
+        holdout=table,
+        predictions=guesses,
+        classes=task["classes"],
+    )
+
+
+def given(source: Source, name: str, task: dict[str, Any], at: NDArray[np.int64]) -> Any:
+    """The model's answers, from a column of the table, in the shape that `build` takes."""
+    column = pick(source, [name], at)[name]
+    if kind_of(column.type) != "number":
+        return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+    values = numbers(column.combine_chunks(), "number")
+    return np.stack([1 - values, values], axis=1) if task["classes"] else values
+
+
+def held_out(
+    columns: dict[str, Any], target: str, task: dict[str, Any], holdout: Any, predicted: Any
+) -> Profile:
+    """Keep what concept drift needs of the holdout: coded inputs, and what the model missed."""
+    source = to_source(holdout)
+    at = draw(rows(source))
+    missed = residuals(task, pick(source, [target], at)[target], predicted[at])
+    known = np.isfinite(missed)
+    coded = [
+        encode(entry, pick(source, [name], at)[name].chunks) for name, entry in columns.items()
+    ]
+    return {
+        "prediction": entry_of(outcome(task, predicted), "prediction")[0],
+        "holdout": pack(np.stack(coded)[:, known]),
+        "residuals": [float(f"{value:.6g}") for value in missed[known]],
+    }

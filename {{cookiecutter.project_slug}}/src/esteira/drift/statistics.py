@@ -1,0 +1,160 @@
+"""The formulas of the drift check, on counts. numpy and scipy.special only: both start fast.
+
+Throughout, `a` are the reference's counts per cell and `b` the batch's, one-dimensional arrays of
+the same length; cells of a numeric column are in ascending order.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+def ks_distance(a: Counts, b: Counts) -> float:
+    """Largest distance of the two distribution functions, at the cells' upper edges."""
+    return float(np.abs(np.cumsum(a) / a.sum() - np.cumsum(b) / b.sum()).max())
+
+
+def ks_p(distance: float, n: int, m: int) -> float:
+    """Asymptotic p-value of the two-sample Kolmogorov-Smirnov distance for `n` and `m` rows."""
+    return float(special.kolmogorov(np.sqrt(n * m / (n + m)) * distance))
+
+
+def rank_p(a: Counts, b: Counts) -> float:
+    """p-value of a joint rank test of location (Wilcoxon) and scale (Mood).
+
+    Lepage's construction (Lepage 1971) with Mood's scores in place of Ansari-Bradley's: the two
+    linear rank statistics, with their permutation covariance and so with ties, as a quadratic form.
+    """
+    n, m = int(a.sum()), int(b.sum())
+    cells = a + b
+    total = n + m
+    centred = np.cumsum(cells) - (cells - 1) / 2 - (total + 1) / 2
+    scores = np.stack([centred, centred**2 + (cells.astype(float) ** 2 - 1) / 12])
+    scores -= (scores * cells).sum(axis=1, keepdims=True) / total
+    covariance = n * m / (total * (total - 1)) * (scores * cells) @ scores.T
+    spread = np.sqrt(np.diag(covariance))
+    if spread[0] == 0:
+        return 1.0
+    location, scale = (scores * b).sum(axis=1) / np.where(spread > 0, spread, 1)
+    shared = covariance[0, 1] / (spread[0] * spread[1]) if spread[1] > 0 else 1.0
+    if 1 - shared**2 < 1e-6:  # two distinct values: scale says nothing that location does not
+        return float(special.chdtrc(1, location**2))
+    form = (location**2 - 2 * shared * location * scale + scale**2) / (1 - shared**2)
+    return float(special.chdtrc(2, form))
+
+
+def merge_rare(a: Counts, b: Counts, least: float = 5) -> tuple[Counts, Counts]:
+    """Put the cells that expect fewer than `least` rows on the smaller side into one cell."""
+    share = min(a.sum(), b.sum()) / (a.sum() + b.sum())
+    rare = (a + b) * share < least
+    if not rare.any():
+        return a, b
+    a, b = (np.append(c[~rare], c[rare].sum()) for c in (a, b))
+    used = a + b > 0
+    return a[used], b[used]
+
+
+def chi2_p(a: Counts, b: Counts) -> float:
+    """p-value of the two-sample chi-squared test of homogeneity, rare cells merged."""
+    a, b = merge_rare(a, b)
+    if len(a) < 2:
+        return 1.0
+    expected = np.outer([a.sum(), b.sum()], (a + b) / (a.sum() + b.sum()))
+    return float(special.chdtrc(len(a) - 1, ((np.stack([a, b]) - expected) ** 2 / expected).sum()))
+
+
+def psi(a: Counts, b: Counts) -> float:
+    """Population stability index less what chance alone gives, at least 0.
+
+    Without drift its mean is (cells - 1)(1/n + 1/m) (Yurdakul 2018); half a row is added to every
+    cell, so that an empty one stays finite.
+    """
+    p, q = ((c + 0.5) / (c.sum() + len(c) / 2) for c in (a, b))
+    chance = (len(a) - 1) * (1 / a.sum() + 1 / b.sum())
+    return max(0.0, float(((p - q) * np.log(p / q)).sum() - chance))
+
+
+def total_variation(a: Counts, b: Counts) -> float:
+    """Share of rows that would have to change cell: half the sum of the shares' differences."""
+    return float(np.abs(a / a.sum() - b / b.sum()).sum() / 2)
+
+
+def deciles(a: Counts) -> NDArray[np.intp]:
+    """Number of the reference's tenth in which each fine cell of a numeric column lies, 0 to 9."""
+    middle = (np.cumsum(a) - a / 2) / a.sum()
+    return np.clip(np.floor(middle * 10), 0, 9).astype(np.intp)
+
+
+def rate_p(x: int, n: int, y: int, m: int) -> float:
+    """Two-sided p-value that x of n and y of m have one rate: z-test, exact tails when rare."""
+    total, share = x + y, m / (n + m)
+    if min(total, n + m - total) * min(share, 1 - share) >= 10:
+        rate = total / (n + m)
+        z = (y / m - x / n) / np.sqrt(rate * (1 - rate) * (1 / n + 1 / m))
+        return float(2 * special.ndtr(-abs(z)))
+    tails = special.bdtr(y, total, share), binomial_tail(y, total, share)
+    return float(min(1, 2 * min(tails)))
+
+
+def binomial_tail(least: int, trials: int, rate: float) -> float:
+    """Probability of `least` successes or more."""
+    return 1.0 if least <= 0 else float(special.bdtrc(least - 1, trials, rate))
+
+
+def unseen_p(singletons: int, n: int, unseen: int, m: int) -> float:
+    """p-value that `unseen` of m rows show categories the reference never saw.
+
+    The chance that the next row is of a new category is estimated by the share of the reference's
+    categories seen once (Good 1953); the test is conditional on their sum, so it knows how
+    uncertain that share is.
+    """
+    return binomial_tail(unseen, unseen + singletons + 1, m / (n + m))
+
+
+def cohens_h(p: float, q: float) -> float:
+    """Cohen's effect size of two shares: the difference of their arcsine roots (Cohen 1988)."""
+    return float(2 * abs(np.arcsin(np.sqrt(p)) - np.arcsin(np.sqrt(q))))
+
+
+def benjamini_hochberg(p: Floats, alpha: float) -> float:
+    """Largest p-value to reject at false discovery rate `alpha`, or -1 to reject none.
+
+    Benjamini & Hochberg 1995, step-up.
+    """
+    ordered = np.sort(p)
+    below = np.nonzero(ordered <= alpha * np.arange(1, len(p) + 1) / max(1, len(p)))[0]
+    return float(ordered[below[-1]]) if len(below) else -1.0
+
+
+def correlation_p(r: Floats, n: int, s: Floats, m: int) -> Floats:
+    """Two-sided p-values that rank correlations `r` (n rows) and `s` (m rows) are the same.
+
+    Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) that fits Spearman's coefficient
+    (Bonett & Wright 2000).
+    """
+    r, s = np.clip(r, -0.999999, 0.999999), np.clip(s, -0.999999, 0.999999)
+    variance = (1 + r**2 / 2) / (n - 3) + (1 + s**2 / 2) / (m - 3)
+    return 2 * special.ndtr(-np.abs(np.arctanh(r) - np.arctanh(s)) / np.sqrt(variance))
+
+
+def auc_z(reference: Floats, batch: Floats) -> tuple[float, float]:
+    """Area under the ROC curve of scores that should be higher in the batch, and its z-score.
+
+    The z-score is that of the Mann-Whitney statistic under no difference, with ties.
+    """
+    n, m = len(reference), len(batch)
+    _, cell = np.unique(np.concatenate([reference, batch]), return_inverse=True)
+    count = np.bincount(cell)
+    middle = np.cumsum(count) - (count - 1) / 2
+    area = (middle[cell[n:]].sum() - m * (m + 1) / 2) / (n * m)
+    ties = (count.astype(float) ** 3 - count).sum() / ((n + m) * (n + m - 1))
+    variance = (n + m + 1 - ties) / (12 * n * m)
+    return float(area), float((area - 0.5) / np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def upper_p(z: float) -> float:
+    """One-sided p-value of a z-score."""
+    return float(special.ndtr(-z))

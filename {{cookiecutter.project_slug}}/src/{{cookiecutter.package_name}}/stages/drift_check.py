@@ -1,0 +1,50 @@
+"""Does the newest batch still look like the training data, and does the model still fit it?"""
+
+from pathlib import Path
+from typing import Any
+
+from esteira import schema as schemas
+from esteira import table
+from esteira.drift import check, profile
+from esteira.params import run
+
+
+class Settings(check.Settings):
+    """Section `drift_check` of params.yaml: the batch, and any threshold to overrule."""
+
+    current: str = "data/current.parquet"
+
+
+def read_batch(path: str, schema: schemas.Schema) -> tuple[Any, list[str]]:
+    """Read the batch with the schema's types; also what to say of cells that had another type.
+
+    Parquet directly under data/ comes from the line, and is typed already.
+    """
+    if Path(path).parent == Path("data") and table.kind(path) == "parquet":
+        return table.read(path), []
+    raw = table.read_raw(path, schema.file)
+    typed, rejects = table.parse(raw, schema)
+    counts = rejects["column"].value_counts(sort=False)
+    says = [f"{n} cells of `{name}` cannot be read as its type." for name, n in counts.items()]
+    return typed[[name for name in typed if name in raw]], says
+
+
+def main(settings: Settings) -> None:
+    """Check the batch against the reference profile and write the report's files."""
+    from esteira import model_file
+
+    schema = schemas.load()
+    reference = profile.read("models/reference.json")
+    batch, says = read_batch(settings.current, schema)
+
+    def predict(_: Any, rows: Any) -> Any:
+        model = model_file.load("models/model.skops")
+        return profile.answers(model, batch.iloc[rows][schema.inputs])[0]
+
+    found = check.check(reference, batch, settings, predict)
+    found["notes"] += says
+    check.write(found, "reports/drift_check")
+
+
+if __name__ == "__main__":
+    run("drift_check", main, Settings)
