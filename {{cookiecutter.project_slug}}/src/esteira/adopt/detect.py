@@ -82,8 +82,8 @@ def detect(
             decisions.append(_column(name, f"{columns[name].role}", found.reason, found.warning))
             notes[name] = found.reason
     if time:
-        columns[time] = columns[time].model_copy(update={"role": "time", "missing": False})
-    columns = {n: _missing(columns[n], raw[n], n, target, decisions) for n in columns}
+        columns[time] = columns[time].model_copy(update={"role": "time"})
+    columns = {n: _missing(columns[n], raw[n], target, decisions) for n in columns}
     try:
         schema = Schema(task=task, positive=positive, file=form, columns=columns)
     except ValueError:
@@ -96,7 +96,7 @@ def detect(
     decisions += [*_about_target(typed[target].dropna(), schema), *more]
     schema = schema.model_copy(update={"columns": columns})
     schema, more = leaks.set_aside(typed, schema, notes)
-    return Found(schema, notes, decisions + more)
+    return Found(schema, notes, [*decisions, *_kinds(schema), *more])
 
 
 def closest(name: str, names: list[str]) -> str:
@@ -196,7 +196,7 @@ def _header(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
     if not form.header or len(own) < max(2, 0.5 * raw.shape[1]):
         return []
     why = f"the names {', '.join(own[:3])} look like data: say --no-header if the file has none"
-    return [Decision("the first line is the header", why, "schema.yaml, file.header", True)]
+    return [Decision("the first line is the header", why, "schema.yaml, file.header", warning=True)]
 
 
 # --- what a column is
@@ -345,11 +345,13 @@ def _about_target(values: pd.Series, schema: Schema) -> list[Decision]:
         found.append(Decision(f"positive class {schema.positive}", why, "schema.yaml, positive"))
     if counts.iloc[-1] < 0.2 * len(values) and len(counts) == 2:
         why = f"{counts.index[-1]} is {counts.iloc[-1] / len(values):.1%} of the rows"
-        found.append(Decision("imbalanced classes", f"{why}: accuracy says little", "", True))
+        found.append(
+            Decision("imbalanced classes", f"{why}: accuracy says little", "", warning=True)
+        )
     rare = [str(c) for c, k in counts.items() if k < 10]
     if rare:
         why = f"fewer than 10 rows each: {', '.join(rare[:5])}: merge or drop them"
-        found.append(Decision("classes too rare to learn", why, "", True))
+        found.append(Decision("classes too rare to learn", why, "", warning=True))
     return found
 
 
@@ -395,53 +397,70 @@ def _time(
     return time
 
 
-def _missing(
-    column: Column, values: pd.Series, name: str, target: str, decisions: list[Decision]
-) -> Column:
-    """Allow missing cells where there are some, save in the target and the time."""
+def _missing(column: Column, values: pd.Series, target: str, decisions: list[Decision]) -> Column:
+    """Allow missing cells where there are some; a row without target or time is left out."""
     gaps = int(values.isna().sum())
-    if gaps and (name == target or column.role == "time"):
-        why = f"`{name}` is missing in {gaps} of {len(values)} rows"
-        decisions.append(Decision(f"{gaps} rows are left out", why, "", True))
-        return column
+    if gaps and (values.name == target or column.role == "time"):
+        why = f"`{values.name}` is missing in {gaps} of {len(values)} rows"
+        decisions.append(Decision(f"{gaps} rows are left out", why, "", warning=True))
     return column.model_copy(update={"missing": gaps > 0})
 
 
 def _ranges(
     typed: pd.DataFrame, schema: Schema, rejects: pd.DataFrame, notes: dict[str, str]
 ) -> tuple[dict[str, Column], list[Decision]]:
-    """Give numbers a range and categories their list; tell of odd cells and sentinels."""
+    """Give numbers a range and categories their list; tell of gaps, odd cells and sentinels."""
     columns, decisions = {}, []
     lost = rejects.groupby("column")["value"].agg(["count", "first"])
     for name, column in schema.columns.items():
         update: dict[str, Any] = {}
         values = typed[name].dropna()
+        gaps = len(typed) - len(values)
         if name in lost.index:
-            odd = f"{lost.loc[name, 'count']} cells are not, as {lost.loc[name, 'first']!r:.40}"
-            decisions.append(_column(name, column.type, f"{odd}; they become missing", True))
-            update["missing"] = column.role not in ("target", "time")
-        if column.role in ("feature", "target"):
-            if column.numeric and len(values):
-                update["min"], update["max"] = _span(values)
-                seen = f"{values.min():g} to {values.max():g}"
-                notes.setdefault(name, seen)
-                if column.role == "feature":
-                    decisions += _sentinel(name, values)
-            elif column.type == "category":
-                update["allowed"] = tuple(sorted(values.unique()))
-            gaps = len(typed) - len(values)
-            if gaps and update.get("missing", column.missing):
-                notes[name] = ", ".join(filter(None, [notes.get(name), f"{gaps} missing"]))
+            count, example = lost.loc[name, "count"], lost.loc[name, "first"]
+            why = f"{count} cells are not, as {example!r:.40}; they count as missing"
+            decisions.append(_column(name, column.type, why, warning=True))
+            update["missing"] = True
+        elif gaps and column.role == "feature":
+            why = f"{len(values)} of {len(typed)} cells; {gaps} missing"
+            decisions.append(_column(name, column.type, why))
+        if column.numeric and column.role in ("feature", "target") and len(values):
+            update["min"], update["max"] = _span(values)
+            notes.setdefault(name, f"{values.min():g} to {values.max():g}")
+            if column.role == "feature":
+                decisions += _sentinel(name, values)
+        elif column.type == "category" and column.role in ("feature", "target"):
+            update["allowed"] = tuple(sorted(values.unique()))
+        if gaps:
+            notes[name] = ", ".join(filter(None, [notes.get(name), f"{gaps} missing"]))
         columns[name] = column.model_copy(update=update)
     return columns, decisions
 
 
 def _span(values: pd.Series) -> tuple[float, float]:
-    """Widen what was seen by its own width: a rule for blunders, not for drift."""
+    """Bounds for blunders, not for drift: what was seen, widened by its own width.
+
+    Codes that fill a short range, such as months, keep the range as it is.
+    """
     low, high = float(values.min()), float(values.max())
-    width = high - low
-    floor = 0.0 if low >= 0 else float(f"{low - width:.2g}")
-    return floor, float(f"{high + width:.2g}")
+    counts = values.value_counts()
+    if len(counts) == high - low + 1 <= 31 and counts.min() >= 5 and (counts.index % 1 == 0).all():
+        return low, high
+    floor = 0.0 if low >= 0 else low - (high - low)
+    return float(f"{floor:.2g}"), float(f"{high + (high - low):.2g}")
+
+
+def _kinds(schema: Schema) -> list[Decision]:
+    """One line for each type, with its columns."""
+    found = []
+    for kind in ("number", "integer", "category", "boolean", "datetime", "text"):
+        names = [n for n in schema.features if schema.columns[n].type == kind]
+        if names:
+            seen = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+            rule = {"category": "allowed values", "number": "range", "integer": "range"}.get(kind)
+            where = "schema.yaml, columns" + (f"; {rule} there too" if rule else "")
+            found.append(Decision(f"{len(names)} {kind} features", seen, where))
+    return found
 
 
 def _sentinel(name: str, values: pd.Series) -> list[Decision]:
@@ -457,6 +476,8 @@ def _sentinel(name: str, values: pd.Series) -> list[Decision]:
             why = f"{count} cells, all others are {rest[0]:g} to {rest[-1]:g}"
             hint = f"if it means missing, add '{value:g}' to file.missing and run `dvc repro`"
             return [
-                Decision(f"`{name}`: {value:g} is kept as a number", f"{why}; {hint}", "", True)
+                Decision(
+                    f"`{name}`: {value:g} is kept as a number", f"{why}; {hint}", "", warning=True
+                )
             ]
     return []

@@ -51,13 +51,13 @@ def set_aside(
         overrule = (
             f"schema.yaml, columns.{name}: role: feature if it is known before `{schema.target}`"
         )
-        decisions.append(Decision(what, why, overrule, True))
+        decisions.append(Decision(what, why, overrule, warning=True))
     kept = {name: score for name, score in scores.items() if name not in certain}
     for name, why in _suspected(sample, kept, schema).items():
         notes[name] = f"suspected leak: {why}"
         what = f"suspected leak: `{name}` is kept as a feature"
-        overrule = f"schema.yaml, columns.{name}: role: ignored if it is known too late"
-        decisions.append(Decision(what, why, overrule, True))
+        overrule = f"schema.yaml, columns.{name}: role: ignored, if it is known too late"
+        decisions.append(Decision(what, why, overrule, warning=True))
     return schema.model_copy(update={"columns": columns}), decisions
 
 
