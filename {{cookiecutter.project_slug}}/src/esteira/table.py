@@ -158,6 +158,9 @@ def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
         values = values.astype(values.cat.categories.dtype)
     if values.dtype == object:
         values = values.map(_text, na_action="ignore").astype("str")
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        sentinels = pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()
+        return values.mask(values.isin(sentinels)) if len(sentinels) else values
     if not pd.api.types.is_string_dtype(values):
         return values
     text = values.astype("str").str.strip()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from esteira import table
 from esteira.adopt import baseline
@@ -25,6 +25,7 @@ from esteira.schema import Schema
 
 RAW = Path("data/raw")
 EVALUATION = "reports/evaluate/metrics.json"
+NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
 HEAD = """\
 # What each column of the table must hold, and what the line does with it.
 # type: number, integer, category, boolean, datetime or text
@@ -114,7 +115,8 @@ def plan(
     header = header and not _no_header(path, target)
     form, decisions = sniff(path, header)
     found = detect(table.read_raw(path, form), form, target, time, task, positive)
-    typed, rejects = table.parse(table.read_raw(path, found.schema.file), found.schema)
+    raw = table.read_raw(path, found.schema.file).dropna(how="all")  # as ingest does
+    typed, rejects = table.parse(raw, found.schema)
     split = params.get("split", {})
     shares = split.get("current", 0.15), split.get("holdout", 0.25), split.get("seed", 0)
     algorithm, rules, more = baseline.propose(typed, found.schema, *shares)
@@ -126,11 +128,11 @@ def plan(
         more.append(_check_batch(current, found.schema))
         if len(copies) == 1:
             raise UserError(f"{path} and {current} have one name: rename one of them.")
-    raw = (RAW / _file_name(path)).as_posix()
+    own = (RAW / _file_name(path)).as_posix()
     texts = {
         "schema.yaml": schema_text(found),
-        "params.yaml": _params_text(raw, batch, algorithm, found.schema),
-        "dvc.yaml": _line_text(raw, found.schema.task),
+        "params.yaml": _params_text(own, batch, algorithm, found.schema),
+        "dvc.yaml": _line_text(own, found.schema.task),
         "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
     }
     return Plan([*decisions, *found.decisions, *more], copies, texts)
@@ -152,7 +154,7 @@ def carry_out(changes: Plan) -> None:
             with replacing(raw) as temporary:
                 shutil.copyfile(source, temporary)
         try:
-            with Repo() as repo:
+            with Repo() as repo, repo.scm_context(quiet=True):
                 repo.add([str(raw) for raw in changes.copies])
         except DvcException as error:
             raise UserError(f"DVC cannot track the table: {error}.") from None
@@ -231,11 +233,17 @@ def _flow(value: dict[str, Any]) -> CommentedMap:
     flow = CommentedMap()
     for key, item in value.items():
         if isinstance(item, tuple):
-            item = CommentedSeq(item)
+            item = CommentedSeq(map(_word, item))
             item.fa.set_flow_style()
-        flow[key] = int(item) if isinstance(item, float) and item.is_integer() else item
+        flow[key] = int(item) if isinstance(item, float) and item.is_integer() else _word(item)
     flow.fa.set_flow_style()
     return flow
+
+
+def _word(value: Any) -> Any:
+    """Quote the words that older YAML reads as true and false."""
+    quoted = isinstance(value, str) and value in NOT_WORDS
+    return SingleQuotedScalarString(value) if quoted else value
 
 
 def schema_text(found: Found) -> str:
@@ -243,8 +251,8 @@ def schema_text(found: Found) -> str:
     schema = found.schema
     top: dict[str, Any] = {"task": schema.task}
     if schema.positive is not None:
-        top["positive"] = schema.positive
-    top["file"] = _flow(schema.file.model_dump(exclude_defaults=True))
+        top["positive"] = _word(schema.positive)
+    top["file"] = _flow(schema.file.model_dump(exclude_none=True))
     lines = [HEAD, _dump(top), "columns:\n"]
     for name, column in schema.columns.items():
         line = _dump({name: _flow(column.model_dump(exclude_defaults=True))})
@@ -285,7 +293,7 @@ def _line_text(raw: str, task: str) -> str:
 
 
 def _gates_text(rules: list[dict[str, Any]], broken: int) -> str:
-    """Edit gates.yaml: floors for the model's metrics, and the broken rules known from the start."""
+    """Edit gates.yaml: floors for the model, and how many rules the table breaks already."""
     gates = _load("gates.yaml")
     kept = gates["rules"]
     for old in [rule for rule in kept if rule.get("file", EVALUATION) == EVALUATION]:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ MOST = 0.95  # share of cells that must fit a type for the column to have it
 MANY = 50  # categories from which a text column counts as high-cardinality
 CLASSES = 10  # different whole numbers up to which a numeric target is read as classes
 FEW_ROWS = 20  # below, "every value differs" says nothing
-POSITIVE = ("yes", "y", "true", "t", "1", "positive", "bad", "churned", "fraud", "default")
+POSITIVE = {"yes", "y", "true", "t", "positive", "bad", "churned", "fraud", "default", "malignant"}
+POSITIVE |= {"ja", "j", "oui", "o", "sim", "s", "si", "sí"}
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|uuid|guid|index|idx|nr|no|rowid|instant)$")
 NOT_TIME = re.compile(r"birth|dob|born", re.IGNORECASE)
 TIME_NAME = re.compile(r"date|time|day|month|stamp", re.IGNORECASE)
@@ -79,7 +81,7 @@ def detect(
     notes = {name: found.note for name, found in guesses.items() if found.note}
     for name, found in guesses.items():
         if name not in (target, time) and found.reason:
-            decisions.append(_column(name, f"{columns[name].role}", found.reason, found.warning))
+            decisions.append(_column(name, columns[name].role, found.reason, found.warning))
             notes[name] = found.reason
     if time:
         columns[time] = columns[time].model_copy(update={"role": "time"})
@@ -92,7 +94,7 @@ def detect(
             " identifiers or dates."
         ) from None
     typed, rejects = table.parse(raw, schema)
-    columns, more = _ranges(typed, schema, rejects, notes)
+    columns, more = _ranges(raw, typed, schema, rejects, notes)
     decisions += [*_about_target(typed[target].dropna(), schema), *more]
     schema = schema.model_copy(update={"columns": columns})
     schema, more = leaks.set_aside(typed, schema, notes)
@@ -125,15 +127,15 @@ def conventions(
     kept = {str(v) for v, k in raw[target].value_counts().items() if k > limit}
     where: dict[str, list[str]] = {}
     for name, counts in cells.items():
-        for token in counts.index[counts.index.str.lower().isin(TOKENS)]:
-            if token not in kept:
+        for token in counts.index:
+            if token.lower() in TOKENS and token not in kept:
                 where.setdefault(token, []).append(name)
     decimal, thousands, evidence = _marks(cells, where, form)
     form = form.model_copy(update={"decimal": decimal, "thousands": thousands})
     for name, counts in cells.items():
         words = counts.index[~counts.index.isin(list(where))]
         odd = words[~_numeric(words, form)]
-        if 0 < len(odd) < len(words) and odd.str.lower().isin(SOFT_TOKENS).all():
+        if 0 < len(odd) < len(words) and all(w.lower() in SOFT_TOKENS for w in odd):
             for token in odd:
                 where.setdefault(token, []).append(name)
     decisions = []
@@ -147,7 +149,12 @@ def conventions(
             Decision(f"missing value {token!r}", f"{count} cells ({seen})", "file.missing")
         )
     form = form.model_copy(update={"missing": (*form.missing, *where)})
-    raw = raw.assign(**{n: raw[n].mask(raw[n].isin(list(where))) for n in cells} if where else {})
+    if where:
+        raw = raw.assign(**{n: raw[n].mask(raw[n].isin(list(where))) for n in cells})
+    empty = int(raw.isna().all(axis=1).sum())
+    if empty:
+        raw = raw.dropna(how="all", ignore_index=True)
+        decisions.append(Decision(f"{empty} empty rows are dropped", "no cell has a value"))
     return raw, form, decisions
 
 
@@ -160,9 +167,15 @@ def _pattern(decimal: str, thousands: str | None) -> str:
     return rf"[+-]?({plain}){EXPONENT}"
 
 
+def _fits(cells: Iterable[str], pattern: str) -> np.ndarray:
+    """Which cells match the whole pattern. (pandas would compile the pattern at each call.)"""
+    whole = re.compile(pattern).fullmatch
+    words = cells.tolist() if isinstance(cells, pd.Index) else cells
+    return np.array([whole(word) is not None for word in words], dtype=bool)
+
+
 def _numeric(cells: pd.Index, form: FileFormat) -> np.ndarray:
-    pattern = _pattern(form.decimal, form.thousands)
-    return cells.to_series().str.fullmatch(pattern).to_numpy(dtype=bool)
+    return _fits(cells, _pattern(form.decimal, form.thousands))
 
 
 def _marks(
@@ -176,12 +189,12 @@ def _marks(
     votes: dict[tuple[str, str | None], list[str]] = {choice: [] for choice in choices}
     for name, counts in cells.items():
         words = counts.index[~counts.index.isin(list(tokens))]
-        words = words[~words.str.lower().isin(SOFT_TOKENS)][:300]
-        if len(words) == 0 or words.str.match(r"[^+\-\d.,]").mean() > 1 - MOST:
+        words = [w for w in words[:200] if w.lower() not in SOFT_TOKENS]
+        plain = _fits(words, r"[+-]?\d+").all()  # these are numbers whatever the marks
+        if plain or _fits(words, r"[+\-\d.,].*").mean() < MOST:
             continue
         for choice in choices:
-            trial = form.model_copy(update={"decimal": choice[0], "thousands": choice[1]})
-            if _numeric(words, trial).mean() >= MOST:
+            if _fits(words, _pattern(*choice)).mean() >= MOST:
                 votes[choice].append(name)
     best = max(choices, key=lambda choice: len(votes[choice]))
     gained = [name for name in votes[best] if name not in votes[choices[0]]]
@@ -233,9 +246,9 @@ def _type(values: pd.Series, counts: pd.Series, form: FileFormat, is_time: bool)
     if date:
         return Column(type="datetime", format=date)
     numeric = _numeric(counts.index, form)
-    code = counts.index.str.fullmatch(r"0\d{2,}|\d{16,}").any()
+    code = _fits(counts.index, r"0\d{2,}|\d{16,}").any()
     if counts[numeric].sum() >= MOST * counts.sum() and not code:
-        whole = counts.index[numeric].str.fullmatch(r"[+-]?\d+").all()
+        whole = _fits(counts.index[numeric], r"[+-]?\d+").all()
         return Column(type="integer" if whole else "number")
     return Column(type="category" if len(counts) <= MANY else "text")
 
@@ -252,27 +265,28 @@ def _identity(values: pd.Series, counts: pd.Series, column: Column, form: FileFo
         if counted or (named and filled >= FEW_ROWS):
             why = "counts the rows" if counted else f"its name, and {share}"
             identifier = column.model_copy(update={"role": "identifier"})
-            return _Guess(identifier, reason=f"identifier: {why}")
+            return _Guess(identifier, reason=why)
         return _Guess(column)
     if filled >= FEW_ROWS and (named or different >= 0.9 * filled):
-        if counts.index[:200].str.count(" ").to_series().mean() >= 3:
+        if np.mean([word.count(" ") for word in counts.index[:200]]) >= 3:
             ignored = column.model_copy(update={"type": "text", "role": "ignored"})
             return _Guess(ignored, reason=f"free text: {share}", warning=True)
-        near = "identifier" if different == filled else "near-identifier"
+        near = "" if different == filled else "nearly so: "
         identifier = column.model_copy(update={"type": "text", "role": "identifier"})
-        return _Guess(identifier, reason=f"{near}: {share}")
+        return _Guess(identifier, reason=near + share)
     return _Guess(column, note=f"high cardinality: {share}" if column.type == "text" else "")
 
 
 def _date(values: pd.Series, counts: pd.Series, is_time: bool) -> str | None:
     """Find the format in which the cells are dates, the month-first question settled by order."""
-    sample = counts.index[: 200 if len(counts) > 200 else None].to_series()
-    eight = sample.str.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d").all()
+    sample = counts.index[:200]
+    eight = _fits(sample, r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d").all()
     if eight and (is_time or TIME_NAME.search(str(values.name))):
         return "%Y%m%d"
-    likely = sample.str.fullmatch(r"(?=.*\d.*)[\w]{1,9}[-/. ,][\w:.,+\- /]{3,32}")
-    if likely.mean() < MOST or sample.str.fullmatch(r"[+-]?\d*[.,]\d*").mean() > 1 - MOST:
+    likely = _fits(sample, r"(?=.*\d)\w{1,9}[-/. ,][\w:.,+\- /]{3,32}")
+    if likely.mean() < MOST or _fits(sample, r"[+-]?\d*[.,]\d*").mean() > 1 - MOST:
         return None
+    sample = sample.to_series()
     formats = ["ISO8601", *(day + hour for day in DAYS for hour in HOURS)]
     fits = [form for form in formats if _parsed(sample, form).notna().mean() >= MOST]
     fits = [f for f in fits if _parsed(values.dropna(), f).notna().mean() >= MOST]
@@ -324,9 +338,9 @@ def _target(
             f"`{name}` has no class {positive!r}: {closest(positive, [*classes.index])}."
         )
     if positive is None and len(classes) == 2:
-        positive = next((c for c in classes.index if c.lower() in POSITIVE), classes.index[-1])
-        if {c.lower() for c in classes.index} <= set(POSITIVE):
-            positive = classes.index[-1]
+        said = [c for c in classes.index if c.lower() in POSITIVE]
+        ones = ["1"] if set(classes.index) in ({"0", "1"}, {"-1", "1"}) else []
+        positive = next(iter([*said, *ones] if len(said) < 2 else []), classes.index[-1])
     return column, task, positive if len(classes) == 2 else None
 
 
@@ -340,8 +354,8 @@ def _about_target(values: pd.Series, schema: Schema) -> list[Decision]:
     seen = f"{len(counts)} classes: {shares}{' …' if len(counts) > 5 else ''}"
     found = [Decision(f"classification of `{name}`", seen, "schema.yaml, task; --task")]
     if schema.positive:
-        word = schema.positive.lower() in POSITIVE
-        why = "it says so" if word else "the rarer class, or as given"
+        told = schema.positive.lower() in POSITIVE or schema.positive == "1"
+        why = "by its name" if told else "the rarer class, or as given"
         found.append(Decision(f"positive class {schema.positive}", why, "schema.yaml, positive"))
     if counts.iloc[-1] < 0.2 * len(values) and len(counts) == 2:
         why = f"{counts.index[-1]} is {counts.iloc[-1] / len(values):.1%} of the rows"
@@ -366,13 +380,10 @@ def _time(
     """Confirm the time column, or choose one whose dates rise with the rows."""
     if time is not None:
         if guesses[time].column.type not in ("datetime", "integer", "number"):
-            raise (
-                UserError(
-                    f"`{time}` cannot order the rows: `{raw[time].dropna().iloc[0]}` is no date, and no"
-                    " number; write dates as 2026-01-31, or leave --time out."
-                )
-                if raw[time].count()
-                else UserError(f"the time `{time}` is missing in all rows.")
+            example = next(iter(raw[time].dropna()), "every cell is missing")
+            raise UserError(
+                f"`{time}` cannot order the rows ({example!s:.40}): it needs dates, such as"
+                " 2026-01-31, or numbers; correct it, or leave --time out."
             )
         why = "as given"
     else:
@@ -407,7 +418,11 @@ def _missing(column: Column, values: pd.Series, target: str, decisions: list[Dec
 
 
 def _ranges(
-    typed: pd.DataFrame, schema: Schema, rejects: pd.DataFrame, notes: dict[str, str]
+    raw: pd.DataFrame,
+    typed: pd.DataFrame,
+    schema: Schema,
+    rejects: pd.DataFrame,
+    notes: dict[str, str],
 ) -> tuple[dict[str, Column], list[Decision]]:
     """Give numbers a range and categories their list; tell of gaps, odd cells and sentinels."""
     columns, decisions = {}, []
@@ -428,10 +443,10 @@ def _ranges(
             update["min"], update["max"] = _span(values)
             notes.setdefault(name, f"{values.min():g} to {values.max():g}")
             if column.role == "feature":
-                decisions += _sentinel(name, values)
+                decisions += _sentinel(values, raw[name])
         elif column.type == "category" and column.role in ("feature", "target"):
             update["allowed"] = tuple(sorted(values.unique()))
-        if gaps:
+        if gaps and len(values):
             notes[name] = ", ".join(filter(None, [notes.get(name), f"{gaps} missing"]))
         columns[name] = column.model_copy(update=update)
     return columns, decisions
@@ -459,11 +474,11 @@ def _kinds(schema: Schema) -> list[Decision]:
             seen = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
             rule = {"category": "allowed values", "number": "range", "integer": "range"}.get(kind)
             where = "schema.yaml, columns" + (f"; {rule} there too" if rule else "")
-            found.append(Decision(f"{len(names)} {kind} features", seen, where))
+            found.append(Decision(f"{kind}, {len(names)} features", seen, where))
     return found
 
 
-def _sentinel(name: str, values: pd.Series) -> list[Decision]:
+def _sentinel(values: pd.Series, written: pd.Series) -> list[Decision]:
     """Suggest that a repeated value far from all others stands for missing."""
     counts = values.value_counts().sort_index()
     for at, rest in ((0, counts.index[1:]), (-1, counts.index[:-1])):
@@ -473,11 +488,9 @@ def _sentinel(name: str, values: pd.Series) -> list[Decision]:
         gap = rest[0] - value if at == 0 else value - rest[-1]
         nines = re.fullmatch(r"-?9{2,}", f"{value:g}") and gap > 0.2 * (rest[-1] - rest[0])
         if gap > rest[-1] - rest[0] or nines or (value == -1 and rest[0] >= 0):
+            token = str(written[values.index[values == value][0]])
             why = f"{count} cells, all others are {rest[0]:g} to {rest[-1]:g}"
-            hint = f"if it means missing, add '{value:g}' to file.missing and run `dvc repro`"
-            return [
-                Decision(
-                    f"`{name}`: {value:g} is kept as a number", f"{why}; {hint}", "", warning=True
-                )
-            ]
+            hint = f"if it means missing, add '{token}' to file.missing"
+            what = f"`{values.name}`: {token} is kept as a number"
+            return [Decision(what, f"{why}; {hint}", "schema.yaml, file.missing", warning=True)]
     return []

@@ -13,7 +13,7 @@ ROWS = 20_000
 BINS = 64
 CERTAIN = 0.9995
 SUSPECT = {"classification": 0.98, "regression": 0.95}
-HINT = {"classification": 0.75, "regression": 0.15}
+HINT = {"classification": 0.7, "regression": 0.15}
 AFTERWARDS = re.compile(
     r"duration|outcome|result|reason|closed|resol|ended|end_?date|finish|cancel|refund|discharge"
     r"|death|terminat|left_|exit",
@@ -33,12 +33,13 @@ def set_aside(
     limit = max(200, min(ROWS, CELLS // max(typed.shape[1], 1)))
     if len(sample) > limit:
         sample = sample.sample(limit, random_state=0)
-    scores = {name: alone(sample[name], sample[schema.target], schema) for name in schema.features}
+    target = sample[schema.target]
+    scores = {name: alone(sample[name], target, schema) for name in schema.features}
     certain = {n: f"alone gives the target ({s:.4f})" for n, s in scores.items() if s >= CERTAIN}
     if schema.task == "regression":
-        parts = adds_up(sample, schema, set(schema.features) - set(certain))
-        formula = " + ".join(parts).replace("+ -", "- ")
-        certain |= {part.lstrip("-"): f"{formula} = {schema.target}" for part in parts}
+        signs = adds_up(sample, schema, set(schema.features) - set(certain))
+        formula = " ".join(f"{sign} {name}" for name, sign in signs.items()).removeprefix("+ ")
+        certain |= dict.fromkeys(signs, f"{schema.target} = {formula}")
     if set(certain) >= set(schema.features):
         scores |= dict.fromkeys(certain, 1.0)  # nothing would be left to learn from
         certain = {}
@@ -48,9 +49,7 @@ def set_aside(
         columns[name] = columns[name].model_copy(update={"role": "ignored"})
         notes[name] = f"LEAK set aside: {why}; if it is known in time, make it a feature"
         what = f"LEAK: `{name}` is set aside (role: ignored)"
-        overrule = (
-            f"schema.yaml, columns.{name}: role: feature if it is known before `{schema.target}`"
-        )
+        overrule = f"schema.yaml, columns.{name}: role: feature, if it is known in time"
         decisions.append(Decision(what, why, overrule, warning=True))
     kept = {name: score for name, score in scores.items() if name not in certain}
     for name, why in _suspected(sample, kept, schema).items():
@@ -145,8 +144,8 @@ def _auc(score: np.ndarray, positive: np.ndarray) -> float:
     return float((ranks[positive].sum() - few * (few + 1) / 2) / (many * few))
 
 
-def adds_up(sample: pd.DataFrame, schema: Schema, among: set[str]) -> list[str]:
-    """Names of the columns whose plain sum is the target; a minus stands before what is taken off.
+def adds_up(sample: pd.DataFrame, schema: Schema, among: set[str]) -> dict[str, str]:
+    """Columns whose plain sum is the target, each with its sign.
 
     Least squares on the numeric columns (the 100 most correlated) must fit without remainder,
     with coefficients of plus or minus one.
@@ -159,16 +158,16 @@ def adds_up(sample: pd.DataFrame, schema: Schema, among: set[str]) -> list[str]:
         full = list(strength.nlargest(100).index)
     table = sample[[*full, schema.target]].dropna()
     if len(table) < max(50, 2 * len(full)) or not full:
-        return []
+        return {}
     x, y = table[full].to_numpy(), table[schema.target].to_numpy()
     scale = np.abs(x).max(axis=0)
     weights = np.linalg.lstsq(np.column_stack([x / scale, np.ones(len(x))]), y, rcond=None)[0]
     remainder = np.abs(x / scale @ weights[:-1] + weights[-1] - y).max()
     spread = y.std()
     if remainder > 1e-6 * spread or abs(weights[-1]) > 1e-6 * spread:
-        return []
+        return {}
     slopes = weights[:-1] / scale
     used = [i for i in range(len(full)) if abs(slopes[i]) * x[:, i].std() > 1e-6 * spread]
     if any(abs(abs(slopes[i]) - 1) > 1e-6 for i in used):
-        return []
-    return [("-" if slopes[i] < 0 else "") + full[i] for i in used]
+        return {}
+    return {full[i]: "-" if slopes[i] < 0 else "+" for i in used}
