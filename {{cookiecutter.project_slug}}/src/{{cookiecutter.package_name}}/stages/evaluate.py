@@ -9,6 +9,7 @@ from sklearn import metrics as scores
 
 from esteira import model_file, plots, schema, table
 from esteira.drift import profile
+from esteira.errors import UserError
 from esteira.files import significant, write_json
 from esteira.params import Section, run
 
@@ -70,9 +71,13 @@ def main(settings: Settings) -> None:
         classes, predicted = None, model.predict(inputs)
         measured = regression_metrics(actual, predicted)
         drawn = plots.regression(actual, predicted)
-    drawn["importance"] = plots.importance(
-        model, inputs, actual, settings.importance, settings.seed
-    )
+    try:
+        drawn["importance"] = plots.importance(
+            model, inputs, actual, settings.importance, settings.seed
+        )
+    except ValueError as error:  # scikit-learn lists the scores that it knows
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
     reference = profile.build(
         table.read("data/train.parquet"),
         features=what.features,
