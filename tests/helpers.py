@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +26,7 @@ def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
         "GIT_COMMITTER_EMAIL": "ana@example.org",
         "UV_PROJECT_ENVIRONMENT": str(ENVIRONMENT),
         "UV_NO_SYNC": "1",
-        "PATH": f"{ENVIRONMENT / 'bin'}{os.pathsep}{env['PATH']}",
+        "PATH": os.pathsep.join((f"{ENVIRONMENT}/bin", f"{sys.prefix}/bin", env["PATH"])),
         "COLUMNS": "120",
     }
     if project is not None:

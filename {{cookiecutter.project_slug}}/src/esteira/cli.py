@@ -29,8 +29,8 @@ def gate(
     verdicts = judge_all(base)
     table = Table("metric", "better", "base", "now", "limit", "verdict")
     for v in verdicts:
-        numbers = ["" if n is None else f"{n:g}" for n in (v.base, v.value, v.limit)]
-        table.add_row(v.metric, v.better, *numbers, "[red]no[/]" if v.reason else "[green]yes[/]")
+        cells = ("" if c is None else c if isinstance(c, str) else f"{c:g}" for c in v[2:5])
+        table.add_row(v.metric, v.better, *cells, "[red]no[/]" if v.reason else "[green]yes[/]")
     Console().print(table)
     broken = [v.reason for v in verdicts if v.reason]
     for reason in broken:

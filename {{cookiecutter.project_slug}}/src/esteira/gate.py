@@ -16,7 +16,7 @@ from esteira.files import read_yaml, significant
 from esteira.params import parse
 
 DRIFT_FILE = "reports/drift_check/metrics.json"
-ACTIONS = ("keep", "retrain", "rework")
+ACTIONS = {0: "keep", 2: "unusable", 10: "retrain", 11: "rework"}
 
 
 class Rule(BaseModel):
@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     metric: str
     better: str
     base: float | None
-    value: float | None
+    value: float | str | None
     limit: float | None
     reason: str | None
 
@@ -111,19 +111,17 @@ def judge(rule: Rule, base: str | None) -> Verdict:
 
 def judge_drift(blocked: list[str]) -> Verdict:
     """Judge the drift check's action against the actions that gates.yaml blocks."""
-    name, reason, code = "drift action", None, None
     try:
-        code = int(number(read_metrics(DRIFT_FILE), "action", DRIFT_FILE))
-        if not 0 <= code < len(ACTIONS):
-            reason = f"action is {code} in {DRIFT_FILE}; 0 to {len(ACTIONS) - 1} are known."
-        elif ACTIONS[code] in blocked:
-            reason = (
-                f"the drift check says `{ACTIONS[code]}`, which gates.yaml blocks; read "
-                "reports/drift_check/report.html."
-            )
+        code = number(read_metrics(DRIFT_FILE), "action", DRIFT_FILE)
     except UserError as error:
-        reason = str(error)
-    return Verdict(name, "lower", None, code, None, reason)
+        return Verdict("drift", "", None, None, None, str(error))
+    action, reason = ACTIONS.get(code, f"{code:g}"), None
+    if action not in ACTIONS.values():
+        reason = f"action is {action} in {DRIFT_FILE}, which means nothing: run `uv run dvc repro`."
+    elif action == "unusable" or action in blocked:
+        why = "so nothing can be said" if action == "unusable" else "which gates.yaml blocks"
+        reason = f"the drift check says `{action}`, {why}; read reports/drift_check/report.html."
+    return Verdict("drift", "", None, action, None, reason)
 
 
 def judge_all(base: str | None = None, path: str = "gates.yaml") -> list[Verdict]:

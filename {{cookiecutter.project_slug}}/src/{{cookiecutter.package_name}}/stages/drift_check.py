@@ -33,12 +33,14 @@ def main(settings: Settings) -> None:
     """Check the batch against the reference profile and write the report's files."""
     from esteira import model_file
 
+    from ..features import engineer
+
     schema = schemas.load()
     reference = profile.read("models/reference.json")
     batch, says = read_batch(settings.current, schema)
 
     def predict(_: Any, rows: Any) -> Any:
-        model = model_file.load("models/model.skops")
+        model = model_file.load("models/model.skops", functions=(engineer,))
         return profile.answers(model, batch.iloc[rows][schema.inputs])[0]
 
     found = check.check(reference, batch, settings, predict)

@@ -8,7 +8,9 @@ from pandas import Series
 from sklearn import metrics as scores
 
 from esteira import model_file, plots, schema, table
-from esteira.files import significant
+from esteira.drift import profile
+from esteira.errors import UserError
+from esteira.files import significant, write_json
 from esteira.params import Section, run
 
 from ..features import engineer
@@ -54,7 +56,7 @@ def regression_metrics(actual: Series, predicted: np.ndarray) -> dict[str, float
 
 
 def main(settings: Settings) -> None:
-    """Write reports/evaluate/ (metrics and plots) with DVCLive."""
+    """Write reports/evaluate/ (metrics and plots) and models/reference.json."""
     what = schema.load()
     rows = table.read("data/holdout.parquet")
     model = model_file.load("models/model.skops", functions=(engineer,))
@@ -62,15 +64,29 @@ def main(settings: Settings) -> None:
     drawn: dict[str, list[dict[str, Any]]]
     if what.task == "classification":
         classes, probability = list(model.classes_), model.predict_proba(inputs)
+        predicted = probability
         measured = classification_metrics(actual, probability, classes, what.positive)
         drawn = plots.classification(actual, probability, classes, what.positive)
     else:
-        predicted = model.predict(inputs)
+        classes, predicted = None, model.predict(inputs)
         measured = regression_metrics(actual, predicted)
         drawn = plots.regression(actual, predicted)
-    drawn["importance"] = plots.importance(
-        model, inputs, actual, settings.importance, settings.seed
+    try:
+        drawn["importance"] = plots.importance(
+            model, inputs, actual, settings.importance, settings.seed
+        )
+    except ValueError as error:  # scikit-learn lists the scores that it knows
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
+    reference = profile.build(
+        table.read("data/train.parquet"),
+        features=what.features,
+        target=what.target,
+        holdout=rows,
+        predictions=predicted,
+        classes=classes,
     )
+    write_json("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
         live.summary["rows"] = len(rows)

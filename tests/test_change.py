@@ -1,0 +1,246 @@
+"""An ordinary day: change one thing, and only what used it runs again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers import ran, run
+from ruamel.yaml import YAML
+
+PACKAGE = "src/churn_radar"
+AFTER_TRAIN = ["train", "evaluate", "drift_check"]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def plan(project: Path) -> list[str]:
+    """Return the stages that a repro would run, by running it."""
+    return ran(run(project, "dvc", "repro").stdout)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("examples: 5", "examples: 6", ["validate"]),
+        ("candidates: 0", "candidates: 2", AFTER_TRAIN),
+        ("algorithm: linear", "algorithm: boosting", AFTER_TRAIN),
+        ("hyperparameters: {}", "hyperparameters: {C: 0.1}", AFTER_TRAIN),
+    ],
+)
+def test_one_parameter_reruns_its_stage_and_what_depends_on_it(
+    project: Path, old: str, new: str, expected: list[str]
+) -> None:
+    edit(project / "params.yaml", old, new)
+    assert plan(project) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("stages/ingest.py", ["ingest"]),
+        ("stages/split.py", ["split"]),
+        ("model.py", ["train"]),
+        ("features.py", AFTER_TRAIN),
+        ("stages/evaluate.py", ["evaluate"]),
+        ("stages/drift_check.py", ["drift_check"]),
+    ],
+)
+def test_one_module_reruns_the_stages_that_import_it(
+    project: Path, module: str, expected: list[str]
+) -> None:
+    path = project / PACKAGE / module
+    path.write_text(path.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
+    assert plan(project) == expected
+
+
+def test_a_new_import_that_is_not_declared_fails_the_squads_tests(project: Path) -> None:
+    (project / PACKAGE / "helpers.py").write_text("ANSWER = 42\n", encoding="utf-8")
+    more = "import pandas as pd\n\nfrom .helpers import ANSWER  # noqa: F401\n"
+    edit(project / PACKAGE / "features.py", "import pandas as pd\n", more)
+    done = run(project, "pytest", "-q", "tests/test_line.py", check=False)
+    assert done.returncode == 1
+    assert "src/churn_radar/helpers.py" in done.stdout
+
+
+def test_a_search_reports_what_it_found(project: Path) -> None:
+    edit(project / "params.yaml", "candidates: 0", "candidates: 2")
+    run(project, "dvc", "repro", "train")
+    found = json.loads((project / "reports/train/metrics.json").read_text(encoding="utf-8"))
+    assert found["search_score"] < 0
+    assert found["C"] > 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "sentence"),
+    [
+        (
+            "params.yaml",
+            "holdout: 0.25",
+            "holdout: some",
+            "split: params.yaml, section `split`: holdout: input should be a valid number",
+        ),
+        (
+            "params.yaml",
+            "holdout: 0.25",
+            "holdout: 1.5",
+            "split: params.yaml, section `split`: holdout: input should be less than 1 (got 1.5)",
+        ),
+        ("params.yaml", "holdout: 0.25", "holdot: 0.25", "holdout: field required"),
+        (
+            "params.yaml",
+            "algorithm: linear",
+            "algorithm: quantum",
+            "train: `train.algorithm` is 'quantum'; model.py has linear, forest, boosting.",
+        ),
+        (
+            "params.yaml",
+            "hyperparameters: {}",
+            "hyperparameters: {D: 1}",
+            "train: section `train:` of params.yaml cannot be used: Invalid parameter 'D'",
+        ),
+        (
+            "params.yaml",
+            "importance: neg_log_loss",
+            "importance: best",
+            "evaluate: section `evaluate:` of params.yaml cannot be used:",
+        ),
+        (
+            "params.yaml",
+            "source: sample-classification",
+            "source: data/raw/no.csv",
+            "ingest: data/raw/no.csv does not exist",
+        ),
+        ("params.yaml", "data/current.parquet", "data/no.parquet", "data/no.parquet"),
+        ("schema.yaml", "diagnosis: {", "diagnose: {", "validate: data/ingested.parquet lacks"),
+        (
+            "schema.yaml",
+            "role: target",
+            "role: goal",
+            "validate: schema.yaml: columns.diagnosis.role: input should be",
+        ),
+        ("schema.yaml", "columns:", "columns: [", "validate: schema.yaml is not valid YAML"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_no_traceback(
+    project: Path, file: str, old: str, new: str, sentence: str
+) -> None:
+    edit(project / file, old, new)
+    done = run(project, "dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert sentence in done.stdout + done.stderr
+
+
+def test_the_gate_says_yes_and_compares_with_a_base(project: Path) -> None:
+    done = run(project, "esteira", "gate", "--base", "HEAD")
+    assert done.stdout.count("yes") == 4
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"roc_auc": 0.5}, "roc_auc is 0.5, below the limit of 0.95."),
+        ({"log_loss": 3}, "log_loss is 3, above the limit of 0.25."),
+        ({"roc_auc": 0.98}, "lower by 0.0135, where 0.005 is allowed."),
+        ({"roc_auc": None}, "roc_auc is None, not a number in reports/evaluate/metrics.json."),
+        ({"roc_auc": True}, "roc_auc is True, not a number"),
+        ({"roc_auc": float("nan")}, "roc_auc is nan, not a number"),
+        ({"roc_auc": ...}, "roc_auc is missing in reports/evaluate/metrics.json."),
+    ],
+)
+def test_the_gate_says_no(project: Path, change: dict, sentence: str) -> None:
+    path = project / "reports" / "evaluate" / "metrics.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) | change
+    kept = {name: value for name, value in measured.items() if value is not ...}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    done = run(project, "esteira", "gate", "--base", "HEAD", check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "no" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "said"),
+    [
+        (0, 0, ""),
+        (10, 0, ""),
+        (11, 1, "the drift check says `rework`, which gates.yaml blocks"),
+        (2, 1, "the drift check says `unusable`, so nothing can be said"),
+        (7, 1, "action is 7 in reports/drift_check/metrics.json, which means nothing"),
+    ],
+)
+def test_the_gate_knows_the_drift_checks_actions(
+    project: Path, action: int, code: int, said: str
+) -> None:
+    path = project / "reports" / "drift_check" / "metrics.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(found | {"action": action}), encoding="utf-8")
+    done = run(project, "esteira", "gate", check=False)
+    assert done.returncode == code
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda p: (p / "reports/evaluate/metrics.json").unlink(), "does not exist: run"),
+        (lambda p: (p / "reports/evaluate/metrics.json").write_text("{"), "is not JSON"),
+        (lambda p: (p / "reports/drift_check/metrics.json").unlink(), "does not exist: run"),
+        (lambda p: (p / "reports/evaluate/metrics.json").write_text("[1]"), "must hold a mapping"),
+    ],
+)
+def test_a_check_that_could_not_run_is_a_no(project: Path, break_it, said: str) -> None:
+    break_it(project)
+    done = run(project, "esteira", "gate", check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_broken_gates_file_or_base_is_refused(project: Path) -> None:
+    done = run(project, "esteira", "gate", "--base", "nowhere", check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "the base 'nowhere' is no commit here" in done.stderr
+    (project / "gates.yaml").write_text("rules: []\n", encoding="utf-8")
+    assert run(project, "esteira", "gate", check=False).returncode == 2
+    (project / "gates.yaml").write_text("rules: [{metric: r2}]\n", encoding="utf-8")
+    done = run(project, "esteira", "gate", check=False)
+    assert done.returncode == 2
+    assert "gates.yaml: rules.0.better: field required" in done.stderr
+
+
+def test_a_table_that_cannot_be_read_is_refused(project: Path) -> None:
+    raw = project / "data" / "raw" / "broken.csv"
+    raw.parent.mkdir(parents=True)
+    raw.write_text('a,b\n1,2\n1,2,3,4\n"', encoding="utf-8")
+    edit(project / "params.yaml", "source: sample-classification", "source: data/raw/broken.csv")
+    done = run(project, "dvc", "repro", "ingest", check=False)
+    assert done.returncode != 0
+    assert "data/raw/broken.csv" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_remote_that_does_not_exist_is_told(project: Path) -> None:
+    run(project, "dvc", "remote", "modify", "storage", "url", "/nowhere/at/all")
+    done = run(project, "dvc", "pull", "--force", check=False, env={"HOME": str(project)})
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_fails_leaves_the_last_good_files(project: Path) -> None:
+    before = (project / "dvc.lock").read_bytes()
+    edit(project / "params.yaml", "algorithm: linear", "algorithm: quantum")
+    assert run(project, "dvc", "repro", check=False).returncode != 0
+    assert (project / "dvc.lock").read_bytes() == before
+    edit(project / "params.yaml", "algorithm: quantum", "algorithm: linear")
+    assert ran(run(project, "dvc", "repro").stdout) == []
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+
+
+def test_every_stage_rests_on_documented_names(project: Path) -> None:
+    line = YAML(typ="safe", pure=True).load((project / "dvc.yaml").read_text(encoding="utf-8"))
+    for name, stage in line["stages"].items():
+        assert f"{PACKAGE}/stages/{name}.py" in stage["deps"]

@@ -1,0 +1,172 @@
+"""errors, files, params, schema, table: what every stage stands on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import Field
+
+from esteira import files, params, schema, table
+from esteira.errors import UserError
+
+SCHEMA = schema.Schema.model_validate(
+    {
+        "task": "classification",
+        "positive": "yes",
+        "file": {"decimal": ",", "thousands": ".", "missing": ["", "?"]},
+        "columns": {
+            "id": {"type": "text", "role": "identifier"},
+            "when": {"type": "datetime", "role": "time", "format": "%d/%m/%Y"},
+            "price": {"type": "number"},
+            "rooms": {"type": "integer", "missing": True},
+            "new": {"type": "boolean"},
+            "kind": {"type": "category", "allowed": ["a", "b"]},
+            "sold": {"type": "category", "role": "target"},
+        },
+    }
+)
+
+
+class TestFiles:
+    def test_a_failed_write_leaves_the_old_file_and_no_other(self, tmp_path: Path) -> None:
+        target = tmp_path / "sub" / "x.txt"
+        files.write_text(target, "old")
+
+        def write_half() -> None:
+            with files.replacing(target) as temporary:
+                temporary.write_text("half")
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            write_half()
+        assert target.read_text() == "old"
+        assert list(target.parent.iterdir()) == [target]
+
+    def test_metrics_are_rounded_and_finite(self, tmp_path: Path) -> None:
+        path = tmp_path / "m.json"
+        files.write_metrics(path, {"a": 0.123456789, "b": 123456789, "c": np.float64(1e-9)})
+        assert json.loads(path.read_text()) == {"a": 0.123457, "b": 123456789, "c": 1e-9}
+        with pytest.raises(ValueError, match="not finite numbers: b"):
+            files.write_metrics(path, {"a": 1, "b": float("nan")})
+
+    def test_yes_and_no_are_words(self, tmp_path: Path) -> None:
+        (tmp_path / "x.yaml").write_text("a: [yes, no, on, 010]")
+        assert files.read_yaml(tmp_path / "x.yaml") == {"a": ["yes", "no", "on", 10]}
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [("a: [", "is not valid YAML"), ("- a", "must hold a mapping"), (None, "does not exist")],
+    )
+    def test_bad_yaml_is_a_users_error(self, tmp_path: Path, text: str | None, said: str) -> None:
+        path = tmp_path / "x.yaml"
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(UserError, match=said):
+            files.read_yaml(path)
+
+
+class Deep(params.Section):
+    count: int = Field(ge=1)
+
+
+class Settings(params.Section):
+    share: float
+    deep: Deep
+
+
+class TestParams:
+    def read(self, folder: Path, text: str) -> Settings:
+        (folder / "params.yaml").write_text(text)
+        return params.read("stage", Settings, folder / "params.yaml")
+
+    def test_a_section_is_typed(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, "stage: {share: 1, deep: {count: 2}}").deep.count == 2
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("other: {}", "has no section `stage:`"),
+            ("stage: {share: 1}", "deep: field required"),
+            ("stage: {share: '1', deep: {count: 2}}", "share: input should be a valid number"),
+            ("stage: {share: 1, deep: {count: 0}}", r"deep.count: .*equal to 1 \(got 0\)"),
+            ("stage: {share: 1, deep: {count: 1}, more: 1}", "more: extra inputs"),
+            ("stage: {share: x, deep: {count: x}}", "share: .*; deep.count: "),
+            ("stage:", "the value: input should be a valid dict"),
+        ],
+    )
+    def test_every_fault_is_named(self, tmp_path: Path, text: str, said: str) -> None:
+        with pytest.raises(UserError, match=said):
+            self.read(tmp_path, text)
+
+
+class TestSchema:
+    def test_roles(self) -> None:
+        assert (SCHEMA.target, SCHEMA.time) == ("sold", "when")
+        assert SCHEMA.features == ["price", "rooms", "new", "kind"]
+        assert SCHEMA.inputs == ["when", "price", "rooms", "new", "kind"]
+
+    @pytest.mark.parametrize(
+        ("columns", "task", "said"),
+        [
+            ({"a": {"type": "number"}}, "regression", "found 0"),
+            ({"a": {"type": "number", "role": "target"}}, "regression", "no column has"),
+            (
+                {"a": {"type": "number", "role": "target"}, "b": {"type": "number"}},
+                "classification",
+                "needs a category as target",
+            ),
+            (
+                {"a": {"type": "text", "role": "target"}, "b": {"type": "number"}},
+                "regression",
+                "needs a number as target",
+            ),
+        ],
+    )
+    def test_what_cannot_be(self, columns: dict, task: str, said: str) -> None:
+        with pytest.raises(UserError, match=said):
+            params.parse({"task": task, "columns": columns}, schema.Schema, "schema.yaml")
+
+
+class TestTable:
+    RAW = (
+        "id,when,price,rooms,new,kind,sold\n"
+        '1,31/12/2024," 1.234,5 ",3,TRUE,a,yes\n'
+        '2,01/01/2025,?,,no,b,no\n3,2025-02-30,"7,25",x,maybe,c,\n'
+    )
+
+    def test_a_table_gets_the_schemas_types(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text(self.RAW)
+        raw = table.read_raw(tmp_path / "t.csv", SCHEMA.file)
+        typed, rejects = table.parse(raw, SCHEMA)
+        assert typed["price"].tolist()[::2] == [1234.5, 7.25]
+        assert typed["price"].isna().tolist() == [False, True, False]
+        assert typed["when"].dtype == "datetime64[us]"
+        assert typed["new"].tolist()[:2] == ["true", "false"]
+        assert typed["sold"].isna().tolist() == [False, False, True]
+        told = rejects[["column", "row", "value"]].astype("str").to_numpy().tolist()
+        assert told == [
+            ["when", "3", "2025-02-30"],
+            ["rooms", "3", "x"],
+            ["new", "3", "maybe"],
+        ]
+
+    def test_an_absent_column_is_wholly_missing(self) -> None:
+        typed, rejects = table.parse(pd.DataFrame({"id": ["1"], "more": ["x"]}), SCHEMA)
+        assert list(typed) == list(SCHEMA.columns)
+        assert typed.drop(columns="id").isna().all(axis=None)
+        assert rejects.empty
+
+    def test_whole_floats_are_codes_without_a_point(self) -> None:
+        column = schema.Column(type="category")
+        cast = table.cast(pd.Series([1.0, None, 2.0]), column, SCHEMA.file)
+        assert cast.tolist()[::2] == ["1", "2"]
+        assert cast.isna()[1]
+
+    def test_the_same_table_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "é"]})
+        for name in ("one", "two"):
+            table.write(frame, tmp_path / name)
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        pd.testing.assert_frame_equal(table.read(tmp_path / "one"), frame)

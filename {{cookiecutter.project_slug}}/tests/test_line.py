@@ -1,0 +1,26 @@
+"""dvc.yaml, params.yaml and the stages say the same thing; if one of these fails, DVC may not
+rerun what changed."""
+
+from pathlib import Path
+from types import ModuleType
+
+from esteira.files import read_yaml
+from esteira.gate import judge_all
+from esteira.imports import undeclared
+
+
+def test_a_stage_has_one_name_everywhere(package: ModuleType) -> None:
+    stages = read_yaml("dvc.yaml")["stages"]
+    modules = Path(package.__file__).parent.glob("stages/[!_]*.py")
+    assert set(stages) == {module.stem for module in modules} == set(read_yaml("params.yaml"))
+    for name, stage in stages.items():
+        assert stage["cmd"] == f"python -m {package.__name__}.stages.{name}"
+        assert stage["params"] == [name]
+
+
+def test_every_module_that_a_stage_imports_is_among_its_deps() -> None:
+    assert undeclared() == {}, "add these files to the stage's `deps` in dvc.yaml"
+
+
+def test_gates_can_be_judged() -> None:
+    assert judge_all()

@@ -1,0 +1,43 @@
+"""Every algorithm learns, takes missing and new values, and comes back whole from its file."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import Pipeline
+
+from esteira import model_file
+from esteira.schema import Schema
+
+
+@pytest.fixture(params=("linear", "forest", "boosting"))
+def fitted(
+    request: pytest.FixtureRequest, package: ModuleType, schema: Schema, table: pd.DataFrame
+):
+    model = package.model.build(schema.task, request.param, seed=0)
+    if request.param == "forest":
+        model.named_steps["model"].set_params(n_estimators=10)  # enough to see it work
+    return model.fit(table[schema.inputs], table[schema.target])
+
+
+def test_missing_cells_and_new_categories_are_predicted(
+    fitted, schema: Schema, table: pd.DataFrame
+) -> None:
+    rows = table[schema.inputs].head(4).copy()
+    numeric = [name for name in schema.features if schema.columns[name].numeric]
+    rows.loc[0, numeric] = np.nan
+    rows.loc[1, [name for name in schema.features if name not in numeric]] = "never seen"
+    assert len(fitted.predict(rows)) == 4
+
+
+def test_the_same_data_and_seed_give_the_same_file(
+    fitted, package: ModuleType, schema: Schema, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    model_file.save(fitted, tmp_path / "first.skops")
+    again = fitted.fit(table[schema.inputs], table[schema.target])
+    model_file.save(again, tmp_path / "second.skops")
+    assert (tmp_path / "first.skops").read_bytes() == (tmp_path / "second.skops").read_bytes()
+    loaded = model_file.load(tmp_path / "first.skops", functions=(package.features.engineer,))
+    assert (loaded.predict(table[schema.inputs]) == fitted.predict(table[schema.inputs])).all()
