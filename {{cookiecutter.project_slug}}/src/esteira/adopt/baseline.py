@@ -76,11 +76,13 @@ def _cut(
 def score(name: str, train: pd.DataFrame, held: pd.DataFrame, schema: Schema) -> Scores:
     """Fit `nothing`, `linear` or `boosting` on `train` and measure it on `held`."""
     from sklearn import metrics
+    from threadpoolctl import threadpool_limits
 
     held = held[held[schema.target].isin(train[schema.target])] if schema.positive else held
     model = _model(name, schema)
     inputs = [n for n in schema.inputs if not train[n].isna().all()]
-    model.fit(_plain(train[inputs]), train[schema.target])
+    with threadpool_limits(1):  # threads that wait for a busy processor cost more than they save
+        model.fit(_plain(train[inputs]), train[schema.target])
     actual, table = held[schema.target], _plain(held[inputs])
     if schema.task == "regression":
         fitted = model.predict(table)

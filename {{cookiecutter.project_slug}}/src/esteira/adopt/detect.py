@@ -1,6 +1,7 @@
 """Decide from a raw table what each of its columns is: pure functions, decisions as data."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -461,8 +462,13 @@ def _span(values: pd.Series) -> tuple[float, float]:
     counts = values.value_counts()
     if len(counts) == high - low + 1 <= 31 and counts.min() >= 5 and (counts.index % 1 == 0).all():
         return low, high
-    floor = 0.0 if low >= 0 else low - (high - low)
-    return float(f"{floor:.2g}"), float(f"{high + (high - low):.2g}")
+    return 0.0 if low >= 0 else -_up(high - low - low), _up(high + high - low)
+
+
+def _up(bound: float) -> float:
+    """Round away from zero (up, if below it) to two significant digits."""
+    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0
+    return max(bound, float(f"{math.ceil(bound / step) * step:.3g}"))
 
 
 def _kinds(schema: Schema) -> list[Decision]:
