@@ -13,7 +13,8 @@ from esteira.drift import statistics as st
 from esteira.errors import UserError
 from esteira.params import Section, parse
 
-ACTIONS = {"keep": 0, "unusable": 2, "retrain": 10, "rework": 11}  # as metric and exit status
+ACTIONS = ("keep", "retrain", "rework", "unusable")  # the metric `action` is the place in here
+EXITS = {"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}
 ADVICE = {
     "keep": "Nothing to do.",
     "retrain": "Retrain on recent data.",
@@ -301,7 +302,7 @@ def conclude(out: dict[str, Any]) -> dict[str, Any]:
         "data_drift": int(data),
         "concept_drift": int(broken),
         "concept_assessable": int(bool(concept.get("assessable"))),
-        "action": ACTIONS[action],
+        "action": ACTIONS.index(action),
     }
     if data and not out["faults"] and not broken and concept and not concept["assessable"]:
         out["notes"].append("Label the new region, retrain with it, then check again.")

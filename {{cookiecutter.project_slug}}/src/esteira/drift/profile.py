@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esteira.errors import UserError
+
+if TYPE_CHECKING:
+    from esteira.schema import Schema
 
 Source = pa.Table | pq.ParquetFile
 Profile = dict[str, Any]
@@ -359,6 +362,19 @@ def answers(model: Any, frame: Any) -> tuple[Any, list[str] | None]:
     if hasattr(model, "predict_proba"):
         return model.predict_proba(frame), [str(c) for c in model.classes_]
     return model.predict(frame), None
+
+
+def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
+    """Make the profile of the line's two pandas tables and its fitted model."""
+    predictions, classes = answers(model, holdout[schema.inputs])
+    return build(
+        train,
+        features=schema.features,
+        target=schema.target,
+        holdout=holdout,
+        predictions=predictions,
+        classes=classes,
+    )
 
 
 def of_table(table: Source, target: str | None, predictions: str | None) -> Profile:

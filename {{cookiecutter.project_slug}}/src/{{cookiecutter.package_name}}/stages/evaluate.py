@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from dvclive import Live
 from esteira import model_file, plots, schema, table
-from esteira.files import significant
+from esteira.drift import profile
+from esteira.files import significant, write_json
 from esteira.params import Section, run
 from pandas import Series
 from sklearn import metrics as scores
@@ -53,7 +54,7 @@ def regression_metrics(actual: Series, predicted: np.ndarray) -> dict[str, float
 
 
 def main(settings: Settings) -> None:
-    """Write reports/evaluate/ (metrics and plots) with DVCLive."""
+    """Write reports/evaluate/ (metrics and plots, by DVCLive) and models/reference.json."""
     what = schema.load()
     rows = table.read("data/holdout.parquet")
     model = model_file.load("models/model.skops", functions=(engineer,))
@@ -70,6 +71,8 @@ def main(settings: Settings) -> None:
     drawn["importance"] = plots.importance(
         model, inputs, actual, settings.importance, settings.seed
     )
+    reference = profile.of_line(table.read("data/train.parquet"), rows, model, what)
+    write_json("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
         live.summary["rows"] = len(rows)
