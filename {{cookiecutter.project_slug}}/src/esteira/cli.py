@@ -38,6 +38,25 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
+@app.command()
+def drift(
+    reference: Annotated[
+        str, typer.Argument(help="Table, or profile such as models/reference.json.")
+    ],
+    current: Annotated[str, typer.Argument(help="Table to check against it.")],
+    target: Annotated[str | None, typer.Option(help="Column that the model predicts.")] = None,
+    predictions: Annotated[str | None, typer.Option(help="Column with its predictions.")] = None,
+    out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out the domain classifier.")] = False,
+) -> None:
+    """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
+    from esteira.drift import check
+
+    found = check.compare_files(reference, current, target, predictions, out, fast)
+    print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")
+    sys.exit(check.EXITS[found["action"]])
+
+
 def main() -> None:
     """Run a command; tell a user's mistake in one sentence, with exit status 2."""
     try:

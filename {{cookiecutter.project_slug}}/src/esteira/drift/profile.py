@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from esteira.drift import statistics as st
 from esteira.errors import UserError
+
+if TYPE_CHECKING:
+    from esteira.schema import Schema
 
 Source = pa.Table | pq.ParquetFile
 Profile = dict[str, Any]
 VERSION = 1
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories kept by name
 SAMPLE = 2000  # rows kept for the questions that need whole rows
+BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
 REST, UNSEEN, MISSING = 253, 254, 255  # codes beside the cells: kept as one byte per cell
 
 
@@ -270,15 +275,61 @@ def read(path: str | Path) -> Profile:
     return profile
 
 
-def entry_of(source: Source, name: str) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def effects(entry: dict[str, Any], found: dict[str, Any], m: int) -> dict[str, float]:
+    """Sizes of the change from a reference column to what was found in `m` rows."""
+    lost = [side["missing"] + side["infinite"] for side in (entry, found)]
+    sizes = {"missing": st.cohens_h(lost[0] / entry["rows"], lost[1] / m)}
+    if "counts" not in entry or not (sum(entry["counts"]) and sum(found["counts"])):
+        return sizes
+    a, b = np.array(entry["counts"]), found["counts"]
+    if "edges" in entry:
+        tenth = st.deciles(a)
+        cells = np.stack([np.bincount(tenth, side, 10) for side in (a, b)])
+        return sizes | {"ks": st.ks_distance(a, b), "psi": st.psi(*cells[:, cells.any(axis=0)])}
+    unseen = found["unseen"].total()
+    a, b = st.merge_rare(np.append(a, 0), np.append(b, unseen))
+    sizes |= {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
+    return sizes | {"unseen": unseen / m}
+
+
+def median(entry: dict[str, Any], counts: Any) -> float:
+    """Median of a numeric column, to the nearest edge."""
+    upto = np.cumsum(counts)
+    return entry["edges"][min(np.searchsorted(upto, upto[-1] / 2), len(entry["edges"]) - 1)]
+
+
+def entry_of(
+    source: Source, name: str, ordered: bool = False
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Describe and count one reference column as JSON holds it, and code its sampled rows."""
     column = pa.table({name: pa.chunked_array(list(pieces(source, name)))})
     entry = describe(column, name, kind_of(column[name].type))
-    found = count(entry, column, name, draw(rows(source)))
+    found = count(entry, column, name, draw(column.num_rows))
     sample = found.pop("sample")
     found.pop("unseen", None)
-    entry |= {"rows": rows(source), **found}
+    entry |= {"rows": column.num_rows, **found}
+    if ordered:
+        entry["usual"] = usual(entry, column, name)
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in entry.items()}, sample
+
+
+def usual(entry: dict[str, Any], column: pa.Table, name: str) -> dict[str, float]:
+    """Sizes of change that blocks of neighbouring rows show within the reference.
+
+    Rows of a time series are not independent, so blocks differ without drift: the 99th percentile
+    over blocks, each against the rest, is what a batch must exceed.
+    """
+    sizes: dict[str, list[float]] = {}
+    for at in np.array_split(np.arange(column.num_rows), BLOCKS):
+        if not len(at):
+            continue
+        block = count(entry, column.slice(at[0], len(at)), name)
+        keys = [key for key in ("counts", "missing", "infinite") if key in entry]
+        rest = entry | {key: entry[key] - block[key] for key in keys}
+        rest["rows"] = max(1, column.num_rows - len(at))
+        for size, value in effects(rest, block, len(at)).items():
+            sizes.setdefault(size, []).append(value)
+    return {size: float(f"{np.quantile(values, 0.99):.6g}") for size, values in sizes.items()}
 
 
 def residuals(task: dict[str, Any], target: pa.ChunkedArray, predicted: Any) -> NDArray[Any]:
@@ -316,6 +367,7 @@ def build(
     *,
     features: Sequence[str] | None = None,
     target: str | None = None,
+    ordered: bool = False,
     holdout: Any = None,
     predictions: Any = None,
     classes: Sequence[str] | None = None,
@@ -327,6 +379,8 @@ def build(
     train: table the columns' distributions come from (pandas, Arrow or an open Parquet file).
     features: columns to watch; all but the target if not given.
     target: column to predict; without it neither target nor concept drift is checked.
+    ordered: whether rows follow each other in time; then what blocks of neighbouring rows show
+        anyway is no drift.
     holdout: rows the model has not learnt from, with features and target.
     predictions: the model's answer for each row of `holdout`: numbers of shape (rows,), or class
         probabilities of shape (rows, len(classes)) in the order of `classes`.
@@ -335,18 +389,22 @@ def build(
     if rows(source) == 0:
         raise UserError("the reference has no rows: give a table that has some.")
     names = list(features) if features else [name for name in fields(source) if name != target]
-    made = {name: entry_of(source, name) for name in names}
+    made = {name: entry_of(source, name, ordered) for name in names}
     columns = {name: entry for name, (entry, _) in made.items()}
     profile: Profile = {"drift_profile": VERSION, "rows": rows(source), "columns": columns}
     profile["sample"] = pack(np.stack([sample for _, sample in made.values()]))
     if target:
-        profile["target"] = {"name": target} | entry_of(source, target)[0]
+        profile["target"] = {"name": target} | entry_of(source, target, ordered)[0]
     if holdout is not None and predictions is not None and target:
         predictions = np.array(predictions)
         textual = predictions.dtype.kind not in "fiub"
         kind = "probabilities" if classes is not None else "labels" if textual else "regression"
         task = {"kind": kind, "classes": [str(c) for c in (() if classes is None else classes)]}
         profile |= {"task": task} | held_out(columns, target, task, holdout, predictions)
+    if ordered:
+        from esteira.drift import joint
+
+        profile["usual"] = joint.usual(profile)
     return profile
 
 
@@ -361,8 +419,25 @@ def answers(model: Any, frame: Any) -> tuple[Any, list[str] | None]:
     return model.predict(frame), None
 
 
+def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
+    """Make the profile of the line's two pandas tables and its fitted model."""
+    predictions, classes = answers(model, holdout[schema.inputs])
+    return build(
+        train,
+        features=schema.features,
+        target=schema.target,
+        ordered=schema.time is not None,
+        holdout=holdout,
+        predictions=predictions,
+        classes=classes,
+    )
+
+
 def of_table(table: Source, target: str | None, predictions: str | None) -> Profile:
     """Make a profile of one table that may hold the model's answers in a column of its own."""
+    for name in filter(None, (target, predictions)):
+        if name not in fields(table):
+            raise UserError(f"the reference has no column `{name}`: name one that it has.")
     features = [name for name in fields(table) if name not in (target, predictions)]
     if not (target and predictions):
         return build(table, features=features, target=target)
@@ -407,13 +482,18 @@ def held_out(
     """Keep what concept drift needs of the holdout: coded inputs, and what the model missed."""
     source = to_source(holdout)
     at = draw(rows(source))
-    missed = residuals(task, pick(source, [target], at)[target], predicted[at])
+    truth = pick(source, [target], at)[target]
+    missed = residuals(task, truth, predicted[at])
     known = np.isfinite(missed)
-    coded = [
-        encode(entry, pick(source, [name], at)[name].chunks) for name, entry in columns.items()
-    ]
-    return {
+    coded = [encode(e, pick(source, [name], at)[name].chunks) for name, e in columns.items()]
+    kept: Profile = {
         "prediction": entry_of(outcome(task, predicted), "prediction")[0],
         "holdout": pack(np.stack(coded)[:, known]),
         "residuals": [float(f"{value:.6g}") for value in missed[known]],
     }
+    if task["kind"] == "probabilities":
+        text = np.array(truth.cast(pa.string()).to_pylist(), dtype=object)
+        told = [predicted[at][text == c].mean(axis=0).round(6) for c in task["classes"]]
+        shares = [round(float((text == c).mean()), 6) for c in task["classes"]]
+        kept["told"] = {"means": np.nan_to_num(told).tolist(), "shares": shares}
+    return kept
