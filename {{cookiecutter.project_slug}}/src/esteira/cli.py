@@ -38,6 +38,26 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
+@app.command()
+def verify(
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Only: is dvc.lock fresh? Needs no data, no secrets.")
+    ] = False,
+    pushed: Annotated[
+        bool, typer.Option("--pushed", help="Only: does the remote hold what dvc.lock names?")
+    ] = False,
+    json: Annotated[str | None, typer.Option(help="Also write the findings to this file.")] = None,
+) -> None:
+    """Check that dvc.lock is true; exit with 1 if it is not."""
+    from esteira.files import write_json
+    from esteira.verify import report
+
+    found = report.lock_and_remote(lock or not pushed, pushed)
+    if json:
+        write_json(json, found)
+    sys.exit(0 if found["ok"] else 1)
+
+
 def main() -> None:
     """Run a command; tell a user's mistake in one sentence, with exit status 2."""
     try:
