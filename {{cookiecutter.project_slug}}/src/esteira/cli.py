@@ -40,6 +40,10 @@ def gate(
 
 @app.command()
 def verify(
+    stage: Annotated[
+        list[str] | None, typer.Argument(help="Stages to execute; all of them.")
+    ] = None,
+    *,
     lock: Annotated[
         bool, typer.Option("--lock", help="Only: is dvc.lock fresh? Needs no data, no secrets.")
     ] = False,
@@ -48,14 +52,27 @@ def verify(
     ] = False,
     json: Annotated[str | None, typer.Option(help="Also write the findings to this file.")] = None,
 ) -> None:
-    """Check that dvc.lock is true; exit with 1 if it is not."""
+    """Prove that dvc.lock is true; exit with 1 if it is not.
+
+    Without an option: run every stage twice in an empty folder that holds only what it declares,
+    and compare each output with dvc.lock.
+    """
     from esteira.files import write_json
     from esteira.verify import report
 
-    found = report.lock_and_remote(lock or not pushed, pushed)
+    found = report.lock_and_remote(lock, pushed) if lock or pushed else report.execution(stage)
     if json:
         write_json(json, found)
     sys.exit(0 if found["ok"] else 1)
+
+
+@app.command()
+def record() -> None:
+    """Write down, in environment.json, the environment that made dvc.lock; commit both."""
+    from esteira.verify import environment
+
+    written = environment.record()
+    print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
 
 @contextmanager
 def repository(**options: Any) -> Iterator["Repo"]:
-    """Open the DVC repository of the current folder, quietly. Raises UserError for what is wrong."""
+    """Open the DVC repository of the current folder, quietly. Raises UserError if it is broken."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -87,7 +87,7 @@ def _fresh(repo: "Repo") -> bool:
 
 
 def reasons(stage: Any) -> list[str]:
-    """Return what differs between one stage and the lock, leaving out data that is merely absent."""
+    """Return what differs between one stage and the lock; data that is merely absent does not."""
     found = []
     for entry in stage.status().get(stage.addressing, []):
         if isinstance(entry, str):
