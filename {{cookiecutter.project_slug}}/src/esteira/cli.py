@@ -57,6 +57,43 @@ def drift(
     sys.exit(check.EXITS[found["action"]])
 
 
+@app.command()
+def verify(
+    stage: Annotated[
+        list[str] | None, typer.Argument(help="Stages to execute; all of them.")
+    ] = None,
+    *,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Only: is dvc.lock fresh? Needs no data, no secrets.")
+    ] = False,
+    pushed: Annotated[
+        bool, typer.Option("--pushed", help="Only: does the remote hold what dvc.lock names?")
+    ] = False,
+    json: Annotated[str | None, typer.Option(help="Also write the findings to this file.")] = None,
+) -> None:
+    """Prove that dvc.lock is true; exit with 1 if it is not.
+
+    Without an option: run every stage twice in an empty folder that holds only what it declares,
+    and compare each output with dvc.lock.
+    """
+    from esteira.files import write_json
+    from esteira.verify import report
+
+    found = report.lock_and_remote(lock, pushed) if lock or pushed else report.execution(stage)
+    if json:
+        write_json(json, found)
+    sys.exit(0 if found["ok"] else 1)
+
+
+@app.command()
+def record() -> None:
+    """Write down, in environment.json, the environment that made dvc.lock; commit both."""
+    from esteira.verify import environment
+
+    written = environment.record()
+    print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
+
+
 def main() -> None:
     """Run a command; tell a user's mistake in one sentence, with exit status 2."""
     try:
