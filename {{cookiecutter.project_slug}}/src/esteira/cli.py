@@ -94,6 +94,53 @@ def record() -> None:
     print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
 
 
+@app.command()
+def adopt(
+    path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    time: Annotated[str | None, typer.Option(help="The column that orders the rows.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class of interest, of two.")] = None,
+    current: Annotated[str | None, typer.Option(help="A newer batch, for the drift check.")] = None,
+    header: Annotated[bool, typer.Option(help="Whether the first line holds the names.")] = True,
+    force: Annotated[bool, typer.Option(help="Replace a table adopted before.")] = False,
+) -> None:
+    """Make the line run on your own table: decide, say why, write it where you would change it."""
+    from esteira.adopt.adopt import carry_out, describe, plan
+
+    options = {"time": time, "task": task, "positive": positive, "current": current}
+    changes = plan(path, target, **options, header=header, force=force)
+    print(describe(changes.decisions))
+    if force:
+        print(f"\n{changes.diff()}", end="")
+    carry_out(changes)
+    print(f"\n{path} is adopted as {', '.join(map(str, changes.copies))}. Next: uv run dvc repro")
+
+
+@app.command()
+def drill(
+    kind: Annotated[str, typer.Option(help="data, concept, missing, category or schema.")] = "data",
+    strength: Annotated[float, typer.Option(help="How strong the drift is; 1 is plain.")] = 1.0,
+    undo: Annotated[bool, typer.Option(help="Put everything back as it was.")] = False,
+) -> None:
+    """Rehearse an alarm: check a drifted batch of your own data, and see what is said."""
+    from esteira import drill as room
+
+    print(room.undo() if undo else room.rehearse(kind, strength))
+
+
+@app.command()
+def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")]) -> None:
+    """Check a table or batch against schema.yaml; exit with 1 if a rule is broken."""
+    from esteira import schema, table
+    from esteira.validate import check, summary
+
+    what = schema.load()
+    found = summary(check(table.read_raw(path, what.file), what)[1])
+    print(found.to_string(index=False) if len(found) else f"{path} keeps every rule.")
+    sys.exit(1 if len(found) else 0)
+
+
 def main() -> None:
     """Run a command; tell a user's mistake in one sentence, with exit status 2."""
     try:

@@ -4,9 +4,15 @@ In memory a number or integer is float64, a datetime is datetime64[us], and ever
 text; a missing cell is NaN (NaT in dates). Every stage can rely on that.
 """
 
-import csv
+import bz2
+import contextlib
+import gzip
+import io
+import json
+import lzma
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +29,7 @@ PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 REJECTS = ["column", "row", "value"]
+FORMAT_ERRORS = (ValueError, TypeError, OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile)
 
 
 def kind(path: str | Path) -> str:
@@ -32,7 +39,28 @@ def kind(path: str | Path) -> str:
     return "parquet" if suffix in PARQUET else "jsonl" if suffix in JSON_LINES else "csv"
 
 
-def read_raw(path: str | Path, form: "FileFormat", rows: int | None = None) -> pd.DataFrame:
+def open_bytes(path: str | Path) -> IO[bytes]:
+    """Open a file for reading, unpacked if its name says that it is compressed.
+
+    Raises OSError or EOFError, here or while reading, for an archive that is damaged.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
+        if len(names) != 1:
+            raise OSError(f"the archive holds {len(names)} files where one table was expected")
+        return archive.open(names[0])
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers.get(suffix, open)(path, "rb")
+
+
+def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     """Read a raw table as it is written: text cells from CSV, typed cells from the other formats.
 
     Missing-value tokens become NaN, and surrounding blanks are stripped; nothing else is changed.
@@ -44,39 +72,106 @@ def read_raw(path: str | Path, form: "FileFormat", rows: int | None = None) -> p
     try:
         if kind(path) == "parquet":
             frame = pd.read_parquet(path)
-            frame = frame if rows is None else frame.head(rows)
-        elif kind(path) == "jsonl":
-            frame = pd.read_json(path, lines=True, nrows=rows, dtype=False, convert_dates=False)
         else:
-            frame = pd.read_csv(
-                path,
-                sep=form.delimiter,
-                encoding=form.encoding,
-                quotechar=form.quote,
-                header=0 if form.header else None,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[],
-                skipinitialspace=True,
-                nrows=rows,
-                quoting=csv.QUOTE_MINIMAL,
-            )
+            with open_bytes(path) as source:
+                frame = (_read_json if kind(path) == "jsonl" else _read_csv)(source, form)
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not {form.encoding} (byte {error.start}): set `file.encoding` in"
-            " schema.yaml."
-        ) from None
-    except (pd.errors.ParserError, ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as {kind(path)}: {error}.") from None
-    if not form.header and kind(path) == "csv":
+    except FORMAT_ERRORS as error:
+        why = _bad_line(path, form) or " ".join(str(error).split()).removesuffix(".")
+        raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
+    frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
+    return frame.reset_index(drop=True).apply(lambda values: _cells(values, form))
+
+
+def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
+    options: dict[str, Any] = {
+        "sep": r"\s+" if form.delimiter == " " else form.delimiter,
+        "encoding": form.encoding,
+        "quotechar": form.quote,
+        "header": 0 if form.header else None,
+        "dtype": str,
+        "keep_default_na": False,
+        "skipinitialspace": True,
+    }
+    frame = pd.read_csv(source, **options)
+    if not isinstance(frame.index, pd.RangeIndex):  # longer rows than header: pandas shifts them
+        names, extra = frame.columns, frame.index.nlevels
+        frame = frame.reset_index()
+        if not (frame.iloc[:, -extra:] == "").all(axis=None):
+            raise ValueError("its rows have more cells than the header has names")
+        frame = frame.iloc[:, :-extra].set_axis(names, axis=1)
+    if not form.header:
         frame.columns = [f"column_{i}" for i in range(1, frame.shape[1] + 1)]
-    frame.columns = [str(name).strip().removeprefix("\ufeff") for name in frame.columns]
-    for name in frame.columns[[pd.api.types.is_string_dtype(t) for t in frame.dtypes]]:
-        text = frame[name].str.strip()
-        frame[name] = text.mask(text.isin(form.missing))
     return frame
+
+
+def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
+    """Read JSON lines, or one JSON list of objects."""
+    text = io.TextIOWrapper(io.BufferedReader(source), encoding=form.encoding)
+    first = text.read(1)
+    while first.isspace():
+        first = text.read(1)
+    if not first:
+        raise pd.errors.EmptyDataError
+    if first == "[":
+        return pd.DataFrame.from_records(json.loads(first + text.read()))
+    return pd.read_json(io.StringIO(first + text.read()), lines=True, dtype=False)
+
+
+def _bad_line(path: Path, form: "FileFormat") -> str:
+    """Name the first line of a text file that cannot be decoded, or is no JSON."""
+    if kind(path) == "parquet":
+        return ""
+    with contextlib.suppress(*FORMAT_ERRORS), open_bytes(path) as source:
+        for number, line in enumerate(source, 1):
+            try:
+                text = line.decode(form.encoding)
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                return f"line {number} is not {form.encoding} (byte 0x{byte:02X})"
+            if kind(path) == "jsonl" and text.strip():
+                try:
+                    whole = isinstance(json.loads(text), dict)
+                except ValueError:
+                    whole = False
+                if not whole:
+                    return f"line {number} is not a JSON object"
+    return ""
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the names that come twice, as pandas does: `a`, `a.1`; name the empty ones."""
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        base = name = name or f"column_{i + 1}"
+        while name in seen:
+            name = f"{base}.{seen[base]}"
+            seen[base] += 1
+        seen[name] = 1
+    return list(seen)
+
+
+def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
+    """Strip text and drop missing tokens; give mixed cells (JSON) one type, text."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if values.dtype == object:
+        values = values.map(_text, na_action="ignore").astype("str")
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        sentinels = pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()
+        return values.mask(values.isin(sentinels)) if len(sentinels) else values
+    if not pd.api.types.is_string_dtype(values):
+        return values
+    text = values.astype("str").str.strip()
+    return text.mask(text.isin(form.missing))
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    plain = isinstance(cell, bool | list | dict)
+    return json.dumps(cell, ensure_ascii=False, sort_keys=True) if plain else str(cell)
 
 
 def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
@@ -95,9 +190,7 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
         parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
         return parsed.dt.tz_localize(None).astype("datetime64[us]")
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype(
-            "Int64"
-        )  # a code of 1 with missing cells beside it is "1", not "1.0"
+        values = values.astype("Int64")  # a code 1 with gaps beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())
     if column.type == "boolean":
         lower = text.str.lower()

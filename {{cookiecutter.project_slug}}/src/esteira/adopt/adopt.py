@@ -1,0 +1,320 @@
+"""Make the line run on a table: plan every change first, then carry all of them out or none."""
+
+import difflib
+import io
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+
+from esteira import table
+from esteira.adopt import baseline
+from esteira.adopt.detect import Found, closest, detect
+from esteira.adopt.sniff import Decision, sniff
+from esteira.errors import UserError
+from esteira.files import read_yaml, replacing, write_text
+from esteira.schema import Schema
+
+RAW = Path("data/raw")
+EVALUATION = "reports/evaluate/metrics.json"
+NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
+HEAD = """\
+# What each column of the table must hold, and what the line does with it.
+# type: number, integer, category, boolean, datetime or text
+# role: feature (the default), target, time, identifier or ignored
+"""
+# The plots at the end of dvc.yaml that differ by task; the template's dvc.yaml holds the same.
+PLOTS = {
+    "regression": """\
+- Predictions:
+    template: scatter
+    x: actual
+    y: {reports/evaluate/plots/custom/predictions.json: predicted}
+    title: Predicted against actual (holdout)
+- Residuals:
+    template: scatter
+    x: predicted
+    y: {reports/evaluate/plots/custom/residuals.json: residual}
+    title: Residual against prediction (holdout)
+""",
+    "classification": """\
+- ROC:
+    template: simple
+    x: false_positive_rate
+    y: {reports/evaluate/plots/custom/roc.json: true_positive_rate}
+    title: ROC (holdout)
+- Precision and recall:
+    template: simple
+    x: recall
+    y: {reports/evaluate/plots/custom/precision_recall.json: precision}
+    title: Precision and recall (holdout)
+- Calibration:
+    template: simple
+    x: predicted
+    y: {reports/evaluate/plots/custom/calibration.json: observed}
+    title: Calibration (holdout)
+- Confusion:
+    template: counts
+    x: predicted
+    y: {reports/evaluate/plots/custom/confusion.json: actual}
+    title: Confusion, rows of the holdout
+""",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that adopting would do: why, files to copy under data/raw/, new texts by path."""
+
+    decisions: list[Decision]
+    copies: dict[Path, Path]  # destination: source
+    texts: dict[str, str]
+
+    def diff(self) -> str:
+        """Show the changes of the project's files as a unified diff."""
+        lines: list[str] = []
+        for path, new in self.texts.items():
+            old = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+            lines += difflib.unified_diff(
+                old.splitlines(keepends=True), new.splitlines(keepends=True), path, f"{path} (new)"
+            )
+        return "".join(lines)
+
+
+def plan(
+    path: str | Path,
+    target: str,
+    *,
+    time: str | None = None,
+    task: str | None = None,
+    positive: str | None = None,
+    current: str | Path | None = None,
+    header: bool = True,
+    force: bool = False,
+) -> Plan:
+    """Decide how the project in this folder would run on the table at `path`. Writes nothing.
+
+    Raises UserError for a table, target or time that cannot be used, and for a project that has
+    adopted a table before unless `force`.
+    """
+    params = read_yaml("params.yaml")
+    source = str(params.get("ingest", {}).get("source", ""))
+    if not force and not source.startswith("sample-"):
+        raise UserError(
+            f"this project runs on {source} already: say --force to replace its schema.yaml, floors"
+            " and settings, and see what changes."
+        )
+    header = header and not _no_header(path, target)
+    form, decisions = sniff(path, header)
+    found = detect(table.read_raw(path, form), form, target, time, task, positive)
+    raw = table.read_raw(path, found.schema.file).dropna(how="all")  # as ingest does
+    typed, rejects = table.parse(raw, found.schema)
+    split = params.get("split", {})
+    shares = split.get("current", 0.15), split.get("holdout", 0.25), split.get("seed", 0)
+    algorithm, rules, more = baseline.propose(typed, found.schema, *shares)
+    copies = {RAW / _file_name(path): Path(path)}
+    batch = "data/current.parquet"
+    if current is not None:
+        copies[RAW / _file_name(current)] = Path(current)
+        batch = (RAW / _file_name(current)).as_posix()
+        more.append(_check_batch(current, found.schema))
+        if len(copies) == 1:
+            raise UserError(f"{path} and {current} have one name: rename one of them.")
+    own = (RAW / _file_name(path)).as_posix()
+    texts = {
+        "schema.yaml": schema_text(found),
+        "params.yaml": _params_text(own, batch, algorithm, found.schema),
+        "dvc.yaml": _line_text(own, found.schema.task),
+        "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
+    }
+    return Plan([*decisions, *found.decisions, *more], copies, texts)
+
+
+def carry_out(changes: Plan) -> None:
+    """Copy and track the raw files, then replace the project's files; undo all on any failure.
+
+    Raises UserError where DVC cannot track a file.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    pointers = [Path(f"{raw}.dvc") for raw in changes.copies]
+    with _restoring([*changes.copies, *pointers, *map(Path, changes.texts)]):
+        for raw, source in changes.copies.items():
+            if raw.exists() and raw.samefile(source):
+                continue
+            with replacing(raw) as temporary:
+                shutil.copyfile(source, temporary)
+        try:
+            with Repo() as repo, repo.scm_context(quiet=True):
+                repo.add([str(raw) for raw in changes.copies])
+        except DvcException as error:
+            raise UserError(f"DVC cannot track the table: {error}.") from None
+        for path, text in changes.texts.items():
+            write_text(path, text)
+
+
+@contextmanager
+def _restoring(paths: list[Path]) -> Iterator[None]:
+    """Put the files back as they were, if the block fails for whatever reason."""
+    kept = RAW.parent / ".before-adopt.tmp"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    for i, path in enumerate(paths):
+        if path.exists():
+            shutil.copy2(path, kept / str(i))
+    try:
+        yield
+    except BaseException:
+        for i, path in enumerate(paths):
+            path.unlink(missing_ok=True)
+            if (kept / str(i)).exists():
+                shutil.move(kept / str(i), path)
+        raise
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _file_name(path: str | Path) -> str:
+    """Name that a DVC file, YAML and a shell all take as it is."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).name)
+
+
+def _no_header(path: str | Path, target: str) -> bool:
+    """Whether the target's name itself says that the file has no header."""
+    if not re.fullmatch(r"column_\d+", target) or table.kind(path) != "csv":
+        return False
+    form, _ = sniff(path)
+    return target not in table.read_raw(path, form)
+
+
+def _check_batch(path: str | Path, schema: Schema) -> Decision:
+    batch = table.read_raw(path, schema.file)
+    absent = [name for name in schema.inputs if name not in batch]
+    if absent:
+        near = closest(absent[0], list(batch))
+        raise UserError(f"{path} has no column `{absent[0]}`, which the model needs: {near}.")
+    labels = "with" if schema.target in batch else "without"
+    evidence = f"{len(batch)} rows, {labels} `{schema.target}`"
+    return Decision(f"current batch {path}", evidence, "params.yaml, drift_check.current")
+
+
+# --- the new texts
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1 << 20
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _dump(value: Any) -> str:
+    text = io.StringIO()
+    _yaml().dump(value, text)
+    return text.getvalue()
+
+
+def _load(path: str) -> Any:
+    return _yaml().load(Path(path).read_text(encoding="utf-8"))
+
+
+def _flow(value: dict[str, Any]) -> CommentedMap:
+    """Write a mapping on one line, its lists too."""
+    flow = CommentedMap()
+    for key, item in value.items():
+        if isinstance(item, tuple):
+            item = CommentedSeq(map(_word, item))
+            item.fa.set_flow_style()
+        flow[key] = int(item) if isinstance(item, float) and item.is_integer() else _word(item)
+    flow.fa.set_flow_style()
+    return flow
+
+
+def _word(value: Any) -> Any:
+    """Quote the words that older YAML reads as true and false."""
+    quoted = isinstance(value, str) and value in NOT_WORDS
+    return SingleQuotedScalarString(value) if quoted else value
+
+
+def schema_text(found: Found) -> str:
+    """Write schema.yaml: a line for each column, its evidence beside it."""
+    schema = found.schema
+    top: dict[str, Any] = {"task": schema.task}
+    if schema.positive is not None:
+        top["positive"] = _word(schema.positive)
+    top["file"] = _flow(schema.file.model_dump(exclude_none=True))
+    lines = [HEAD, _dump(top), "columns:\n"]
+    for name, column in schema.columns.items():
+        line = _dump({name: _flow(column.model_dump(exclude_defaults=True))})
+        note = " ".join(found.notes.get(name, "").split())
+        note = "".join(c for c in note if c.isprintable())
+        if note and line.count("\n") == 1:
+            line = f"{line.rstrip()}  # {note}\n"
+        lines.append(textwrap.indent(line, "  "))
+    return "".join(lines)
+
+
+def _params_text(raw: str, batch: str, algorithm: str, schema: Schema) -> str:
+    params = _load("params.yaml")
+    scoring = "neg_log_loss" if schema.task == "classification" else "r2"
+    params["ingest"]["source"] = raw
+    params["split"]["shuffle"] = schema.time is None
+    params["train"]["algorithm"] = algorithm
+    params["train"]["search"]["scoring"] = scoring
+    params["evaluate"]["importance"] = scoring
+    params["drift_check"]["current"] = batch
+    return _dump(params)
+
+
+def _line_text(raw: str, task: str) -> str:
+    """Edit dvc.yaml: the raw file among the deps of `ingest`, and the plots of the task."""
+    line = _load("dvc.yaml")
+    deps = line["stages"]["ingest"]["deps"]
+    for old in [dep for dep in deps if str(dep).startswith(f"{RAW.as_posix()}/")]:
+        deps.remove(old)
+    deps.insert(0, raw)
+    own = {kind: _yaml().load(text) for kind, text in PLOTS.items()}
+    titles = {title for plots in own.values() for plot in plots for title in plot}
+    for plot in [p for p in line.get("plots", []) if titles & set(p)]:
+        line["plots"].remove(plot)
+    for i, plot in enumerate(own[task]):
+        line.setdefault("plots", CommentedSeq()).insert(i, plot)
+    return _dump(line)
+
+
+def _gates_text(rules: list[dict[str, Any]], broken: int) -> str:
+    """Edit gates.yaml: floors for the model, and how many rules the table breaks already."""
+    gates = _load("gates.yaml")
+    kept = gates["rules"]
+    for old in [rule for rule in kept if rule.get("file", EVALUATION) == EVALUATION]:
+        kept.remove(old)
+    for i, rule in enumerate(rules):
+        kept.insert(i, _flow(rule))
+    for rule in kept:
+        if rule["metric"] == "rules_broken":
+            rule["limit"] = broken
+    return _dump(gates)
+
+
+def describe(decisions: list[Decision], limit: int = 60) -> str:
+    """Say each decision on a line, warnings last and marked, so that they are seen."""
+    plain = [d for d in decisions if not d.warning]
+    shown = [*plain[:limit], *(d for d in decisions if d.warning)]
+    lines = []
+    for decision in shown:
+        place = f"  [{decision.where}]" if decision.where else ""
+        mark = "! " if decision.warning else "  "
+        lines.append(f"{mark}{decision.what}: {decision.evidence}{place}")
+    if len(plain) > limit:
+        lines.insert(limit, f"  … and {len(plain) - limit} more, as comments in schema.yaml")
+    return "\n".join(lines)

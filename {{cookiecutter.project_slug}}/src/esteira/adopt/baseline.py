@@ -1,0 +1,164 @@
+"""What simple models reach on the line's own split: the algorithm to start with, floors to pass."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from esteira.adopt.sniff import Decision
+from esteira.files import significant
+from esteira.schema import Schema
+
+CELLS = 4_000_000  # the newest rows are taken, down to this many cells
+ROWS = 20_000
+WIDE = 1000  # columns beyond which boosting takes minutes
+
+Scores = dict[str, float]
+
+
+def propose(
+    typed: pd.DataFrame, schema: Schema, current: float, holdout: float, seed: int
+) -> tuple[str, list[dict[str, Any]], list[Decision]]:
+    """Choose `linear` or `boosting` inside the training rows, and floors on the held-out rows.
+
+    `current` and `holdout` are the shares in section `split:` of params.yaml. A floor lies halfway
+    between what knows only the mean or the classes' shares and a linear model, so a model that
+    learns nothing is refused. Returns algorithm, rules for gates.yaml, and decisions.
+    """
+    anchors = [name for name in (schema.target, schema.time) if name]
+    rows = typed.dropna(subset=anchors)
+    if schema.time:
+        rows = rows.sort_values(schema.time, kind="stable")
+    rows = rows.tail(max(500, min(ROWS, CELLS // typed.shape[1])))
+    rows = rows.head(len(rows) - round(len(rows) * current))
+    train, held = _cut(rows, schema, holdout, seed)
+    inner, check = _cut(train, schema, holdout, seed)
+    if min(len(held), len(check)) < 20 or inner[schema.target].nunique() < 2:
+        why = f"only {len(rows)} rows: no floor can be measured, so none is proposed"
+        return (
+            "linear",
+            [],
+            [Decision("algorithm linear, no floors", why, "gates.yaml", warning=True)],
+        )
+    measure = "roc_auc" if schema.task == "classification" else "r2"
+    candidates = ("linear", "boosting") if typed.shape[1] <= WIDE else ("linear",)
+    tried = {name: score(name, inner, check, schema)[measure] for name in candidates}
+    best = "boosting" if tried.get("boosting", -np.inf) > tried["linear"] + 0.005 else "linear"
+    seen = ", ".join(f"{name} {measure} {value:.3f}" for name, value in tried.items())
+    chosen = Decision(f"algorithm {best}", f"{seen} inside the training rows", "params.yaml, train")
+    nothing, linear = (score(name, train, held, schema) for name in ("nothing", "linear"))
+    rules, decisions = [], [chosen]
+    for metric in nothing:
+        rules.append(_rule(metric, nothing[metric], linear[metric], held[schema.target], schema))
+        seen = f"learning nothing gives {nothing[metric]:.3g}, a linear model {linear[metric]:.3g}"
+        what = f"floor {metric} {rules[-1]['limit']:g}"
+        decisions.append(Decision(what, f"{seen} on held-out rows", "gates.yaml, rules"))
+    if tried[best] <= nothing[measure]:
+        why = f"{best} is no better than knowing nothing: the gate will say no"
+        decisions.append(
+            Decision("the target cannot be told from these columns", why, "", warning=True)
+        )
+    return best, rules, decisions
+
+
+def _cut(
+    rows: pd.DataFrame, schema: Schema, share: float, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hold out the newest rows where there is a time, else random ones, stratified by class."""
+    if schema.time:
+        cut = len(rows) - round(len(rows) * share)
+        return rows.iloc[:cut], rows.iloc[cut:]
+    groups = rows.groupby(schema.target) if schema.task == "classification" else rows
+    held = groups.sample(frac=share, random_state=seed).index
+    return rows.drop(held), rows.loc[held]
+
+
+def score(name: str, train: pd.DataFrame, held: pd.DataFrame, schema: Schema) -> Scores:
+    """Fit `nothing`, `linear` or `boosting` on `train` and measure it on `held`."""
+    from sklearn import metrics
+
+    held = held[held[schema.target].isin(train[schema.target])] if schema.positive else held
+    model = _model(name, schema)
+    inputs = [n for n in schema.inputs if not train[n].isna().all()]
+    model.fit(_plain(train[inputs]), train[schema.target])
+    actual, table = held[schema.target], _plain(held[inputs])
+    if schema.task == "regression":
+        fitted = model.predict(table)
+        return {
+            "r2": metrics.r2_score(actual, fitted),
+            "rmse": metrics.root_mean_squared_error(actual, fitted),
+        }
+    known = actual.isin(model.classes_)
+    actual, shares = actual[known], model.predict_proba(table[known])
+    classes = list(model.classes_)
+    hit = np.array([[c == a for c in classes] for a in actual])
+    sizes = hit.sum(axis=0)
+    both = [k for k in range(len(classes)) if 0 < sizes[k] < len(hit)]
+    aucs = [metrics.roc_auc_score(hit[:, k], shares[:, k]) for k in both] or [0.5]
+    loss = -np.log(np.clip(shares[hit], 1e-15, 1)).mean()
+    return {"roc_auc": float(np.mean(aucs)), "log_loss": float(loss)}
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Dates as month, weekday and hour, as the project's features.py does."""
+    table = table.copy()
+    for name in table.select_dtypes("datetime"):
+        date = table.pop(name).dt
+        table[f"{name} m"], table[f"{name} d"], table[f"{name} h"] = (
+            date.month.astype("float64"),
+            date.dayofweek.astype("float64"),
+            date.hour.astype("float64"),
+        )
+    return table
+
+
+def _model(name: str, schema: Schema) -> Any:
+    from sklearn import dummy, ensemble, linear_model
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    classes = schema.task == "classification"
+    if name == "nothing":
+        return dummy.DummyClassifier() if classes else dummy.DummyRegressor()
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    words = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        min_frequency=5,
+        max_categories=50,
+        sparse_output=False,
+    )
+    prepare = make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (words, make_column_selector(dtype_exclude="number")),
+    )
+    if name == "linear":
+        model = linear_model.LogisticRegression(max_iter=200) if classes else linear_model.Ridge()
+    else:
+        kind = "HistGradientBoosting" + ("Classifier" if classes else "Regressor")
+        model = getattr(ensemble, kind)(early_stopping=False, random_state=0)
+    return make_pipeline(prepare, model)
+
+
+def _rule(
+    metric: str, nothing: float, linear: float, actual: pd.Series, schema: Schema
+) -> dict[str, Any]:
+    """Halfway from nothing to the linear model, and at least beyond luck."""
+    higher = metric in ("roc_auc", "r2")
+    nothing = max(nothing, 0.0)  # the mean of older rows may do worse than that of the held-out
+    middle = (nothing + linear) / 2
+    if metric == "roc_auc":
+        few = actual.value_counts().min()  # twice the standard error of AUC under chance
+        middle = max(middle, 0.5 + 2 * np.sqrt((len(actual) + 1) / 12 / few / (len(actual) - few)))
+    elif metric == "r2":
+        middle = max(middle, 0.01)
+    else:
+        middle = min(middle, nothing)
+    slack = {"roc_auc": 0.01, "r2": 0.02}.get(metric, 0.03 * nothing)
+    return {
+        "metric": metric,
+        "better": "higher" if higher else "lower",
+        "limit": significant(middle, 2),
+        "regression": significant(slack, 1),
+    }
