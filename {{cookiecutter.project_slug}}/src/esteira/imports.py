@@ -12,7 +12,7 @@ from esteira.files import read_yaml
 class _ForTypesOnly(ast.NodeTransformer):
     """Drop `if TYPE_CHECKING:` blocks: what they import is not there when the stage runs."""
 
-    def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST:
         skipped = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         return ast.Pass() if skipped else self.generic_visit(node)
 
