@@ -12,7 +12,6 @@ WORKERS ?= auto
 unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
-export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: demo test lint lock clean benchmark-overhead
@@ -25,7 +24,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .venv/ready: .cache/bootstrap/bin/uv constraints-dev.txt
 	.cache/bootstrap/bin/uv venv --quiet --clear --python $(PYTHON) .venv
-	.cache/bootstrap/bin/uv pip install --quiet --python .venv -r constraints-dev.txt
+	.cache/bootstrap/bin/uv pip install --quiet --compile-bytecode --python .venv -r constraints-dev.txt
 	touch $@
 
 demo: .venv/ready

@@ -59,7 +59,7 @@ def main() -> None:
     """Generate, install and reproduce a project, measure, write the table."""
     with tempfile.TemporaryDirectory() as folder:
         project = bake(Path(folder), lock=True)
-        run(project, "uv", "sync", "--locked", env={"UV_NO_SYNC": "0"})
+        run(project, "uv", "sync", "--locked", "--compile-bytecode", env={"UV_NO_SYNC": "0"})
         run(project, "dvc", "repro")
         found = measure(project)
     rows = [
