@@ -89,12 +89,12 @@ def compare(entry: Row, found: Row, m: int, limits: Limits) -> Row:
         a, b = np.array(entry["counts"]), found["counts"]
         if "edges" in entry:
             tenth = st.deciles(a)
-            cells = (np.bincount(tenth, side, 10) for side in (a, b))
+            cells = st.merge_rare(*(np.bincount(tenth, side, 10) for side in (a, b)))
             parts = st.rank_p(a, b), st.ks_p(row["ks"], a.sum(), b.sum()), st.chi2_p(*cells)
             p["distribution"] = min(1.0, 3 * min(parts))
         else:
             unseen = found["unseen"].total()
-            p["distribution"] = st.chi2_p(np.append(a, 0), np.append(b, unseen))
+            p["distribution"] = st.chi2_p(*st.merge_rare(a, b, unseen))
             if unseen + entry["singletons"]:
                 p["unseen"] = st.unseen_p(entry["singletons"], a.sum(), unseen, b.sum() + unseen)
     usual = entry.get("usual", {})
@@ -144,7 +144,7 @@ def remarks(row: Row, entry: Row, found: Row) -> Iterator[str]:
         yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
     if "distribution" in sure and "edges" in entry:
         medians = (profiles.median(entry, side["counts"]) for side in (entry, found))
-        yield "median {:.4g} → {:.4g}".format(*medians)
+        yield "median {} → {}".format(*medians)
     elif "distribution" in sure:
         yield f"{row['total_variation']:.1%} of rows changed category"
     if row["significant"] and not row["drifted"]:
@@ -224,7 +224,7 @@ def conclude(out: Row) -> Row:
     broken, assessable = bool(concept.get("drift")), bool(concept.get("assessable"))
     action = "rework" if broken else "retrain" if data else "keep"
     action = "unusable" if out["faults"] else action
-    reasons = list(out["faults"].values())
+    reasons = []
     if moved:
         names = ", ".join(f"`{row['column']}`" for row in moved[:5])
         more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
@@ -249,6 +249,7 @@ def conclude(out: Row) -> Row:
         "concept_assessable": int(assessable),
         "action": ACTIONS.index(action),
     }
+    reasons = list(out["faults"].values()) or reasons
     reasons = reasons or ["Nothing is both significant and large."]
     return out | {
         "metrics": metrics,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 Source = pa.Table | pq.ParquetFile
 Profile = dict[str, Any]
 VERSION = 1
-INTERVALS = 250  # quantile cells of a numeric column, and the most categories kept by name
+INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
+CATEGORIES = 10_000  # more distinct texts than that are free text
 SAMPLE = 2000  # rows kept for the questions that need whole rows
 BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
-REST, UNSEEN, MISSING = 253, 254, 255  # codes beside the cells: kept as one byte per cell
+MISSING = 255  # among the codes of cells, which are kept as one byte each
 
 
 def open_table(path: str | Path) -> Source:
@@ -110,7 +112,11 @@ def scan(
     start = 0
     for piece in pieces(source, name):
         if at is not None and kept is not None:
-            part = piece.take(pa.array(at[(at >= start) & (at < start + len(piece))] - start))
+            here = at[(at >= start) & (at < start + len(piece))] - start
+            # pa.array() would import pandas to look at its argument
+            part = piece.take(
+                pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])
+            )
             dictionary = pa.types.is_dictionary(part.type)
             kept.append(part.dictionary_decode() if dictionary else part)
             start += len(piece)
@@ -133,7 +139,8 @@ def numbers(chunk: pa.Array, kind: str) -> NDArray[np.float64]:
         chunk = chunk.dictionary_decode()
     if not pa.types.is_float64(chunk.type):
         chunk = chunk.cast(pa.float64(), safe=False)
-    return chunk.to_numpy(zero_copy_only=False)
+    # to_numpy() would import pandas
+    return np.from_dlpack(chunk.fill_null(np.nan) if chunk.null_count else chunk)
 
 
 def encoded(chunk: pa.Array) -> pa.DictionaryArray:
@@ -146,7 +153,7 @@ def encoded(chunk: pa.Array) -> pa.DictionaryArray:
 def tally(chunk: pa.Array) -> Counter[str]:
     """Count the categories of one piece."""
     cells = encoded(chunk)
-    indices = cells.indices.drop_null().to_numpy(zero_copy_only=False)
+    indices = np.from_dlpack(cells.indices.drop_null())
     count = np.bincount(indices, minlength=len(cells.dictionary))
     return Counter(dict(zip(cells.dictionary.to_pylist(), count.tolist(), strict=True)))
 
@@ -158,12 +165,10 @@ def describe(source: Source, name: str, kind: str) -> dict[str, Any]:
         for chunk in scan(source, name):
             counter.update(tally(chunk))
         known = sorted((c for c in counter if counter[c]), key=lambda c: (-counter[c], c))
-        if len(known) > INTERVALS and len(known) > counter.total() / 2:
-            kind = "text"
-        else:
+        if len(known) <= INTERVALS or len(known) <= min(counter.total() / 2, CATEGORIES):
             singletons = sum(counter[c] == 1 for c in known)
-            names = known[:INTERVALS]
-            return {"kind": kind, "cells": names, "distinct": len(known), "singletons": singletons}
+            return {"kind": kind, "cells": known, "singletons": singletons}
+        kind = "text"
     if kind in ("number", "text"):
         parts = [numbers(chunk, kind) for chunk in scan(source, name)]
         values = np.concatenate([p[np.isfinite(p)] for p in parts]) if parts else np.empty(0)
@@ -181,9 +186,8 @@ def count(
 ) -> dict[str, Any]:
     """Count the cells of `entry` in one column of `source`: additive over its pieces.
 
-    Returns `missing`, `infinite` and, by kind, `counts` per cell (for categories the last cell is
-    the rest), `unseen` (name to count) or `first` and `last`; and with `at` the `sample`, the codes
-    of the rows of these numbers.
+    Returns `missing`, `infinite` and, by kind, `counts` per cell, `unseen` (name to count), or
+    `first` and `last`; and with `at` the `sample`: the codes of the rows of these numbers.
     """
     kind = entry["kind"]
     found: dict[str, Any] = {"missing": 0, "infinite": 0}
@@ -203,16 +207,15 @@ def count(
             found["infinite"] += len(values) - missing - len(finite)
         found["counts"] = counts
     elif kind == "category":
-        counts = np.zeros(len(entry["cells"]) + 1, dtype=np.int64)
+        counts = np.zeros(len(entry["cells"]), dtype=np.int64)
         place = {cell: i for i, cell in enumerate(entry["cells"])}
-        whole = entry["distinct"] == len(place)
         for chunk in scan(source, name, at, kept):
             found["missing"] += chunk.null_count
             for cell, n in tally(chunk).items():
-                if n and whole and cell not in place:
+                if cell in place:
+                    counts[place[cell]] += n
+                elif n:
                     unseen[cell] += n
-                else:
-                    counts[place.get(cell, -1)] += n
         found |= {"counts": counts, "unseen": unseen}
     else:
         for chunk in scan(source, name, at, kept):
@@ -245,10 +248,12 @@ def encode(entry: dict[str, Any], parts: Sequence[pa.Array]) -> NDArray[np.uint8
         found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
         return np.where(np.isnan(values), np.uint8(MISSING), found)
     if entry["kind"] == "category":
-        place = {cell: i for i, cell in enumerate(entry["cells"])} | {None: MISSING}
-        other = UNSEEN if entry["distinct"] == len(entry["cells"]) else REST
+        few = entry["cells"] if len(entry["cells"]) <= INTERVALS else []
+        place = {cell: i for i, cell in enumerate(few)} | {None: MISSING}
         texts = [text for part in parts for text in part.cast(pa.string()).to_pylist()]
-        return np.array([place.get(text, other) for text in texts], dtype=np.uint8)
+        # A code of their own for the rare and the unseen would tell any two samples apart.
+        found = (place[t] if t in place else crc32(t.encode()) % INTERVALS for t in texts)
+        return np.fromiter(found, dtype=np.uint8)
     return np.full(length, MISSING, dtype=np.uint8)
 
 
@@ -279,7 +284,7 @@ def effects(entry: dict[str, Any], found: dict[str, Any], m: int) -> dict[str, f
     """Sizes of the change from a reference column to what was found in `m` rows."""
     lost = [side["missing"] + side["infinite"] for side in (entry, found)]
     sizes = {"missing": st.cohens_h(lost[0] / entry["rows"], lost[1] / m)}
-    if "counts" not in entry or not (sum(entry["counts"]) and sum(found["counts"])):
+    if "counts" not in entry or entry["rows"] == lost[0] or m == lost[1]:
         return sizes
     a, b = np.array(entry["counts"]), found["counts"]
     if "edges" in entry:
@@ -287,15 +292,18 @@ def effects(entry: dict[str, Any], found: dict[str, Any], m: int) -> dict[str, f
         cells = np.stack([np.bincount(tenth, side, 10) for side in (a, b)])
         return sizes | {"ks": st.ks_distance(a, b), "psi": st.psi(*cells[:, cells.any(axis=0)])}
     unseen = found["unseen"].total()
-    a, b = st.merge_rare(np.append(a, 0), np.append(b, unseen))
+    a, b = st.merge_rare(a, b, unseen)
     sizes |= {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
     return sizes | {"unseen": unseen / m}
 
 
-def median(entry: dict[str, Any], counts: Any) -> float:
-    """Median of a numeric column, to the nearest edge."""
-    upto = np.cumsum(counts)
-    return entry["edges"][min(np.searchsorted(upto, upto[-1] / 2), len(entry["edges"]) - 1)]
+def median(entry: dict[str, Any], counts: Any) -> str:
+    """Median of a numeric column, to the nearest edge, in words."""
+    upto, edges = np.cumsum(counts), entry["edges"]
+    cell = int(np.searchsorted(upto, upto[-1] / 2))
+    if cell in (0, len(edges)):
+        return f"below {edges[1]:.4g}" if cell == 0 else f"above {edges[-1]:.4g}"
+    return f"{edges[cell]:.4g}"
 
 
 def entry_of(
