@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from esteira.drift import check, joint, profile, statistics
+from esteira.drift import check, joint, profile, statistics, tables
 from esteira.errors import UserError
 
 SOURCE = Path(check.__file__).parents[2]
@@ -391,7 +391,7 @@ def test_reading_by_row_group_gives_the_same_answer(known: dict, tmp_path: Path)
     batch.loc[::50, "plan"] = "new"
     whole = judge(known, batch)
     pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
-    source = profile.open_table(tmp_path / "b.parquet")
+    source = tables.open_table(tmp_path / "b.parquet")
     assert source.num_row_groups > 20
     parts = check.check(known, source, check.Settings(), lambda _, rows: model(batch.iloc[rows]))
     for name, found in (("whole", whole), ("parts", parts)):

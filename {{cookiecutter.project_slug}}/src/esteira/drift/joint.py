@@ -9,7 +9,7 @@ from esteira.drift import statistics as st
 from esteira.drift.profile import BLOCKS, INTERVALS, MISSING, Profile, unpack
 
 if TYPE_CHECKING:
-    from esteira.drift.check import Settings
+    from esteira.drift.settings import Settings
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
