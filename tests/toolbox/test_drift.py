@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from esteira.drift import check, joint, profile, statistics
+from esteira.drift import check, joint, profile, statistics, tables
 from esteira.errors import UserError
 
 SOURCE = Path(check.__file__).parents[2]
@@ -173,7 +173,7 @@ def test_the_opposite_relation_to_the_target_asks_for_rework(known: dict) -> Non
     found = judge(known, squad_table(1500, 7, flip=True))
     assert found["action"] == "rework"
     assert found["metrics"]["loss_current"] > 2 * found["metrics"]["loss_current_expected"]
-    assert {s["segment"].split()[0] for s in found["segments"]} <= {"x0", "x1"}
+    assert found["segments"][0]["segment"].split()[0] in ("x0", "x1")
 
 
 def test_correlation_with_equal_margins_is_seen(known: dict) -> None:
@@ -329,7 +329,7 @@ def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     assert found["action"] == "retrain"
     drifted = {row["column"] for row in found["columns"] if row["drifted"]}
     assert drifted == {"always", "same", "flag", "note", "day", "nothing"}
-    assert "median 7 → 7" not in row_of(found, "always")["says"]
+    assert row_of(found, "always")["says"] == "constant in the reference; median 7 → above 7"
 
 
 def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
@@ -391,7 +391,7 @@ def test_reading_by_row_group_gives_the_same_answer(known: dict, tmp_path: Path)
     batch.loc[::50, "plan"] = "new"
     whole = judge(known, batch)
     pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
-    source = profile.open_table(tmp_path / "b.parquet")
+    source = tables.open_table(tmp_path / "b.parquet")
     assert source.num_row_groups > 20
     parts = check.check(known, source, check.Settings(), lambda _, rows: model(batch.iloc[rows]))
     for name, found in (("whole", whole), ("parts", parts)):
@@ -489,11 +489,12 @@ def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
     squad_table(500, 2).to_parquet(batch)
     code = (
         "import sys; from esteira.drift import check; "
-        f"check.compare_files({str(profile_file)!r}, {str(batch)!r}, out={str(tmp_path)!r}, fast=True); "
+        "check.compare_files('reference.json', 'batch.parquet', fast=True); "
         "print({'sklearn', 'pandas', 'scipy.stats'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,

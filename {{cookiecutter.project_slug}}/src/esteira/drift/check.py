@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from esteira import files
 from esteira.drift import profile as profiles
 from esteira.drift import statistics as st
+from esteira.drift import tables
+from esteira.drift.settings import Limits, Settings
 from esteira.errors import UserError
-from esteira.params import Section, parse
 
 ACTIONS = ("keep", "retrain", "rework", "unusable")  # the metric `action` is the place in here
 EXITS = {"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}
@@ -27,47 +27,15 @@ SIZES = {
     "distribution": ("ks", "psi", "total_variation"),
 }
 Row = dict[str, Any]
-Predict = Callable[[profiles.Source, Any], Any]
+Predict = Callable[[tables.Source, Any], Any]
 
 
-class Limits(Section):
-    """The size from which on a significant change of a column is an alarm."""
-
-    ks: float = 0.1
-    psi: float = 0.1
-    total_variation: float = 0.08
-    missing: float = 0.2
-    unseen: float = 0.005
-
-
-class Settings(Limits):
-    """Limits and significance levels; `columns` overrides the limits of one column."""
-
-    alpha: float = 0.02
-    correlation: float = 0.1
-    correlation_alpha: float = 0.005
-    auc: float = 0.55
-    auc_alpha: float = 0.01
-    loss: float = 0.15
-    gain: float = 0.1
-    concept_alpha: float = 0.03
-    support: float = 0.5
-    least_rows: int = 50
-    classifier: bool = True
-    columns: dict[str, dict[str, float]] = Field(default_factory=dict)
-
-    def of(self, name: str) -> Limits:
-        """The limits of one column. Raises UserError for a limit that does not exist."""
-        general = {key: getattr(self, key) for key in Limits.model_fields}
-        return parse(general | self.columns.get(name, {}), Limits, f"drift_check.columns.{name}")
-
-
-def faults(profile: profiles.Profile, source: profiles.Source, least: int) -> dict[str, str]:
+def faults(profile: profiles.Profile, source: tables.Source, least: int) -> dict[str, str]:
     """What makes a batch unusable by its shape alone: a sentence by column ("" for the whole)."""
-    if (m := profiles.rows(source)) < least:
+    if (m := tables.rows(source)) < least:
         few = f"Too few rows for a verdict: {m}, at least {least} are needed."
         return {"": few if m else "The batch is empty."}
-    kinds, found = profiles.fields(source), {}
+    kinds, found = tables.fields(source), {}
     for name, entry in profile["columns"].items():
         want = "category" if entry["kind"] == "text" else entry["kind"]
         if name not in kinds:
@@ -89,12 +57,12 @@ def compare(entry: Row, found: Row, m: int, limits: Limits) -> Row:
         a, b = np.array(entry["counts"]), found["counts"]
         if "edges" in entry:
             tenth = st.deciles(a)
-            cells = (np.bincount(tenth, side, 10) for side in (a, b))
+            cells = st.merge_rare(*(np.bincount(tenth, side, 10) for side in (a, b)))
             parts = st.rank_p(a, b), st.ks_p(row["ks"], a.sum(), b.sum()), st.chi2_p(*cells)
             p["distribution"] = min(1.0, 3 * min(parts))
         else:
             unseen = found["unseen"].total()
-            p["distribution"] = st.chi2_p(np.append(a, 0), np.append(b, unseen))
+            p["distribution"] = st.chi2_p(*st.merge_rare(a, b, unseen))
             if unseen + entry["singletons"]:
                 p["unseen"] = st.unseen_p(entry["singletons"], a.sum(), unseen, b.sum() + unseen)
     usual = entry.get("usual", {})
@@ -144,7 +112,7 @@ def remarks(row: Row, entry: Row, found: Row) -> Iterator[str]:
         yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
     if "distribution" in sure and "edges" in entry:
         medians = (profiles.median(entry, side["counts"]) for side in (entry, found))
-        yield "median {:.4g} → {:.4g}".format(*medians)
+        yield "median {} → {}".format(*medians)
     elif "distribution" in sure:
         yield f"{row['total_variation']:.1%} of rows changed category"
     if row["significant"] and not row["drifted"]:
@@ -160,17 +128,17 @@ def check(
     `profile.build`; without it neither predictions nor the concept are checked. Returns `action`,
     `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
-    source = profiles.to_source(current)
-    m, wrong = profiles.rows(source), faults(profile, source, settings.least_rows)
+    source = tables.to_source(current)
+    m, wrong = tables.rows(source), faults(profile, source, settings.least_rows)
     out: Row = {"faults": wrong, "columns": [], "pairs": [], "segments": [], "notes": []}
     out |= {"domain": {}, "concept": {}, "rows": (profile["rows"], m)}
     if "" in wrong:
         return conclude(out)
-    at, coded = profiles.draw(m), []
+    at, coded = tables.draw(m), []
 
     def column(name: str, entry: Row, source: Any, at: Any, role: str = "feature") -> Row:
         found = profiles.count(entry, source, name, at)
-        row = compare(entry, found, profiles.rows(source), settings.of(name))
+        row = compare(entry, found, tables.rows(source), settings.of(name))
         return row | {"column": name, "role": role, "entry": entry, "found": found}
 
     for name, entry in profile["columns"].items():
@@ -181,7 +149,7 @@ def check(
             if row["missing_current"] == 1 > row["missing_reference"]:
                 wrong[name] = f"Column `{name}` is wholly missing."
     label = profile.get("target", {}).get("name")
-    labelled = profiles.fields(source).get(label, "empty") != "empty"
+    labelled = tables.fields(source).get(label, "empty") != "empty"
     if labelled:
         row = column(label, profile["target"], source, at, "target")
         labelled = row["missing_current"] < 1
@@ -205,7 +173,7 @@ def check(
         judge([row], settings.alpha)
         out["columns"].append(row)
         if labelled:
-            target = profiles.pick(source, [label], at)[label]
+            target = tables.pick(source, [label], at)[label]
             missed = profiles.residuals(profile["task"], target, answers)
             out["concept"] = joint.concept(profile, mine, missed, settings)
         else:
@@ -224,7 +192,7 @@ def conclude(out: Row) -> Row:
     broken, assessable = bool(concept.get("drift")), bool(concept.get("assessable"))
     action = "rework" if broken else "retrain" if data else "keep"
     action = "unusable" if out["faults"] else action
-    reasons = list(out["faults"].values())
+    reasons = []
     if moved:
         names = ", ".join(f"`{row['column']}`" for row in moved[:5])
         more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
@@ -249,6 +217,7 @@ def conclude(out: Row) -> Row:
         "concept_assessable": int(assessable),
         "action": ACTIONS.index(action),
     }
+    reasons = list(out["faults"].values()) or reasons
     reasons = reasons or ["Nothing is both significant and large."]
     return out | {
         "metrics": metrics,
@@ -316,15 +285,15 @@ def compare_files(
     Writes the report's files into `out` and returns the result. `fast` leaves out the domain
     classifier, the only part without labels that needs scikit-learn. Raises UserError.
     """
-    source = profiles.open_table(current)
+    source = tables.open_table(current)
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
     else:
-        profile = profiles.of_table(profiles.open_table(reference), target, predictions)
-    if predictions and predictions not in profiles.fields(source):
+        profile = profiles.of_table(tables.open_table(reference), target, predictions)
+    if predictions and predictions not in tables.fields(source):
         raise UserError(f"{current} has no column `{predictions}`: name one that it has.")
 
-    def predict(source: profiles.Source, at: Any) -> Any:
+    def predict(source: tables.Source, at: Any) -> Any:
         return profiles.given(source, predictions, profile["task"], at)
 
     settings = Settings(classifier=not fast)

@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.profile import MISSING, Profile, unpack
+from esteira.drift.profile import BLOCKS, INTERVALS, MISSING, Profile, unpack
 
 if TYPE_CHECKING:
-    from esteira.drift.check import Settings
+    from esteira.drift.settings import Settings
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
-BLOCKS = 5  # of neighbouring rows, for what a time series shows by itself
 SEGMENT = 30  # fewest rows of a segment worth naming
 
 
@@ -82,8 +81,8 @@ def trees(kind: str) -> Any:
 
 
 def inputs(codes: Codes) -> Floats:
-    """Codes as a matrix of shape (rows, columns), missing as NaN."""
-    return np.where(codes == MISSING, np.nan, codes.astype(float)).T
+    """Codes as a matrix of shape (rows, columns); missing is the highest code, so trees see it."""
+    return codes.T.astype(float)
 
 
 def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats]:
@@ -127,7 +126,7 @@ def usual(profile: Profile) -> dict[str, float]:
         rest = np.delete(codes, at, axis=1)
         change = np.abs(rank_correlations(rest) - rank_correlations(codes[:, at]))
         changes += change[np.isfinite(change)].tolist()
-        if len(at) >= SEGMENT:
+        if len(at) > 1:
             areas.append(told_apart(rest, codes[:, at])[0])
     if "residuals" in profile:
         power = 1 if profile["task"]["kind"] == "regression" else 2
@@ -232,10 +231,10 @@ def residual_gain(
 def segments(
     profile: Profile, theirs: Codes, loss_old: Floats, mine: Codes, loss_new: Floats
 ) -> list[dict[str, Any]]:
-    """Values and ranges of single columns in which the loss rose most surely, five at most."""
+    """Values and ranges of single columns in which the loss surely rose: the five worst."""
     found = []
     for (name, entry), a, b in zip(profile["columns"].items(), theirs, mine, strict=True):
-        if "counts" not in entry:
+        if "counts" not in entry or len(entry.get("cells", ())) > INTERVALS:
             continue
         cut = st.deciles(np.array(entry["counts"])) // 2 if "edges" in entry else np.arange(256)
         cut = np.concatenate([cut, np.arange(len(cut), 256) + 256])
@@ -252,7 +251,7 @@ def segments(
                 found.append(
                     {"segment": where, "rows": len(y), "before": x.mean(), "now": y.mean(), "z": z}
                 )
-    return sorted(found, key=lambda s: -s["z"])[:5]
+    return sorted(found, key=lambda s: s["before"] - s["now"])[:5]
 
 
 def segment_name(name: str, entry: dict[str, Any], cut: NDArray[Any], cell: int) -> str:

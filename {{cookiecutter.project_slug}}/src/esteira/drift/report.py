@@ -60,7 +60,7 @@ def bars(row: Row) -> list[tuple[str, float, float]]:
     unseen = found.get("unseen", {})
     a, b = a / max(1, a.sum()), b / max(1, b.sum() + sum(unseen.values()))
     if "edges" not in entry:
-        top = np.argsort(-np.maximum(a[:-1], b[:-1]), kind="stable")[:12]
+        top = np.argsort(-np.maximum(a, b), kind="stable")[:12]
         drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
         drawn.append(("all others", 1 - a[top].sum(), b.sum() - b[top].sum()))
         drawn.append(("never seen before", 0.0, 1 - b.sum() if unseen else 0.0))
@@ -108,7 +108,8 @@ def grid(caption: str, head: str, rows: list[list[str]]) -> str:
 def line(row: Row) -> list[str]:
     """One row of the table of all columns."""
     state = "<b>drifted</b>" if row["drifted"] else "small" if row["significant"] else ""
-    meter = f"<meter max=3 low=1 high=2 optimum=0 value={min(row['effect'], 3):.3g}></meter> {row['effect']:.2f}"
+    size = f"{row['effect']:.2f}"
+    meter = f"<meter max=3 low=1 high=2 optimum=0 value={size}></meter> {size}"
     missing = f"{row['missing_reference']:.1%} → {row['missing_current']:.1%}"
     kind = row["kind"] if row["role"] == "feature" else f"{row['kind']}, {row['role']}"
     figure = drawing(row)
