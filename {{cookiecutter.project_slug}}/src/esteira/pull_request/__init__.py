@@ -1,0 +1,1 @@
+"""What a pull request moved: collected on the untrusted side, rendered and posted on the trusted."""
