@@ -18,7 +18,7 @@ METRICS = "reports/evaluate/metrics.json"
 
 
 def run(folder: Path, *command: str) -> None:
-    """Run a program in `folder` with that folder's own code. Raises UserError with its last words."""
+    """Run a program in `folder` with that folder's code. Raises UserError with its last words."""
     env = os.environ | {"PYTHONPATH": str(folder / "src")}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:

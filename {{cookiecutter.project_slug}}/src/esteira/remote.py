@@ -32,7 +32,7 @@ def default() -> dict[str, Any]:
     if not Path(".dvc").is_dir():
         raise UserError("there is no .dvc folder here: run this in the project's folder.")
     try:
-        config = Config(os.path.abspath(".dvc"))
+        config = Config(str(Path(".dvc").absolute()))
     except ConfigError as error:
         raise UserError(f".dvc/config cannot be read: {error}") from None
     name = config["core"].get("remote")

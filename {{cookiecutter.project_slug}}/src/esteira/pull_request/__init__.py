@@ -1,1 +1,1 @@
-"""What a pull request moved: collected on the untrusted side, rendered and posted on the trusted."""
+"""What a pull request moved: `collect` runs its code, `render` and `post` do not."""

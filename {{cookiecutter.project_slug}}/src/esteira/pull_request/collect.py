@@ -1,4 +1,4 @@
-"""Collect the facts of a pull request, on the side that runs its code; judge nothing, hide nothing."""
+"""Collect the facts of a pull request by running its code; judge nothing, hide nothing."""
 
 import csv
 import json
@@ -303,7 +303,7 @@ def gate_rules(revision: str | None) -> dict[str, str]:
 
 
 def outputs(revision: str | None) -> dict[str, tuple[str, int]]:
-    """Return DVC's files as {path: (hash, bytes)}: raw ones from .dvc files, others from dvc.lock."""
+    """Return DVC's files as {path: (hash, bytes)}, from .dvc files and dvc.lock."""
     if revision is None:
         listed = (
             git("ls-files", "--cached", "--others", "--exclude-standard", "*.dvc") or ""

@@ -1,7 +1,7 @@
 """The facts of one pull request, as JSON: written by `collect`, read as hostile by `render`.
 
-A pull request runs its author's code, so nothing in the file is believed to be well formed: every
-text has a length, every list a size, every number is finite, and a name that is not here is refused.
+A pull request runs its author's code, so nothing in the file is believed to be well formed:
+every text has a length, every list a size, every number is finite, and no name is unknown.
 """
 
 from pathlib import Path
@@ -164,7 +164,7 @@ class Facts(Part):
 
 
 def read(path: str | Path) -> Facts:
-    """Read a file of facts. Raises UserError for one that is absent, too large or not as declared."""
+    """Read a file of facts. Raises UserError if it is absent, too large or not as declared."""
     path = Path(path)
     if path.is_symlink() or not path.is_file():
         raise UserError(f"there is no report: {path.name} is not a file.")

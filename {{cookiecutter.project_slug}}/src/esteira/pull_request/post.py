@@ -1,4 +1,4 @@
-"""Post the report as one comment that is kept up to date. The trusted side: no code of the change runs.
+"""Post the report as one comment that is kept up to date. No code of the change runs here.
 
 Who, where and what commit come from GitHub's `workflow_run` event; the report only fills the text.
 """
@@ -101,8 +101,8 @@ def post(report: str | Path, api: Api, event: dict[str, Any]) -> str:
     pull = next((pull for pull in pulls if pull["number"] == found.number), None)
     if pull is None:
         raise UserError(
-            f"refused: the report claims pull request #{found.number}, which is not an open one from "
-            f"the run's branch."
+            f"refused: the report claims pull request #{found.number}, which is not an open one "
+            "from the run's branch."
         )
     if found.head != sha:
         raise UserError(f"refused: the report is of commit {found.head}, the run was of {sha}.")

@@ -155,16 +155,17 @@ def gates(facts: f.Facts) -> str:
             now = f.ACTIONS[int(gate.now)]
         verdict = f"❌ {plain(gate.reason)}" if gate.reason else "✅"
         better = gate.better if gate.limit is not None else "–"
+        must = " and ".join(terms) or "as gates.yaml says"
+        band = "–" if noise is None else f"± {number(noise)}"
         rows.append(
-            [code(gate.metric), better, number(gate.base), now, movement(gate, facts.noise),
-             "–" if noise is None else f"± {number(noise)}", " and ".join(terms) or "as gates.yaml says",
-             verdict]
+            [code(gate.metric), better, number(gate.base), now, movement(gate, facts.noise), band,
+             must, verdict]
         )  # fmt: skip
     text = table("gate | better | base: | now: | change: | noise: | must be | verdict", rows, 50)
     if facts.noise:
-        text += f"\n\nNoise: how far the metric moves between {facts.noise_seeds} seeds of the same code."
+        text += f"\n\nNoise: how far the metric moves between {facts.noise_seeds} seeds."
     else:
-        text += "\n\nNoise is not measured yet: `uv run esteira noise` on main, once; commit what it writes."
+        text += "\n\nNoise is not measured yet: `uv run esteira noise` on main, then commit."
     return text
 
 
@@ -180,7 +181,7 @@ def drift(facts: f.Facts) -> str:
     if found.action == "keep" and not found.drifted:
         return text
     rows = [
-        [code(c.name), f"{number(float(f'{c.effect:.3g}'))} ×", "yes" if c.drifted else "no", plain(c.says, 160)]
+        [code(c.name), f"{c.effect:.3g} ×", "yes" if c.drifted else "no", plain(c.says, 160)]
         for c in sorted(found.columns, key=lambda c: not c.drifted)[:3]
     ]  # fmt: skip
     return f"{text}\n\n{table('worst columns | effect / threshold: | drifted | what', rows)}"
@@ -224,8 +225,8 @@ def changed(facts: f.Facts) -> str:
             parts.append(table(f"{title} | before | now", rows))
     if facts.data:
         rows = [
-            [code(d.path), *(code(h[:8]) if h else "–" for h in (d.old_hash, d.new_hash)), size(d.old_size),
-             size(d.new_size)]
+            [code(d.path), *(code(h[:8]) if h else "–" for h in (d.old_hash, d.new_hash)),
+             size(d.old_size), size(d.new_size)]
             for d in facts.data
         ]  # fmt: skip
         parts.append(table("data | before | now | size before: | size now:", rows))
@@ -320,18 +321,16 @@ def charts(facts: f.Facts) -> str:
 
 
 def details(facts: f.Facts, room: int) -> tuple[list[str], bool]:
-    """Every metric and every column of the drift check, folded, in `room` bytes; and if it is all."""
+    """Every metric and every column's drift, folded, in `room` bytes; and whether that is all."""
     metrics = [
-        [code(m.file), code(m.name), number(m.base),
-         plain(m.fault) if m.fault else "gone" if m.base is not None and m.now is None else number(m.now),
-         delta(m.base, m.now) if m.base is not None and m.now is not None else "–"]
+        [code(m.file), code(m.name), number(m.base), plain(m.fault) or number(m.now),
+         delta(m.base, m.now) if None not in (m.base, m.now) else "–"]
         for m in facts.metrics
     ]  # fmt: skip
     columns = [
-        [code(c.name), f"{c.effect:.3g}", "yes" if c.drifted else "significant, small" if c.significant else "no",
-         plain(c.says, 160)]
+        [code(c.name), f"{c.effect:.3g}", "yes" if c.drifted else "no", plain(c.says, 160)]
         for c in (facts.drift.columns if facts.drift else [])
-    ]  # fmt: skip
+    ]
     blocks, complete = [], True
     for title, header, rows in (
         ("All metrics", "file | metric | base: | now: | change:", metrics),
@@ -371,7 +370,7 @@ def footer(facts: f.Facts, place: Place) -> str:
 
 
 def render(facts: f.Facts, place: Place | None = None) -> str:
-    """Return the report as Markdown of at most `place.bytes` bytes; what is too long is left out."""
+    """Return the report as Markdown, shortened to `place.bytes` bytes where it is longer."""
     place = place or Place()
     head = [MARKER]
     if place.moved:
