@@ -195,7 +195,7 @@ def faults(facts: Facts) -> list[str]:
     elif facts.lock.state == "unknown" and not found:
         found.append("dvc.lock was not checked")
     if facts.pushed.state == "missing":
-        found.append(f"{len(facts.pushed.paths)} outputs are not pushed")
+        found.append(f"{len(facts.pushed.paths)} of DVC's files are not pushed")
     return found
 
 

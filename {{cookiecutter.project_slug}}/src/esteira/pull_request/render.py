@@ -282,9 +282,9 @@ def remedy(facts: f.Facts) -> str:
     return "\n\n".join(parts)
 
 
-def label(text: str) -> str:
+def label(text: str, length: int = 24) -> str:
     """Make a text safe inside Mermaid's quotes."""
-    return re.sub(r"[^\w .:+-]", " ", clean(text, 24), flags=re.ASCII).strip() or "?"
+    return re.sub(r"[^\w .:+-]", " ", clean(text, length), flags=re.ASCII).strip() or "?"
 
 
 def chart(title: str, unit: str, names: list[str], **series: list[float]) -> str:
@@ -298,7 +298,7 @@ def chart(title: str, unit: str, names: list[str], **series: list[float]) -> str
     ]
     quoted = ", ".join(f'"{label(name)}"' for name in names)
     return "\n".join(
-        ["```mermaid", "xychart-beta", f'  title "{label(title)}"', f"  x-axis [{quoted}]",
+        ["```mermaid", "xychart-beta", f'  title "{label(title, 60)}"', f"  x-axis [{quoted}]",
          f'  y-axis "{label(unit)}" {low:.6g} --> {high + margin:.6g}', *drawn, "```"]
     )  # fmt: skip
 
@@ -314,7 +314,7 @@ def charts(facts: f.Facts) -> str:
     if facts.drift and facts.drift.action != "keep" and facts.drift.columns:
         worst = facts.drift.columns[:8]
         parts.append(
-            chart("Drift, 1 is the threshold", "times", [c.name for c in worst],
+            chart("Drift by column - the line is the threshold", "times", [c.name for c in worst],
                   bar=[min(abs(c.effect), 1e6) for c in worst], line=[1.0] * len(worst))
         )  # fmt: skip
     return "\n\n".join(parts)
