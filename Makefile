@@ -1,6 +1,7 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
 # make lint    ruff over both houses
+# make benchmark-overhead   what DVC and imports add to the line's work
 # make lock    newer versions: the project's constraints.txt and constraints-dev.txt
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
@@ -11,10 +12,9 @@ WORKERS ?= auto
 unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
-export UV_COMPILE_BYTECODE := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint lock clean benchmark-overhead
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -24,7 +24,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .venv/ready: .cache/bootstrap/bin/uv constraints-dev.txt
 	.cache/bootstrap/bin/uv venv --quiet --clear --python $(PYTHON) .venv
-	.cache/bootstrap/bin/uv pip install --quiet --python .venv -r constraints-dev.txt
+	.cache/bootstrap/bin/uv pip install --quiet --compile-bytecode --python .venv -r constraints-dev.txt
 	touch $@
 
 demo: .venv/ready
@@ -35,6 +35,9 @@ test: .venv/ready
 
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+benchmark-overhead: .venv/ready
+	.venv/bin/python benchmarks/repro_overhead.py
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

@@ -25,9 +25,7 @@ def seed_lock() -> str | None:
     text = Path("pyproject.toml").read_text(encoding="utf-8")
     pins = Path("constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [line.strip() for line in pins if line.strip() and not line.lstrip().startswith("#")]
-    pinned = text.replace(
-        "[tool.uv]\n", f"[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n", 1
-    )
+    pinned = f"{text}\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
     # First with the tested versions as constraints, then without: uv keeps what a lock has.
     try:
         Path("pyproject.toml").write_text(pinned, encoding="utf-8", newline="\n")

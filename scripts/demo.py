@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo"
+EVALUATED = "reports/evaluate/metrics.json"
 
 
 def step(title: str, *command: str, cwd: Path = ROOT) -> None:
@@ -23,9 +24,9 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     step("1. Generate a project", "cookiecutter", "--no-input", "-o", "demo", str(ROOT))
     (project,) = (path for path in FOLDER.iterdir() if (path / "dvc.yaml").exists())
-    step("2. Install its locked packages", "uv", "sync", cwd=project)
+    step("2. Install its locked packages", "uv", "sync", "--compile-bytecode", cwd=project)
     step("3. Reproduce its line", "uv", "run", "dvc", "repro", cwd=project)
-    step("The metrics", "uv", "run", "dvc", "metrics", "show", cwd=project)
+    step("The metrics", "uv", "run", "dvc", "metrics", "show", EVALUATED, cwd=project)
     step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)
     here = os.path.relpath(project)
     print(f"""

@@ -9,7 +9,7 @@ from helpers import TEMPLATE
 TOOLBOX = TEMPLATE / "src" / "esteira"
 SQUAD = TEMPLATE / "src" / "{{cookiecutter.package_name}}"
 # From the ground up. What is not named here is a room: it may use any floor, and no other room.
-FLOORS = ["errors", "files", "params", "schema", "table", "model_file", "imports", "gate"]
+FLOORS = ["errors", "files", "params", "schema", "table", "model_file", "imports", "gate", "remote"]
 
 
 def room(path: Path) -> str:

@@ -6,7 +6,6 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.pipeline import Pipeline
 
 from esteira import model_file
 from esteira.schema import Schema

@@ -1,6 +1,7 @@
 """The project's commands: `uv run esteira …`. Each imports the room it needs, when it is called."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,62 @@ def gate(
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)
     sys.exit(1 if broken else 0)
+
+
+@app.command()
+def drift(
+    reference: Annotated[
+        str, typer.Argument(help="Table, or profile such as models/reference.json.")
+    ],
+    current: Annotated[str, typer.Argument(help="Table to check against it.")],
+    target: Annotated[str | None, typer.Option(help="Column that the model predicts.")] = None,
+    predictions: Annotated[str | None, typer.Option(help="Column with its predictions.")] = None,
+    out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
+    fast: Annotated[bool, typer.Option("--fast", help="Leave out the domain classifier.")] = False,
+) -> None:
+    """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
+    from esteira.drift import check
+
+    found = check.compare_files(reference, current, target, predictions, out, fast)
+    print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")
+    sys.exit(check.EXITS[found["action"]])
+
+
+@app.command()
+def verify(
+    stage: Annotated[
+        list[str] | None, typer.Argument(help="Stages to execute; all of them.")
+    ] = None,
+    *,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Only: is dvc.lock fresh? Needs no data, no secrets.")
+    ] = False,
+    pushed: Annotated[
+        bool, typer.Option("--pushed", help="Only: does the remote hold what dvc.lock names?")
+    ] = False,
+    json: Annotated[str | None, typer.Option(help="Also write the findings to this file.")] = None,
+) -> None:
+    """Prove that dvc.lock is true; exit with 1 if it is not.
+
+    Without an option: run every stage twice in an empty folder that holds only what it declares,
+    and compare each output with dvc.lock.
+    """
+    from esteira.files import write_json
+    from esteira.verify import report
+
+    found = report.lock_and_remote(lock, pushed) if lock or pushed else report.execution(stage)
+    if json:
+        write_json(json, found)
+    sys.exit(0 if found["ok"] else 1)
+
+
+@app.command()
+def record() -> None:
+    """Write down, in environment.json, the environment that made dvc.lock; commit both."""
+    from esteira.verify import environment
+
+    written = environment.record()
+    print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
 
 
 @app.command()
@@ -83,6 +140,76 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     found = summary(check(table.read_raw(path, what.file), what)[1])
     print(found.to_string(index=False) if len(found) else f"{path} keeps every rule.")
     sys.exit(1 if len(found) else 0)
+
+
+pull_request = typer.Typer(no_args_is_help=True, help="Report what a pull request moves.")
+app.add_typer(pull_request, name="pull-request")
+REPORT = ".report/report.json"
+Report = Annotated[Path, typer.Argument(help="The facts that `collect` wrote.")]
+
+
+@pull_request.command()
+def collect(
+    base: Annotated[
+        str | None, typer.Option(help="Git revision to compare with; in CI the pull request's.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where to write the facts.")] = Path(REPORT),
+) -> None:
+    """Reproduce what is stale, and write what moved as JSON."""
+    from esteira.pull_request.collect import collect
+
+    collect(base, output)
+    print(f"Wrote {output}.")
+
+
+@pull_request.command()
+def render(report: Report = Path(REPORT)) -> None:
+    """Print the report as Markdown, as for the job summary."""
+    from esteira.pull_request import facts, render
+
+    place = render.Place(run=render.here(), bytes=render.SUMMARY_BYTES)
+    sys.stdout.write(render.render(facts.read(report), place))
+
+
+@pull_request.command()
+def judge(report: Report = Path(REPORT)) -> None:
+    """Exit with 1, and say why in one sentence each, if the pull request must not be merged."""
+    from esteira.pull_request import facts
+
+    broken = facts.faults(facts.read(report))
+    for reason in broken:
+        print(f"pull-request: {reason}", file=sys.stderr)
+    sys.exit(1 if broken else 0)
+
+
+@pull_request.command()
+def post(report: Report = Path(REPORT)) -> None:
+    """Post the report as one comment on its pull request; only for the comment workflow."""
+    from esteira.pull_request.post import main
+
+    print(main(report))
+
+
+remote = typer.Typer(no_args_is_help=True, help="The DVC remote.")
+app.add_typer(remote, name="remote")
+
+
+@remote.command()
+def check() -> None:
+    """Say in about a second what is wrong with the remote's credentials, bucket or endpoint."""
+    from esteira.remote import check
+
+    print(check())
+
+
+@app.command()
+def noise(
+    seeds: Annotated[int, typer.Option(min=2, help="How many seeds to train with.")] = 5,
+) -> None:
+    """Measure how far the metrics move between seeds; do it on main, and commit the result."""
+    from esteira.noise import measure
+
+    print(measure(seeds))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ DVC keeps no output of a stage that fails, so the stages measure and this comman
 import json
 import math
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -49,6 +50,8 @@ class Verdict(NamedTuple):
     value: float | str | None
     limit: float | None
     reason: str | None
+    file: str = DRIFT_FILE
+    regression: float | None = None  # how much worse than the base it may become
 
 
 def read_metrics(file: str, revision: str | None = None) -> dict[str, Any]:
@@ -86,27 +89,31 @@ def number(metrics: dict[str, Any], name: str, place: str) -> float:
 
 def judge(rule: Rule, base: str | None) -> Verdict:
     """Judge one rule against the working tree and, where `base` is given, that Git revision."""
+
+    def verdict(before: float | None, value: float | None, reason: str | None) -> Verdict:
+        terms = (rule.limit, reason, rule.file, rule.regression)
+        return Verdict(rule.metric, rule.better, before, value, *terms)
+
+    before = None
+    if base is not None:
+        # Absent in the first change that has the metric: there is nothing to lose yet.
+        with suppress(UserError):
+            before = number(read_metrics(rule.file, base), rule.metric, f"{rule.file} in {base}")
     try:
         value = number(read_metrics(rule.file), rule.metric, rule.file)
     except UserError as error:
-        return Verdict(rule.metric, rule.better, None, None, rule.limit, str(error))
-    before = None
-    if base is not None and rule.regression is not None:
-        try:
-            before = number(read_metrics(rule.file, base), rule.metric, f"{rule.file} in {base}")
-        except UserError:
-            before = None  # the first change that has the metric: there is nothing to lose yet
+        return verdict(before, None, str(error))
     sign = 1 if rule.better == "higher" else -1
     word, loss = ("below", "lower") if sign == 1 else ("above", "higher")
     reason = None
     if sign * value < sign * rule.limit:
         reason = f"{rule.metric} is {value:g}, {word} the limit of {rule.limit:g}."
-    elif before is not None and sign * (before - value) > rule.regression:
+    elif None not in (before, rule.regression) and sign * (before - value) > rule.regression:
         reason = (
             f"{rule.metric} went from {before:g} to {value:g}, {loss} by "
             f"{abs(significant(before - value, 3)):g}, where {rule.regression:g} is allowed."
         )
-    return Verdict(rule.metric, rule.better, before, value, rule.limit, reason)
+    return verdict(before, value, reason)
 
 
 def judge_drift(blocked: list[str]) -> Verdict:

@@ -1,11 +1,28 @@
 """Which modules of the project a stage imports, directly or not; DVC does not follow imports."""
 
 import ast
+import io
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from esteira.files import read_yaml
+
+
+class _ForTypesOnly(ast.NodeTransformer):
+    """Drop `if TYPE_CHECKING:` blocks: what they import is not there when the stage runs."""
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        skipped = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return ast.Pass() if skipped else self.generic_visit(node)
+
+
+class _Finder(ModuleFinder):
+    def load_module(self, name: str, file: Any, path: str, info: tuple) -> Any:
+        if file is not None:
+            tree = _ForTypesOnly().visit(ast.parse(file.read()))
+            file = io.BytesIO(ast.unparse(tree).encode())
+        return super().load_module(name, file, path, info)
 
 
 def _only_docstring(path: Path) -> bool:
@@ -18,7 +35,7 @@ def modules(entry: str, source: str | Path = "src") -> set[str]:
 
     Static, so an import inside a function counts. Files with nothing but a docstring are left out.
     """
-    finder = ModuleFinder(path=[str(source)])
+    finder = _Finder(path=[str(source)])
     finder.import_hook(entry)
     files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
     here = Path.cwd()

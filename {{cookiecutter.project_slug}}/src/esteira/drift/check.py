@@ -1,360 +1,302 @@
-"""Compare a batch with the reference profile, and say what happened and what to do."""
+"""Compare a batch with the reference profile; say what happened, how sure that is, what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from esteira import files
 from esteira.drift import profile as profiles
 from esteira.drift import statistics as st
+from esteira.drift import tables
+from esteira.drift.settings import Limits, Settings
 from esteira.errors import UserError
-from esteira.params import Section, parse
 
-ACTIONS = {"keep": 0, "unusable": 2, "retrain": 10, "rework": 11}  # as metric and exit status
+ACTIONS = ("keep", "retrain", "rework", "unusable")  # the metric `action` is the place in here
+EXITS = {"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}
 ADVICE = {
     "keep": "Nothing to do.",
     "retrain": "Retrain on recent data.",
     "rework": "Rework features, target or model; retraining on recent labels is a stop-gap.",
     "unusable": "Mend the batch where it is made, then check again; do not score it.",
 }
+SIZES = {
+    "missing": ("missing",),
+    "unseen": ("unseen",),
+    "distribution": ("ks", "psi", "total_variation"),
+}
+Row = dict[str, Any]
+Predict = Callable[[tables.Source, Any], Any]
 
 
-class Limits(Section):
-    """From which size on a significant change of one column counts."""
-
-    ks: float = 0.1
-    psi: float = 0.1
-    total_variation: float = 0.08
-    missing: float = 0.2
-    unseen: float = 0.005
-
-
-class Settings(Limits):
-    """Thresholds of the check: sizes, and the chance of an alarm without drift."""
-
-    alpha: float = 0.02
-    correlation: float = 0.1
-    correlation_alpha: float = 0.005
-    auc: float = 0.55
-    auc_alpha: float = 0.01
-    loss: float = 0.15
-    gain: float = 0.1
-    concept_alpha: float = 0.03
-    support: float = 0.5
-    least_rows: int = 50
-    classifier: bool = True
-    columns: dict[str, dict[str, float]] = Field(default_factory=dict)
-
-    def of(self, name: str) -> Limits:
-        """The limits of one column: the general ones, less what `columns` overrides."""
-        general = {key: getattr(self, key) for key in Limits.model_fields}
-        where = f"drift_check.columns.{name}"
-        return parse(general | self.columns.get(name, {}), Limits, where)
-
-
-def faults(profile: profiles.Profile, source: profiles.Source, least: int) -> list[str]:
-    """Say what makes a batch unusable by its shape alone, one sentence for each fault."""
-    if profiles.rows(source) == 0:
-        return ["The batch is empty."]
-    if profiles.rows(source) < least:
-        return [f"Too few rows for a verdict: {profiles.rows(source)}, at least {least} needed."]
-    kinds, found = profiles.fields(source), []
+def faults(profile: profiles.Profile, source: tables.Source, least: int) -> dict[str, str]:
+    """What makes a batch unusable by its shape alone: a sentence by column ("" for the whole)."""
+    if (m := tables.rows(source)) < least:
+        few = f"Too few rows for a verdict: {m}, at least {least} are needed."
+        return {"": few if m else "The batch is empty."}
+    kinds, found = tables.fields(source), {}
     for name, entry in profile["columns"].items():
-        want = {"text": "category"}.get(entry["kind"], entry["kind"])
+        want = "category" if entry["kind"] == "text" else entry["kind"]
         if name not in kinds:
-            found.append(f"Column `{name}` is absent.")
-        elif kinds[name] != want and "empty" not in (kinds[name], want):
-            found.append(f"Column `{name}` changed its type: {want} before, {kinds[name]} now.")
+            found[name] = f"Column `{name}` is absent."
+        elif kinds[name] == "empty" != want:
+            found[name] = f"Column `{name}` is wholly missing."
+        elif want not in (kinds[name], "empty"):
+            found[name] = f"Column `{name}` changed its type: {want} before, {kinds[name]} now."
     return found
 
 
-def compare(entry: dict[str, Any], found: dict[str, Any], m: int, limits: Limits) -> dict[str, Any]:
-    """Test one column: p-value, effect and limit of each kind of change, and what to say of it."""
-    n, kind = entry["rows"], entry["kind"]
-    result: dict[str, Any] = {"kind": kind, "tests": {}, "says": []}
+def compare(entry: Row, found: Row, m: int, limits: Limits) -> Row:
+    """Test one column: p-value and size (in units of its limit) of each kind of change."""
+    n, row = entry["rows"], {"kind": entry["kind"], **profiles.effects(entry, found, m)}
     lost = [side["missing"] + side["infinite"] for side in (entry, found)]
-    result |= {"missing_reference": lost[0] / n, "missing_current": lost[1] / m}
-    if sum(lost):
-        p = st.rate_p(lost[0], n, lost[1], m)
-        result["tests"]["missing"] = (p, st.cohens_h(lost[0] / n, lost[1] / m) / limits.missing)
-    if "counts" not in entry or lost[0] == n or lost[1] == m:
-        return result
-    a, b = np.array(entry["counts"]), found["counts"]
-    if kind == "category":
-        unseen = found["unseen"].total()
-        result["unseen_share"] = unseen / m
-        if unseen + entry["singletons"]:
-            p = st.unseen_p(entry["singletons"], a.sum(), unseen, b.sum() + unseen)
-            result["tests"]["unseen"] = (p, unseen / m / limits.unseen)
-        a, b = st.merge_rare(np.append(a, 0), np.append(b, unseen))
-        p, ks = st.chi2_p(a, b), 0.0
-        result["total_variation"] = tv = st.total_variation(a, b)
-    else:
-        result["ks"] = ks = st.ks_distance(a, b)
-        p = 3 * min(st.rank_p(a, b), st.ks_p(ks, a.sum(), b.sum()))
-        tenth = st.deciles(a)
-        a, b = np.bincount(tenth, a, 10), np.bincount(tenth, b, 10)
-        used = a + b > 0
-        a, b, tv = a[used], b[used], 0.0
-        p = min(1.0, p, 3 * st.chi2_p(a, b))
-    result["psi"] = st.psi(a, b)
-    effect = max(ks / limits.ks, result["psi"] / limits.psi, tv / limits.total_variation)
-    result["tests"]["distribution"] = (p, effect)
-    return result
+    row |= {"missing_reference": lost[0] / n, "missing_current": lost[1] / m, "tests": {}}
+    p = {"missing": st.rate_p(lost[0], n, lost[1], m)} if sum(lost) else {}
+    if "psi" in row:
+        a, b = np.array(entry["counts"]), found["counts"]
+        if "edges" in entry:
+            tenth = st.deciles(a)
+            cells = st.merge_rare(*(np.bincount(tenth, side, 10) for side in (a, b)))
+            parts = st.rank_p(a, b), st.ks_p(row["ks"], a.sum(), b.sum()), st.chi2_p(*cells)
+            p["distribution"] = min(1.0, 3 * min(parts))
+        else:
+            unseen = found["unseen"].total()
+            p["distribution"] = st.chi2_p(*st.merge_rare(a, b, unseen))
+            if unseen + entry["singletons"]:
+                p["unseen"] = st.unseen_p(entry["singletons"], a.sum(), unseen, b.sum() + unseen)
+    usual = entry.get("usual", {})
+    for kind in p:
+        limit = {name: max(getattr(limits, name), usual.get(name, 0)) for name in SIZES[kind]}
+        effect = max(row[name] / limit[name] for name in SIZES[kind] if name in row)
+        row["tests"][kind] = (p[kind], effect)
+    return row
 
 
-def middle(entry: dict[str, Any], counts: Any) -> float:
-    """Median of a numeric column, to the nearest edge."""
-    return entry["edges"][
-        min(np.searchsorted(np.cumsum(counts), sum(counts) / 2), len(entry["edges"]) - 1)
-    ]
+def judge(table: list[Row], alpha: float) -> None:
+    """Mark the columns in which something is significant, and those where it is large as well.
 
-
-def judge(table: list[dict[str, Any]], alpha: float) -> None:
-    """Mark what is significant (Benjamini-Hochberg over columns) and what is large as well.
-
-    A column's kinds of change share its chance of a false alarm (Bonferroni); so testing each
-    kind alone and asking for agreement is what Rabanser, Günnemann & Lipton 2019 found to hold.
+    As in Rabanser, Günnemann & Lipton 2019, each column is tested alone and the tests share the
+    chance of a false alarm: Bonferroni over a column's kinds, Benjamini-Hochberg over columns.
     """
     for row in table:
         row["p"] = min([1.0, *(len(row["tests"]) * p for p, _ in row["tests"].values())])
-    cut = st.benjamini_hochberg(np.array([r["p"] for r in table]), alpha)
+    cut = st.benjamini_hochberg(np.array([row["p"] for row in table]), alpha)
     for row in table:
-        sure = {k: e for k, (p, e) in row["tests"].items() if len(row["tests"]) * p <= cut}
-        row["significant"] = int(bool(sure))
-        row["sure"] = sorted(sure)
-        row["changes"] = [k for k, effect in sure.items() if effect >= 1]
-        row["drifted"] = int(bool(row["changes"]))
-        row["effect"] = max([0.0, *(e for _, e in row["tests"].values())])
+        row["sure"] = {k: e for k, (p, e) in row["tests"].items() if len(row["tests"]) * p <= cut}
+        row["significant"] = int(bool(row["sure"]))
+        row["drifted"] = int(any(effect >= 1 for effect in row["sure"].values()))
+        row["effect"] = max([0.0, *(effect for _, effect in row["tests"].values())])
 
 
-def describe(row: dict[str, Any], entry: dict[str, Any], found: dict[str, Any]) -> list[str]:
+def remarks(row: Row, entry: Row, found: Row) -> Iterator[str]:
     """Say in words what is remarkable about one column."""
-    says = []
-    if entry["kind"] == "date":
-        says.append(
-            f"dates from {found.get('first')} to {found.get('last')} (reference {entry.get('first')}"
-            f" to {entry.get('last')}): a calendar moves on, so only missing cells are tested"
-        )
-    elif entry["kind"] == "text":
-        says.append("free text: its length and missing cells are tested")
-    elif entry["kind"] in ("empty", "other"):
-        says.append(
-            "not compared: "
-            + (
-                "no values in the reference"
-                if entry["kind"] == "empty"
-                else "nested or binary values"
-            )
-        )
+    kind, sure = entry["kind"], row["sure"]
+    if kind == "date":
+        before, now = (f"{e.get('first')} to {e.get('last')}" for e in (entry, found))
+        yield f"{now} (reference {before}): dates move on, so only missing ones are tested"
+    elif kind == "text":
+        yield "free text: its length is compared"
+    elif kind == "empty":
+        yield "not compared: the reference has no values"
+    elif kind == "other":
+        yield "not compared: nested or binary values"
     elif sum(c > 0 for c in entry["counts"]) == 1:
-        says.append("constant in the reference")
-    if "missing" in row["changes"]:
-        says.append(
-            f"missing {percent(row['missing_reference'])} → {percent(row['missing_current'])}"
-        )
+        yield "constant in the reference"
+    if "missing" in sure:
+        yield f"missing {row['missing_reference']:.1%} → {row['missing_current']:.1%}"
     if found["infinite"]:
-        says.append(
-            f"{found['infinite']} infinite values (reference {entry['infinite']}), taken as missing"
-        )
+        yield f"{found['infinite']} infinite values, taken as missing"
     if found.get("unseen"):
-        names = ", ".join(sorted(found["unseen"], key=lambda c: (-found["unseen"][c], c))[:5])
-        says.append(
-            f"categories never seen before in {percent(row['unseen_share'])} of rows: {names}"
-        )
-    if "distribution" in row["sure"] and "edges" in entry:
-        says.append(
-            f"median {middle(entry, entry['counts']):.4g} → {middle(entry, found['counts']):.4g}"
-        )
-    elif "distribution" in row["sure"] and "total_variation" in row:
-        says.append(f"{percent(row['total_variation'])} of rows changed category")
+        names = sorted(found["unseen"], key=lambda c: (-found["unseen"][c], c))
+        yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
+    if "distribution" in sure and "edges" in entry:
+        medians = (profiles.median(entry, side["counts"]) for side in (entry, found))
+        yield "median {} → {}".format(*medians)
+    elif "distribution" in sure:
+        yield f"{row['total_variation']:.1%} of rows changed category"
     if row["significant"] and not row["drifted"]:
-        says.append("significant but small")
-    return says
-
-
-def percent(share: float) -> str:
-    """A share in words, to a tenth."""
-    return f"{100 * share:.1f} %"
+        yield "significant but small"
 
 
 def check(
-    profile: profiles.Profile,
-    current: Any,
-    settings: Settings,
-    predict: Callable[[profiles.Source, Any], Any] | None = None,
-) -> dict[str, Any]:
-    """Check a batch against a profile.
+    profile: profiles.Profile, current: Any, settings: Settings, predict: Predict | None = None
+) -> Row:
+    """Check a batch (pandas, Arrow or an open Parquet file) against a profile.
 
     `predict(source, rows)` gives the model's answers for the rows of these numbers, as in
-    `profile.build`; without it the prediction and the concept are not checked. Returns `verdict`
-    (action, reasons, notes), `metrics` (flat), `columns`, `pairs` and `segments`.
+    `profile.build`; without it neither predictions nor the concept are checked. Returns `action`,
+    `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
-    source = profiles.to_source(current)
-    m, wrong = profiles.rows(source), faults(profile, source, settings.least_rows)
-    out: dict[str, Any] = {"faults": wrong, "columns": [], "pairs": [], "segments": [], "notes": []}
-    out["metrics"] = {"rows_reference": profile["rows"], "rows_current": m}
-    if m < settings.least_rows:
+    source = tables.to_source(current)
+    m, wrong = tables.rows(source), faults(profile, source, settings.least_rows)
+    out: Row = {"faults": wrong, "columns": [], "pairs": [], "segments": [], "notes": []}
+    out |= {"domain": {}, "concept": {}, "rows": (profile["rows"], m)}
+    if "" in wrong:
         return conclude(out)
-    at, coded, watched = profiles.draw(m), {}, dict(profile["columns"])
-    for name, entry in watched.items():
-        if not any(f"`{name}`" in fault for fault in wrong):
-            row, coded[name] = column(name, entry, source, at, settings)
+    at, coded = tables.draw(m), []
+
+    def column(name: str, entry: Row, source: Any, at: Any, role: str = "feature") -> Row:
+        found = profiles.count(entry, source, name, at)
+        row = compare(entry, found, tables.rows(source), settings.of(name))
+        return row | {"column": name, "role": role, "entry": entry, "found": found}
+
+    for name, entry in profile["columns"].items():
+        if name not in wrong:
+            row = column(name, entry, source, at)
+            coded.append(row["found"].pop("sample"))
             out["columns"].append(row)
-            if row["missing_current"] == 1 and row["missing_reference"] < 1:
-                wrong.append(f"Column `{name}` is wholly missing.")
+            if row["missing_current"] == 1 > row["missing_reference"]:
+                wrong[name] = f"Column `{name}` is wholly missing."
     label = profile.get("target", {}).get("name")
-    labels = bool(label) and profiles.fields(source).get(label, "empty") != "empty"
-    if labels:
-        row, _ = column(label, profile["target"], source, at, settings, "target")
-        labels = row["missing_current"] < 1
-        out["columns"] += [row] if labels else []
-    if profile.get("target") and not labels:
-        out["notes"].append("Concept drift cannot be told without labels: the batch has none.")
+    labelled = tables.fields(source).get(label, "empty") != "empty"
+    if labelled:
+        row = column(label, profile["target"], source, at, "target")
+        labelled = row["missing_current"] < 1
+        out["columns"] += [row] if labelled else []
     judge(out["columns"], settings.alpha)
-    if "task" in profile and predict is not None and not wrong:
+    if label and not labelled:
+        out["notes"].append("Concept drift cannot be told without labels; the batch has none.")
+    if wrong:
+        return conclude(out)
+    from esteira.drift import joint
+
+    mine = np.stack(coded)
+    out["pairs"] = joint.pairs(profile, mine, settings)
+    if settings.classifier:
+        out["domain"] = joint.domain(profile, mine, settings)
+    if "task" in profile and predict:
         answers = predict(source, at)
         told = profiles.outcome(profile["task"], answers)
         every = np.arange(len(at))
-        row, _ = column("prediction", profile["prediction"], told, every, settings, "prediction")
+        row = column("prediction", profile["prediction"], told, every, "prediction")
         judge([row], settings.alpha)
         out["columns"].append(row)
-    if not wrong:
-        from esteira.drift import joint
-
-        mine = np.stack(list(coded.values()))
-        out |= {"pairs": joint.pairs(profile, mine, settings)}
-        if settings.classifier:
-            out["domain"] = joint.domain(profile, mine, settings)
-        if "task" in profile and predict is not None and labels:
-            target = profiles.pick(source, [label], at)[label]
+        if labelled:
+            target = tables.pick(source, [label], at)[label]
             missed = profiles.residuals(profile["task"], target, answers)
             out["concept"] = joint.concept(profile, mine, missed, settings)
-            out["segments"] = out["concept"].pop("segments")
+        else:
+            out["notes"] += joint.label_shift(profile, answers)
     return conclude(out)
 
 
-def column(
-    name: str,
-    entry: dict[str, Any],
-    source: profiles.Source,
-    at: Any,
-    settings: Settings,
-    role: str = "feature",
-) -> tuple[dict[str, Any], Any]:
-    """Count and compare one column; also the codes of the sampled rows."""
-    found = profiles.count(entry, source, name, at)
-    row = compare(entry, found, profiles.rows(source), settings.of(name))
-    row |= {"column": name, "role": role, "entry": entry, "found": found}
-    return row, found.pop("sample")
-
-
-def conclude(out: dict[str, Any]) -> dict[str, Any]:
+def conclude(out: Row) -> Row:
     """Turn the findings into the metrics, the reasons in words and the action."""
-    table = out["columns"]
+    table, domain, concept = out["columns"], out["domain"], out["concept"]
     for row in table:
-        row["says"] = describe(row, row["entry"], row["found"])
-    moved = sorted(
-        (r for r in table if r["drifted"] and r["role"] != "prediction"), key=lambda r: -r["effect"]
-    )
-    domain, concept = out.get("domain", {}), out.get("concept", {})
+        row["says"] = "; ".join(remarks(row, row["entry"], row["found"]))
+    moved = [row for row in table if row["drifted"] and row["role"] != "prediction"]
+    moved.sort(key=lambda row: -row["effect"])
     data = bool(moved or out["pairs"] or domain.get("drift"))
-    broken = bool(concept.get("drift"))
-    action = "unusable" if out["faults"] else "rework" if broken else "retrain" if data else "keep"
-    reasons = list(out["faults"])
+    broken, assessable = bool(concept.get("drift")), bool(concept.get("assessable"))
+    action = "rework" if broken else "retrain" if data else "keep"
+    action = "unusable" if out["faults"] else action
+    reasons = []
     if moved:
         names = ", ".join(f"`{row['column']}`" for row in moved[:5])
         more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
-        reasons.append(f"{len(moved)} of {len(table)} columns drifted: {names}{more}.")
+        tested = sum(row["role"] != "prediction" for row in table)
+        reasons.append(f"{len(moved)} of {tested} columns drifted: {names}{more}.")
+        sure = min(row["p"] for row in moved)
+        reasons.append(f"How sure: without drift, the clearest of them has a chance of {sure:.1g}.")
     for left, right, before, now in out["pairs"][:3]:
-        reasons.append(
-            f"`{left}` and `{right}` go together differently: rank correlation {before:.2f} → {now:.2f}."
-        )
+        how = f"rank correlation {before:.2f} → {now:.2f}"
+        reasons.append(f"`{left}` and `{right}` no longer go together as they did: {how}.")
     if domain.get("drift"):
-        reasons.append(
-            f"A classifier tells the batch from the reference (AUC {domain['auc']:.2f})."
-        )
+        says = "A classifier can tell rows of the batch from rows of the reference"
+        reasons.append(f"{says} (AUC {domain['auc']:.2f}).")
     reasons += concept.get("says", [])
-    features = [r for r in table if r["role"] == "feature"]
-    metrics = out["metrics"] | {
-        "columns_checked": len(features),
-        "columns_drifted": sum(r["drifted"] for r in features),
-        "share_drifted": sum(r["drifted"] for r in features) / max(1, len(features)),
-        "max_ks": max([0.0, *(r.get("ks", 0.0) for r in features)]),
-        "max_psi": max([0.0, *(r.get("psi", 0.0) for r in features)]),
-        "missing_max_increase": max(
-            [0.0, *(r["missing_current"] - r["missing_reference"] for r in features)]
-        ),
-        "unseen_category_max_share": max([0.0, *(r.get("unseen_share", 0.0) for r in features)]),
-        "correlation_pairs_changed": len(out["pairs"]),
-    }
-    metrics |= {
-        f"{r['role']}_psi": r["psi"] for r in table if r["role"] != "feature" and "psi" in r
-    }
-    metrics |= {"domain_auc": domain["auc"]} if domain else {}
-    metrics |= concept.get("metrics", {})
-    metrics |= {
-        "schema_faults": len(out["faults"]),
-        "data_drift": int(data),
-        "concept_drift": int(broken),
-        "concept_assessable": int(bool(concept.get("assessable"))),
-        "action": ACTIONS[action],
-    }
-    if data and not out["faults"] and not broken and concept and not concept["assessable"]:
-        out["notes"].append("Label the new region, retrain with it, then check again.")
     if data and broken:
         out["notes"].append("Data and concept moved together: look at the segments first.")
+    elif data and concept and not assessable:
+        out["notes"].append("Label the new region, retrain with it, then check again.")
+    metrics = figures(out) | {
+        "data_drift": int(data),
+        "concept_drift": int(broken),
+        "concept_assessable": int(assessable),
+        "action": ACTIONS.index(action),
+    }
+    reasons = list(out["faults"].values()) or reasons
+    reasons = reasons or ["Nothing is both significant and large."]
     return out | {
         "metrics": metrics,
         "action": action,
         "advice": ADVICE[action],
-        "reasons": reasons or ["Nothing is both significant and large."],
+        "reasons": reasons,
+        "segments": concept.get("segments", []),
     }
 
 
+def figures(out: Row) -> dict[str, float]:
+    """The measured part of the flat metrics."""
+    features = [row for row in out["columns"] if row["role"] == "feature"]
+    for row in features:
+        row["missing_increase"] = row["missing_current"] - row["missing_reference"]
+
+    def top(name: str) -> float:
+        return max([0.0, *(row.get(name, 0.0) for row in features)])
+
+    drifted = sum(row["drifted"] for row in features)
+    found = {
+        "rows_reference": out["rows"][0],
+        "rows_current": out["rows"][1],
+        "columns_checked": len(features),
+        "columns_drifted": drifted,
+        "share_drifted": drifted / max(1, len(features)),
+        "max_ks": top("ks"),
+        "max_psi": top("psi"),
+        "missing_max_increase": top("missing_increase"),
+        "unseen_category_max_share": top("unseen"),
+        "correlation_pairs_changed": len(out["pairs"]),
+        "schema_faults": len(out["faults"]),
+    }
+    others = [r for r in out["columns"] if r["role"] != "feature" and "psi" in r]
+    found |= {f"{row['role']}_psi": row["psi"] for row in others}
+    found |= {"domain_auc": out["domain"]["auc"]} if out["domain"] else {}
+    return found | out["concept"].get("metrics", {})
+
+
+def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
+    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`."""
+    from esteira.drift import report
+
+    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
+    files.write_text(Path(folder, "columns.csv"), report.columns_csv(out))
+    files.write_text(Path(folder, "histograms.csv"), report.histograms_csv(out))
+    files.write_text(Path(folder, "report.html"), report.html(out, title))
+
+
+def settled(alarms: list[bool], act: int = 2, of: int = 3) -> bool:
+    """Whether to act on alarms, oldest first: the newest, and `act` of the last `of`."""
+    return bool(alarms) and alarms[-1] and sum(alarms[-of:]) >= act
+
+
 def compare_files(
-    reference: str | Path,
-    current: str | Path,
+    reference: str,
+    current: str,
     target: str | None = None,
     predictions: str | None = None,
-    out: str | Path = "drift",
+    out: str = "drift",
     fast: bool = False,
-) -> dict[str, Any]:
+) -> Row:
     """Check one table file, `current`, against another or against a profile (.json).
 
     Writes the report's files into `out` and returns the result. `fast` leaves out the domain
-    classifier, the one part without labels that needs scikit-learn. Raises UserError.
+    classifier, the only part without labels that needs scikit-learn. Raises UserError.
     """
-    source = profiles.open_table(current)
+    source = tables.open_table(current)
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
     else:
-        table = profiles.open_table(reference)
-        for name in filter(None, (target, predictions)):
-            if name not in profiles.fields(table):
-                raise UserError(f"{reference} has no column `{name}`: name one that it has.")
-        profile = profiles.of_table(table, target, predictions)
-    if predictions and predictions not in profiles.fields(source):
-        raise UserError(f"{current} has no column `{predictions}`: the reference has one.")
+        profile = profiles.of_table(tables.open_table(reference), target, predictions)
+    if predictions and predictions not in tables.fields(source):
+        raise UserError(f"{current} has no column `{predictions}`: name one that it has.")
 
-    def predict(source: profiles.Source, at: Any) -> Any:
+    def predict(source: tables.Source, at: Any) -> Any:
         return profiles.given(source, predictions, profile["task"], at)
 
     settings = Settings(classifier=not fast)
     result = check(profile, source, settings, predict if predictions else None)
     write(result, out, f"{Path(current).name} against {Path(reference).name}")
     return result
-
-
-def write(out: dict[str, Any], folder: str | Path, title: str = "Drift check") -> None:
-    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`."""
-    from esteira.drift import report
-
-    folder = Path(folder)
-    files.write_metrics(folder / "metrics.json", out["metrics"])
-    files.write_text(folder / "columns.csv", report.columns_csv(out))
-    files.write_text(folder / "histograms.csv", report.histograms_csv(out))
-    files.write_text(folder / "report.html", report.html(out, title))

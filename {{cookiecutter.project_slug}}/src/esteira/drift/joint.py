@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.profile import MISSING, Profile, unpack
+from esteira.drift.profile import BLOCKS, INTERVALS, MISSING, Profile, unpack
 
 if TYPE_CHECKING:
-    from esteira.drift.check import Settings
+    from esteira.drift.settings import Settings
 
 Codes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any
     left, right, r, s = left[known], right[known], r[known], s[known]
     p = st.correlation_p(r, theirs.shape[1], s, mine.shape[1])
     hit = p <= st.benjamini_hochberg(p, settings.correlation_alpha)
-    hit &= np.abs(r - s) >= settings.correlation
+    hit &= np.abs(r - s) >= limit(profile, "correlation", settings.correlation)
     found = [
         (names[numeric[i]], names[numeric[j]], float(x), float(y))
         for i, j, x, y in zip(left[hit], right[hit], r[hit], s[hit], strict=True)
@@ -81,8 +81,8 @@ def trees(kind: str) -> Any:
 
 
 def inputs(codes: Codes) -> Floats:
-    """Codes as a matrix of shape (rows, columns), missing as NaN."""
-    return np.where(codes == MISSING, np.nan, codes.astype(float)).T
+    """Codes as a matrix of shape (rows, columns); missing is the highest code, so trees see it."""
+    return codes.T.astype(float)
 
 
 def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats]:
@@ -93,19 +93,64 @@ def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats]:
     return p[:n], p[n:]
 
 
-def domain(profile: Profile, mine: Codes, settings: "Settings") -> dict[str, Any]:
-    """Classifier two-sample test (Lopez-Paz & Oquab 2017): can the batch be told apart?
+def told_apart(theirs: Codes, mine: Codes) -> tuple[float, float]:
+    """Cross-fitted AUC of a classifier between two samples, and its z-score.
 
     The z-score is the mean of the two halves': their sum over root two (Stouffer) would take them
     for independent, which they are not.
     """
-    theirs = unpack(profile["sample"], len(profile["columns"]))
     p, q = tell_apart(theirs, mine)
     half = folds(len(p) + len(q))
     parts = [st.auc_z(p[h[: len(p)]], q[h[len(p) :]]) for h in (half, ~half)]
     area, z = np.mean(parts, axis=0)
+    return float(area), float(z)
+
+
+def domain(profile: Profile, mine: Codes, settings: "Settings") -> dict[str, Any]:
+    """Classifier two-sample test (Lopez-Paz & Oquab 2017): can the batch be told apart?"""
+    area, z = told_apart(unpack(profile["sample"], len(profile["columns"])), mine)
     sure = st.upper_p(z) <= settings.auc_alpha
-    return {"auc": float(area), "drift": bool(sure and area >= settings.auc)}
+    return {"auc": area, "drift": bool(sure and area >= limit(profile, "auc", settings.auc))}
+
+
+def limit(profile: Profile, name: str, least: float) -> float:
+    """The size that counts as drift: more than what blocks of the reference show by themselves."""
+    return max(least, profile.get("usual", {}).get(name, 0.0))
+
+
+def usual(profile: Profile) -> dict[str, float]:
+    """What neighbouring rows of a time series show without drift: each block against the rest."""
+    codes = unpack(profile["sample"], len(profile["columns"]))
+    changes, areas, rises = [0.0], [0.5], [0.0]
+    for at in np.array_split(np.arange(codes.shape[1]), BLOCKS):
+        rest = np.delete(codes, at, axis=1)
+        change = np.abs(rank_correlations(rest) - rank_correlations(codes[:, at]))
+        changes += change[np.isfinite(change)].tolist()
+        if len(at) > 1:
+            areas.append(told_apart(rest, codes[:, at])[0])
+    if "residuals" in profile:
+        power = 1 if profile["task"]["kind"] == "regression" else 2
+        loss = np.abs(np.array(profile["residuals"])) ** power
+        rises += [
+            part.mean() / max(loss.mean(), 1e-12) - 1 for part in np.array_split(loss, BLOCKS)
+        ]
+    sizes = {"correlation": changes, "auc": areas, "loss": rises}
+    return {name: float(f"{np.quantile(all_, 0.99):.6g}") for name, all_ in sizes.items()}
+
+
+def label_shift(profile: Profile, answers: Any) -> list[str]:
+    """Guess the classes' shares in a batch without labels, as a hint: none, or one sentence.
+
+    Holds if only the shares moved: then the mean answer is a mixture of the classes' mean answers
+    on the holdout (Lipton, Wang & Smola 2018, with probabilities in place of classes).
+    """
+    told = profile.get("told")
+    if not told or np.linalg.cond(told["means"]) > 100:
+        return []
+    guess = np.linalg.solve(np.array(told["means"]).T, np.asarray(answers).mean(axis=0)).clip(0)
+    pairs = zip(profile["task"]["classes"], guess / guess.sum(), told["shares"], strict=True)
+    shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in pairs)
+    return [f"A hint only: had nothing but the classes' shares moved, they would be {shares}."]
 
 
 def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings") -> dict[str, Any]:
@@ -129,15 +174,15 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
         "metrics": metrics,
     }
     if min(len(old), len(new)) < settings.least_rows:
-        return answer | {"says": ["Concept drift not assessable: too few labelled rows."]}
+        return answer | {"says": ["Concept drift is not assessable: too few labelled rows."]}
     p, q = tell_apart(theirs, mine)
     weight, own = (x / (1 - x) * len(old) / len(new) for x in (p, q))
     near, inside = weight <= RATIO, own <= RATIO
     metrics["concept_support"] = support = float(inside.mean())
     effective = weight[near].sum() ** 2 / (weight[near] ** 2).sum()
     if support < settings.support or min(effective, inside.sum()) < settings.least_rows:
-        says = f"Concept drift not assessable: only {100 * support:.0f} % of rows lie where the holdout does."
-        return answer | {"says": [says]}
+        says = f"only {support:.0%} of the batch lies where the holdout does"
+        return answer | {"says": [f"Concept drift is not assessable: {says}."]}
     theirs, old, loss_old, weight = theirs[:, near], old[near], loss_old[near], weight[near]
     mine, new, loss_new = mine[:, inside], new[inside], loss_new[inside]
     expected = float(np.average(loss_old, weights=weight))
@@ -149,11 +194,13 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     relative = rise / max(expected, 1e-12)
     tests = np.array([st.upper_p(z), st.upper_p(gain_z)])
     worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
-    drift = (worse and relative >= settings.loss) or (follows and gain >= settings.gain)
+    drift = (worse and relative >= limit(profile, "loss", settings.loss)) or (
+        follows and gain >= settings.gain
+    )
     answer |= {"assessable": True, "drift": bool(drift), "says": []}
     if drift:
-        says = f"The model errs more than these inputs explain: loss {loss_new.mean():.4g}, expected {expected:.4g}"
-        answer["says"] = [f"{says} ({100 * relative:+.0f} %)."]
+        figures = f"loss {loss_new.mean():.4g}, expected {expected:.4g}, {relative:+.0%}"
+        answer["says"] = [f"The model errs more than these inputs explain ({figures})."]
         answer["segments"] = segments(profile, theirs, loss_old, mine, loss_new)
     return answer
 
@@ -184,10 +231,10 @@ def residual_gain(
 def segments(
     profile: Profile, theirs: Codes, loss_old: Floats, mine: Codes, loss_new: Floats
 ) -> list[dict[str, Any]]:
-    """Values and ranges of single columns in which the loss rose most surely, five at most."""
+    """Values and ranges of single columns in which the loss surely rose: the five worst."""
     found = []
     for (name, entry), a, b in zip(profile["columns"].items(), theirs, mine, strict=True):
-        if "counts" not in entry:
+        if "counts" not in entry or len(entry.get("cells", ())) > INTERVALS:
             continue
         cut = st.deciles(np.array(entry["counts"])) // 2 if "edges" in entry else np.arange(256)
         cut = np.concatenate([cut, np.arange(len(cut), 256) + 256])
@@ -204,7 +251,7 @@ def segments(
                 found.append(
                     {"segment": where, "rows": len(y), "before": x.mean(), "now": y.mean(), "z": z}
                 )
-    return sorted(found, key=lambda s: -s["z"])[:5]
+    return sorted(found, key=lambda s: s["before"] - s["now"])[:5]
 
 
 def segment_name(name: str, entry: dict[str, Any], cut: NDArray[Any], cell: int) -> str:
@@ -213,7 +260,8 @@ def segment_name(name: str, entry: dict[str, Any], cut: NDArray[Any], cell: int)
     if cells[0] == MISSING:
         return f"{name} is missing"
     if "edges" not in entry:
-        return f"{name} is {entry['cells'][cells[0]] if cells[0] < len(entry['cells']) else 'another value'}"
+        known = cells[0] < len(entry["cells"])
+        return f"{name} is {entry['cells'][cells[0]] if known else 'another value'}"
     edges = entry["edges"]
     last = min(int(cells[-1]), len(edges) - 1)
     return f"{name} from {edges[max(0, int(cells[0]) - 1)]:.4g} to {edges[last]:.4g}"

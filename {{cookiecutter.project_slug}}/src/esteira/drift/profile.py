@@ -7,143 +7,41 @@ gives the same answer as a batch read whole.
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from esteira.drift import statistics as st
+from esteira.drift.tables import (
+    Source,
+    draw,
+    fields,
+    kind_of,
+    numbers,
+    pick,
+    pieces,
+    rows,
+    scan,
+    tally,
+    to_source,
+)
 from esteira.errors import UserError
 
-Source = pa.Table | pq.ParquetFile
+if TYPE_CHECKING:
+    from esteira.schema import Schema
+
 Profile = dict[str, Any]
 VERSION = 1
-INTERVALS = 250  # quantile cells of a numeric column, and the most categories kept by name
-SAMPLE = 2000  # rows kept for the questions that need whole rows
-REST, UNSEEN, MISSING = 253, 254, 255  # codes beside the cells: kept as one byte per cell
-
-
-def open_table(path: str | Path) -> Source:
-    """Open a table file: Parquet is read by row group, text through pyarrow. Raises UserError."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of a table's file.")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            form = pq.read_schema(path)
-            texts = [f.name for f in form if kind_of(f.type) == "category"]
-            return pq.ParquetFile(path, read_dictionary=texts)
-        if {".jsonl", ".ndjson", ".json"} & set(path.suffixes):
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-        import pyarrow.csv
-
-        with pa.input_stream(path) as stream:
-            head = stream.read(4096).decode("utf-8", "replace").partition("\n")[0]
-        return pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(delimiter=max(",;\t|", key=head.count)),
-            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
-        )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as a table: {error}.") from None
-
-
-def to_source(table: Any) -> Source:
-    """Take a pandas table as well as an Arrow one."""
-    if isinstance(table, pa.Table | pq.ParquetFile):
-        return table
-    return pa.Table.from_pandas(table, preserve_index=False)
-
-
-def fields(source: Source) -> dict[str, str]:
-    """Name and kind of every column."""
-    form = source.schema if isinstance(source, pa.Table) else source.schema_arrow
-    return {field.name: kind_of(field.type) for field in form}
-
-
-def rows(source: Source) -> int:
-    """Number of rows."""
-    return source.num_rows if isinstance(source, pa.Table) else source.metadata.num_rows
-
-
-def kind_of(form: pa.DataType) -> str:
-    """What the check does with an Arrow type: `number`, `category`, `date`, `empty` or `other`."""
-    types = pa.types
-    if types.is_dictionary(form):
-        form = form.value_type
-    if types.is_integer(form) or types.is_floating(form) or types.is_decimal(form):
-        return "number"
-    if types.is_string(form) or types.is_large_string(form) or types.is_boolean(form):
-        return "category"
-    if types.is_timestamp(form) or types.is_date(form):
-        return "date"
-    return "empty" if types.is_null(form) else "other"
-
-
-def pieces(source: Source, name: str) -> Iterator[pa.Array]:
-    """Read one column piece by piece; only one piece is in memory."""
-    if isinstance(source, pa.Table):
-        yield from source.column(name).chunks
-        return
-    for group in range(source.num_row_groups):
-        yield from source.read_row_group(group, [name], use_threads=False).column(0).chunks
-
-
-def scan(
-    source: Source,
-    name: str,
-    at: NDArray[np.int64] | None = None,
-    kept: list[pa.Array] | None = None,
-) -> Iterator[pa.Array]:
-    """Read one column piece by piece, and keep the rows numbered `at` (ascending) on the way."""
-    start = 0
-    for piece in pieces(source, name):
-        if at is not None and kept is not None:
-            part = piece.take(pa.array(at[(at >= start) & (at < start + len(piece))] - start))
-            dictionary = pa.types.is_dictionary(part.type)
-            kept.append(part.dictionary_decode() if dictionary else part)
-            start += len(piece)
-        yield piece
-
-
-def draw(n: int, size: int = SAMPLE) -> NDArray[np.int64]:
-    """Choose row numbers, ascending: the same ones for the same `n`, however the rows are read."""
-    return np.sort(np.random.default_rng(n).choice(n, min(n, size), replace=False))
-
-
-def numbers(chunk: pa.Array, kind: str) -> NDArray[np.float64]:
-    """Cells as float64, missing as NaN; of a text its number of characters."""
-    if kind == "text":
-        if pa.types.is_dictionary(chunk.type):
-            chunk = pc.take(pc.utf8_length(chunk.dictionary), chunk.indices)
-        else:
-            chunk = pc.utf8_length(chunk)
-    elif pa.types.is_dictionary(chunk.type):
-        chunk = chunk.dictionary_decode()
-    if not pa.types.is_float64(chunk.type):
-        chunk = chunk.cast(pa.float64(), safe=False)
-    return chunk.to_numpy(zero_copy_only=False)
-
-
-def encoded(chunk: pa.Array) -> pa.DictionaryArray:
-    """Cells as indices into their distinct texts."""
-    if pa.types.is_boolean(chunk.type):
-        chunk = chunk.cast(pa.string())
-    return chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
-
-
-def tally(chunk: pa.Array) -> Counter[str]:
-    """Count the categories of one piece."""
-    cells = encoded(chunk)
-    indices = cells.indices.drop_null().to_numpy(zero_copy_only=False)
-    count = np.bincount(indices, minlength=len(cells.dictionary))
-    return Counter(dict(zip(cells.dictionary.to_pylist(), count.tolist(), strict=True)))
+INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
+CATEGORIES = 10_000  # more distinct texts than that are free text
+BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
+MISSING = 255  # among the codes of cells, which are kept as one byte each
 
 
 def describe(source: Source, name: str, kind: str) -> dict[str, Any]:
@@ -153,12 +51,10 @@ def describe(source: Source, name: str, kind: str) -> dict[str, Any]:
         for chunk in scan(source, name):
             counter.update(tally(chunk))
         known = sorted((c for c in counter if counter[c]), key=lambda c: (-counter[c], c))
-        if len(known) > INTERVALS and len(known) > counter.total() / 2:
-            kind = "text"
-        else:
+        if len(known) <= INTERVALS or len(known) <= min(counter.total() / 2, CATEGORIES):
             singletons = sum(counter[c] == 1 for c in known)
-            names = known[:INTERVALS]
-            return {"kind": kind, "cells": names, "distinct": len(known), "singletons": singletons}
+            return {"kind": kind, "cells": known, "singletons": singletons}
+        kind = "text"
     if kind in ("number", "text"):
         parts = [numbers(chunk, kind) for chunk in scan(source, name)]
         values = np.concatenate([p[np.isfinite(p)] for p in parts]) if parts else np.empty(0)
@@ -176,9 +72,8 @@ def count(
 ) -> dict[str, Any]:
     """Count the cells of `entry` in one column of `source`: additive over its pieces.
 
-    Returns `missing`, `infinite` and, by kind, `counts` per cell (for categories the last cell is
-    the rest), `unseen` (name to count) or `first` and `last`; and with `at` the `sample`, the codes
-    of the rows of these numbers.
+    Returns `missing`, `infinite` and, by kind, `counts` per cell, `unseen` (name to count), or
+    `first` and `last`; and with `at` the `sample`: the codes of the rows of these numbers.
     """
     kind = entry["kind"]
     found: dict[str, Any] = {"missing": 0, "infinite": 0}
@@ -198,16 +93,15 @@ def count(
             found["infinite"] += len(values) - missing - len(finite)
         found["counts"] = counts
     elif kind == "category":
-        counts = np.zeros(len(entry["cells"]) + 1, dtype=np.int64)
+        counts = np.zeros(len(entry["cells"]), dtype=np.int64)
         place = {cell: i for i, cell in enumerate(entry["cells"])}
-        whole = entry["distinct"] == len(place)
         for chunk in scan(source, name, at, kept):
             found["missing"] += chunk.null_count
             for cell, n in tally(chunk).items():
-                if n and whole and cell not in place:
+                if cell in place:
+                    counts[place[cell]] += n
+                elif n:
                     unseen[cell] += n
-                else:
-                    counts[place.get(cell, -1)] += n
         found |= {"counts": counts, "unseen": unseen}
     else:
         for chunk in scan(source, name, at, kept):
@@ -221,17 +115,6 @@ def count(
     return found
 
 
-def pick(source: Source, names: Sequence[str], at: NDArray[np.int64]) -> pa.Table:
-    """Read the rows numbered `at` (ascending) of some columns."""
-    columns = {}
-    for name in names:
-        kept: list[pa.Array] = []
-        for _ in scan(source, name, at, kept):
-            pass
-        columns[name] = pa.chunked_array(kept)
-    return pa.table(columns)
-
-
 def encode(entry: dict[str, Any], parts: Sequence[pa.Array]) -> NDArray[np.uint8]:
     """Number of the cell of each value; it keeps order, and hides the values themselves."""
     length = sum(len(part) for part in parts)
@@ -240,10 +123,12 @@ def encode(entry: dict[str, Any], parts: Sequence[pa.Array]) -> NDArray[np.uint8
         found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
         return np.where(np.isnan(values), np.uint8(MISSING), found)
     if entry["kind"] == "category":
-        place = {cell: i for i, cell in enumerate(entry["cells"])} | {None: MISSING}
-        other = UNSEEN if entry["distinct"] == len(entry["cells"]) else REST
+        few = entry["cells"] if len(entry["cells"]) <= INTERVALS else []
+        place = {cell: i for i, cell in enumerate(few)} | {None: MISSING}
         texts = [text for part in parts for text in part.cast(pa.string()).to_pylist()]
-        return np.array([place.get(text, other) for text in texts], dtype=np.uint8)
+        # A code of their own for the rare and the unseen would tell any two samples apart.
+        found = (place[t] if t in place else crc32(t.encode()) % INTERVALS for t in texts)
+        return np.fromiter(found, dtype=np.uint8)
     return np.full(length, MISSING, dtype=np.uint8)
 
 
@@ -270,15 +155,64 @@ def read(path: str | Path) -> Profile:
     return profile
 
 
-def entry_of(source: Source, name: str) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def effects(entry: dict[str, Any], found: dict[str, Any], m: int) -> dict[str, float]:
+    """Sizes of the change from a reference column to what was found in `m` rows."""
+    lost = [side["missing"] + side["infinite"] for side in (entry, found)]
+    sizes = {"missing": st.cohens_h(lost[0] / entry["rows"], lost[1] / m)}
+    if "counts" not in entry or entry["rows"] == lost[0] or m == lost[1]:
+        return sizes
+    a, b = np.array(entry["counts"]), found["counts"]
+    if "edges" in entry:
+        tenth = st.deciles(a)
+        cells = np.stack([np.bincount(tenth, side, 10) for side in (a, b)])
+        return sizes | {"ks": st.ks_distance(a, b), "psi": st.psi(*cells[:, cells.any(axis=0)])}
+    unseen = found["unseen"].total()
+    a, b = st.merge_rare(a, b, unseen)
+    sizes |= {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
+    return sizes | {"unseen": unseen / m}
+
+
+def median(entry: dict[str, Any], counts: Any) -> str:
+    """Median of a numeric column, to the nearest edge, in words."""
+    upto, edges = np.cumsum(counts), entry["edges"]
+    cell = int(np.searchsorted(upto, upto[-1] / 2))
+    if cell in (0, len(edges)):
+        return f"below {edges[1]:.4g}" if cell == 0 else f"above {edges[-1]:.4g}"
+    return f"{edges[cell]:.4g}"
+
+
+def entry_of(
+    source: Source, name: str, ordered: bool = False
+) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Describe and count one reference column as JSON holds it, and code its sampled rows."""
     column = pa.table({name: pa.chunked_array(list(pieces(source, name)))})
     entry = describe(column, name, kind_of(column[name].type))
-    found = count(entry, column, name, draw(rows(source)))
+    found = count(entry, column, name, draw(column.num_rows))
     sample = found.pop("sample")
     found.pop("unseen", None)
-    entry |= {"rows": rows(source), **found}
+    entry |= {"rows": column.num_rows, **found}
+    if ordered:
+        entry["usual"] = usual(entry, column, name)
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in entry.items()}, sample
+
+
+def usual(entry: dict[str, Any], column: pa.Table, name: str) -> dict[str, float]:
+    """Sizes of change that blocks of neighbouring rows show within the reference.
+
+    Rows of a time series are not independent, so blocks differ without drift: the 99th percentile
+    over blocks, each against the rest, is what a batch must exceed.
+    """
+    sizes: dict[str, list[float]] = {}
+    for at in np.array_split(np.arange(column.num_rows), BLOCKS):
+        if not len(at):
+            continue
+        block = count(entry, column.slice(at[0], len(at)), name)
+        keys = [key for key in ("counts", "missing", "infinite") if key in entry]
+        rest = entry | {key: entry[key] - block[key] for key in keys}
+        rest["rows"] = max(1, column.num_rows - len(at))
+        for size, value in effects(rest, block, len(at)).items():
+            sizes.setdefault(size, []).append(value)
+    return {size: float(f"{np.quantile(values, 0.99):.6g}") for size, values in sizes.items()}
 
 
 def residuals(task: dict[str, Any], target: pa.ChunkedArray, predicted: Any) -> NDArray[Any]:
@@ -316,6 +250,7 @@ def build(
     *,
     features: Sequence[str] | None = None,
     target: str | None = None,
+    ordered: bool = False,
     holdout: Any = None,
     predictions: Any = None,
     classes: Sequence[str] | None = None,
@@ -327,6 +262,8 @@ def build(
     train: table the columns' distributions come from (pandas, Arrow or an open Parquet file).
     features: columns to watch; all but the target if not given.
     target: column to predict; without it neither target nor concept drift is checked.
+    ordered: whether rows follow each other in time; then what blocks of neighbouring rows show
+        anyway is no drift.
     holdout: rows the model has not learnt from, with features and target.
     predictions: the model's answer for each row of `holdout`: numbers of shape (rows,), or class
         probabilities of shape (rows, len(classes)) in the order of `classes`.
@@ -335,18 +272,22 @@ def build(
     if rows(source) == 0:
         raise UserError("the reference has no rows: give a table that has some.")
     names = list(features) if features else [name for name in fields(source) if name != target]
-    made = {name: entry_of(source, name) for name in names}
+    made = {name: entry_of(source, name, ordered) for name in names}
     columns = {name: entry for name, (entry, _) in made.items()}
     profile: Profile = {"drift_profile": VERSION, "rows": rows(source), "columns": columns}
     profile["sample"] = pack(np.stack([sample for _, sample in made.values()]))
     if target:
-        profile["target"] = {"name": target} | entry_of(source, target)[0]
+        profile["target"] = {"name": target} | entry_of(source, target, ordered)[0]
     if holdout is not None and predictions is not None and target:
         predictions = np.array(predictions)
         textual = predictions.dtype.kind not in "fiub"
         kind = "probabilities" if classes is not None else "labels" if textual else "regression"
         task = {"kind": kind, "classes": [str(c) for c in (() if classes is None else classes)]}
         profile |= {"task": task} | held_out(columns, target, task, holdout, predictions)
+    if ordered:
+        from esteira.drift import joint
+
+        profile["usual"] = joint.usual(profile)
     return profile
 
 
@@ -361,8 +302,25 @@ def answers(model: Any, frame: Any) -> tuple[Any, list[str] | None]:
     return model.predict(frame), None
 
 
+def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
+    """Make the profile of the line's two pandas tables and its fitted model."""
+    predictions, classes = answers(model, holdout[schema.inputs])
+    return build(
+        train,
+        features=schema.features,
+        target=schema.target,
+        ordered=schema.time is not None,
+        holdout=holdout,
+        predictions=predictions,
+        classes=classes,
+    )
+
+
 def of_table(table: Source, target: str | None, predictions: str | None) -> Profile:
     """Make a profile of one table that may hold the model's answers in a column of its own."""
+    for name in filter(None, (target, predictions)):
+        if name not in fields(table):
+            raise UserError(f"the reference has no column `{name}`: name one that it has.")
     features = [name for name in fields(table) if name not in (target, predictions)]
     if not (target and predictions):
         return build(table, features=features, target=target)
@@ -407,13 +365,18 @@ def held_out(
     """Keep what concept drift needs of the holdout: coded inputs, and what the model missed."""
     source = to_source(holdout)
     at = draw(rows(source))
-    missed = residuals(task, pick(source, [target], at)[target], predicted[at])
+    truth = pick(source, [target], at)[target]
+    missed = residuals(task, truth, predicted[at])
     known = np.isfinite(missed)
-    coded = [
-        encode(entry, pick(source, [name], at)[name].chunks) for name, entry in columns.items()
-    ]
-    return {
+    coded = [encode(e, pick(source, [name], at)[name].chunks) for name, e in columns.items()]
+    kept: Profile = {
         "prediction": entry_of(outcome(task, predicted), "prediction")[0],
         "holdout": pack(np.stack(coded)[:, known]),
         "residuals": [float(f"{value:.6g}") for value in missed[known]],
     }
+    if task["kind"] == "probabilities":
+        text = np.array(truth.cast(pa.string()).to_pylist(), dtype=object)
+        told = [predicted[at][text == c].mean(axis=0).round(6) for c in task["classes"]]
+        shares = [round(float((text == c).mean()), 6) for c in task["classes"]]
+        kept["told"] = {"means": np.nan_to_num(told).tolist(), "shares": shares}
+    return kept

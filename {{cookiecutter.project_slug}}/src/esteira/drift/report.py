@@ -10,11 +10,17 @@ import numpy as np
 
 BARS, DRAWN = 20, 6
 FIELDS = "column role kind drifted significant effect p ks psi total_variation missing_reference"
-FIELDS += " missing_current unseen_share says"
-Bars = list[tuple[str, float, float]]
+FIELDS += " missing_current unseen says"
+HEADLINES = {
+    "keep": "No drift that matters",
+    "retrain": "The data drifted",
+    "rework": "The concept drifted",
+    "unusable": "The batch cannot be used",
+}
+Row = dict[str, Any]
 
 
-def table_text(fields: str, rows: list[dict[str, Any]]) -> str:
+def table_text(fields: str, rows: list[Row]) -> str:
     """Rows as CSV; numbers at 6 significant digits."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fields.split(), lineterminator="\n", extrasaction="ignore")
@@ -24,155 +30,130 @@ def table_text(fields: str, rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def worst_first(out: dict[str, Any]) -> list[dict[str, Any]]:
+def worst_first(out: Row) -> list[Row]:
     """Columns in the order a reader needs them."""
     return sorted(out["columns"], key=lambda row: (-row["drifted"], -row["effect"]))
 
 
-def columns_csv(out: dict[str, Any]) -> str:
-    """One line per column; `effect` is in units of its threshold: from 1 on it is an alarm."""
-    rows = worst_first(out)
-    return table_text(FIELDS, [row | {"says": "; ".join(row["says"])} for row in rows])
+def columns_csv(out: Row) -> str:
+    """One line per column; `effect` is in units of its limit: from 1 on it can be an alarm."""
+    return table_text(FIELDS, worst_first(out))
 
 
-def histograms_csv(out: dict[str, Any]) -> str:
+def histograms_csv(out: Row) -> str:
     """Shares of reference and batch per bar, for the columns with the largest effects."""
     rows = [
         {"column": row["column"], "bar": f"{i:02d} {label}", "side": side, "share": share}
         for row in worst_first(out)[:DRAWN]
-        for i, (label, before, now) in enumerate(bars(row))
-        for side, share in (("reference", before), ("batch", now))
+        for i, (label, *shares) in enumerate(bars(row))
+        for side, share in zip(("reference", "batch"), shares, strict=True)
     ]
     return table_text("column bar side share", rows)
 
 
-def bars(row: dict[str, Any]) -> Bars:
+def bars(row: Row) -> list[tuple[str, float, float]]:
     """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
     entry, found = row["entry"], row["found"]
     if "counts" not in entry:
         return []
     a, b = (np.asarray(side["counts"], dtype=float) for side in (entry, found))
-    n, m = max(a.sum(), 1), max(b.sum() + sum(found.get("unseen", {}).values()), 1)
+    unseen = found.get("unseen", {})
+    a, b = a / max(1, a.sum()), b / max(1, b.sum() + sum(unseen.values()))
     if "edges" not in entry:
-        top = np.argsort(-np.maximum(a[:-1] / n, b[:-1] / m), kind="stable")[:12]
-        drawn = [(entry["cells"][i], a[i] / n, b[i] / m) for i in top]
-        drawn.append(("other", (a.sum() - a[top].sum()) / n, (b.sum() - b[top].sum()) / m))
-        drawn += [(f"new: {cell}", 0.0, c / m) for cell, c in found["unseen"].most_common(3)]
-        return [bar for bar in drawn if bar[1] + bar[2] > 0]
-    edges, below = np.array(entry["edges"]), np.cumsum(a)[:-1] / n
-    low, high = edges[np.searchsorted(below, [0.005, 0.995]).clip(1, len(edges) - 1)]
-    grid = np.linspace(low, high, BARS + 1) if high > low else np.array([low - 0.5, low + 0.5])
-    sides = []
-    for counts, total in ((a, n), (b, m)):
-        upto = np.interp(grid, edges, np.cumsum(counts)[:-1] / total)
-        upto[0] = np.interp(np.nextafter(grid[0], -np.inf), edges, np.cumsum(counts)[:-1] / total)
-        sides.append(np.diff(upto, prepend=0, append=1))
-    middles = [f"{(x + y) / 2:.4g}" for x, y in zip(grid[:-1], grid[1:], strict=True)]
-    labels = [f"< {low:.4g}", *middles, f"> {high:.4g}"]
-    return [(k, float(x), float(y)) for k, x, y in zip(labels, *sides, strict=True)]
+        top = np.argsort(-np.maximum(a, b), kind="stable")[:12]
+        drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
+        drawn.append(("all others", 1 - a[top].sum(), b.sum() - b[top].sum()))
+        drawn.append(("never seen before", 0.0, 1 - b.sum() if unseen else 0.0))
+        return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
+    edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
+    low, high = edges[np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)]
+    grid = np.linspace(low, high, BARS + 1 if high > low else 1)
+    grid[0] = np.nextafter(low, -np.inf)
+    sides = [np.diff(np.interp(grid, edges, upto), prepend=0, append=1) for upto in (before, now)]
+    middles = [f"{middle:.4g}" for middle in (grid[:-1] + grid[1:]) / 2]
+    labels = [f"below {low:.4g}", *middles, f"above {high:.4g}"]
+    return [(name, float(x), float(y)) for name, x, y in zip(labels, *sides, strict=True)]
 
 
-def drawing(row: dict[str, Any]) -> str:
+def drawing(row: Row) -> str:
     """Histogram of a column as SVG: the reference filled, the batch outlined."""
-    shown = bars(row)
-    if not shown:
+    if not (shown := bars(row)):
         return ""
-    top, step = max(max(b, c) for _, b, c in shown) or 1, 320 / len(shown)
+    scale, step = 86 / max(max(x, y) for _, x, y in shown), 320 / len(shown)
     parts = []
-    for i, (label, before, now) in enumerate(shown):
-        x, w = i * step, step - 2
-        tip = f"{label}: reference {100 * before:.1f} %, batch {100 * now:.1f} %"
-        parts.append(
-            f"<g><title>{escape(tip)}</title>"
-            f"<rect class=r x={x:.1f} y={90 - 86 * before / top:.1f} width={w:.1f} height={86 * before / top:.1f} />"
-            f"<rect class=b x={x + 1:.1f} y={90 - 86 * now / top:.1f} width={max(w - 2, 1):.1f} height={86 * now / top:.1f} /></g>"
+    for i, (label, *shares) in enumerate(shown):
+        boxes = "".join(
+            f"<rect class={side} x={i * step + inset:.1f} y={90 - scale * share:.1f} "
+            f"width={step - 2 - 2 * inset:.1f} height={scale * share:.1f} />"
+            for side, inset, share in zip("rb", (0, 1), shares, strict=True)
         )
-    ends = f"<text x=0 y=104>{escape(shown[0][0][:22])}</text>"
-    ends += f"<text x=320 y=104 text-anchor=end>{escape(shown[-1][0][:22])}</text>"
-    name = escape(f"Histogram of {row['column']}, reference and batch", quote=True)
+        tip = f"{label}: reference {shares[0]:.1%}, batch {shares[1]:.1%}"
+        parts.append(f"<g><title>{escape(tip)}</title>{boxes}</g>")
+    left, right = (escape(shown[i][0][:24]) for i in (0, -1))
+    ends = f"<text y=104>{left}</text><text x=318 y=104 text-anchor=end>{right}</text>"
+    name = escape(f"Histogram of {row['column']}, reference and batch")
     return f'<svg viewBox="0 0 320 108" role=img aria-label="{name}">{"".join(parts)}{ends}</svg>'
 
 
-def grid(head: str, rows: list[list[str]], caption: str) -> str:
-    """An HTML table from cells that are safe already; the first cell of a row is its header."""
-    top = "".join(f"<th scope=col>{escape(h)}</th>" for h in head.split("|"))
-    body = "".join(
-        f"<tr><th scope=row>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
+def grid(caption: str, head: str, rows: list[list[str]]) -> str:
+    """An HTML table; cells are HTML already, and the first cell of a row is its header."""
+    top = "".join(f"<th scope=col>{name}</th>" for name in head.split("|"))
+    lines = [f"<th scope=row>{a}</th>{''.join(f'<td>{c}</td>' for c in rest)}" for a, *rest in rows]
     return (
         f'<div class=scroll tabindex=0 role=region aria-label="{caption}"><table><caption>{caption}'
-        f"</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"</caption><thead><tr>{top}</thead><tbody><tr>{'<tr>'.join(lines)}</tbody></table></div>"
     )
 
 
-def card(row: dict[str, Any]) -> str:
-    """One drifted column, drawn, with what is to be said of it."""
-    says = escape("; ".join(row["says"]))
-    return f"<article><h3>{escape(row['column'])}</h3>{drawing(row)}<p>{says}</p></article>"
-
-
-def line(row: dict[str, Any]) -> list[str]:
+def line(row: Row) -> list[str]:
     """One row of the table of all columns."""
-    state = "drifted" if row["drifted"] else "small" if row["significant"] else "–"
-    more = f"<details><summary>draw</summary>{drawing(row)}</details>" if bars(row) else ""
-    meter = (
-        f"<meter min=0 max=3 high=1 value={min(row['effect'], 3):.3g}></meter> {row['effect']:.2f}"
-    )
-    missing = f"{100 * row['missing_reference']:.1f} → {100 * row['missing_current']:.1f} %"
-    says = escape("; ".join(row["says"]))
+    state = "<b>drifted</b>" if row["drifted"] else "small" if row["significant"] else ""
+    size = f"{row['effect']:.2f}"
+    meter = f"<meter max=3 low=1 high=2 optimum=0 value={size}></meter> {size}"
+    missing = f"{row['missing_reference']:.1%} → {row['missing_current']:.1%}"
     kind = row["kind"] if row["role"] == "feature" else f"{row['kind']}, {row['role']}"
-    return [escape(row["column"]), kind, state, meter, f"{row['p']:.2g}", missing, says, more]
+    figure = drawing(row)
+    says = escape(row["says"])
+    says += f"<details><summary>draw</summary>{figure}</details>" if figure else ""
+    return [escape(row["column"]), kind, state, meter, f"{row['p']:.2g}", missing, says]
 
 
-def html(out: dict[str, Any], title: str) -> str:
-    """The whole page: self-contained, no script, light and dark, fit to print."""
-    metrics, rows = out["metrics"], worst_first(out)
-    drifted = [row for row in rows if row["drifted"]]
-    rest = [f"<p class=note>{escape(note)}</p>" for note in out["notes"]]
-    cards = "".join(card(row) for row in drifted[:DRAWN])
-    blocks = [
-        f"<section><h2>Columns that drifted most</h2><div class=cards>{cards}</div></section>"
-        if cards
-        else ""
-    ]
-    if out["pairs"]:
-        cells = [
-            [f"{escape(a)} and {escape(b)}", f"{r:.2f}", f"{s:.2f}"]
-            for a, b, r, s in out["pairs"][:20]
-        ]
-        blocks.append(grid("Columns|before|now", cells, "Rank correlations that changed"))
+def html(out: Row, title: str) -> str:
+    """The whole page: self-contained, without script, light and dark, fit to print."""
+    rows, blocks = worst_first(out), [f"<p class=note>{escape(note)}" for note in out["notes"]]
+    cards = "".join(
+        f"<article><h3>{escape(row['column'])}</h3>{drawing(row)}<p>{escape(row['says'])}</article>"
+        for row in rows[:DRAWN]
+        if row["drifted"]
+    )
+    blocks += [f"<h2>What drifted most</h2><div class=cards>{cards}</div>"] if cards else []
     if out["segments"]:
         cells = [
-            [escape(s["segment"]), str(s["rows"]), f"{s['before']:.4g}", f"{s['now']:.4g}"]
+            [escape(s["segment"]), f"{s['rows']}", f"{s['before']:.4g}", f"{s['now']:.4g}"]
             for s in out["segments"]
         ]
-        blocks.append(grid("Segment|rows|loss before|loss now", cells, "Where the model got worse"))
+        blocks.append(grid("Where the model got worse", "Rows with|rows|loss before|now", cells))
+    if out["pairs"]:
+        cells = [
+            [f"{escape(left)} and {escape(right)}", f"{before:.2f}", f"{now:.2f}"]
+            for left, right, before, now in out["pairs"][:20]
+        ]
+        blocks.append(grid("Rank correlations that changed", "Columns|before|now", cells))
     if rows:
-        head = "Column|kind|state|effect / threshold|p|missing|remarks|"
-        blocks.append(grid(head, [line(row) for row in rows], "All columns"))
-    facts = [[escape(name.replace("_", " ")), f"{value:.6g}"] for name, value in metrics.items()]
-    blocks.append(
-        f"<details><summary>All figures</summary>{grid('Figure|value', facts, 'Metrics')}</details>"
-    )
+        head = "Column|kind|state|effect / limit|p|missing|remarks"
+        blocks.append(grid("All columns", head, [line(row) for row in rows]))
+    cells = [[name.replace("_", " "), f"{value:.6g}"] for name, value in out["metrics"].items()]
+    blocks.append(f"<details><summary>All figures</summary>{grid('Figures', '|', cells)}</details>")
     page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     filled = {
         "title": escape(title),
         "action": out["action"],
-        "headline": escape(HEADLINES[out["action"]]),
-        "advice": escape(out["advice"]),
-        "rows": f"{metrics['rows_current']:,} rows against {metrics['rows_reference']:,}",
-        "reasons": "".join(f"<li>{escape(reason)}</li>" for reason in out["reasons"]),
-        "body": "".join([*rest, *blocks]),
+        "headline": HEADLINES[out["action"]],
+        "advice": out["advice"],
+        "rows": "{:,} rows of reference, {:,} rows in the batch".format(*out["rows"]),
+        "reasons": "".join(f"<li>{escape(reason)}" for reason in out["reasons"]),
+        "body": "\n".join(blocks),
     }
     for name, text in filled.items():
         page = page.replace(f"<!--{name}-->", text)
     return page
-
-
-HEADLINES = {
-    "keep": "No drift that matters",
-    "retrain": "The data drifted",
-    "rework": "The concept drifted",
-    "unusable": "The batch cannot be used",
-}

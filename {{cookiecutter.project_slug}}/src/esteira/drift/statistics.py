@@ -46,20 +46,21 @@ def rank_p(a: Counts, b: Counts) -> float:
     return float(special.chdtrc(2, form))
 
 
-def merge_rare(a: Counts, b: Counts, least: float = 5) -> tuple[Counts, Counts]:
-    """Put the cells that expect fewer than `least` rows on the smaller side into one cell."""
-    share = min(a.sum(), b.sum()) / (a.sum() + b.sum())
-    rare = (a + b) * share < least
-    if not rare.any():
-        return a, b
-    a, b = (np.append(c[~rare], c[rare].sum()) for c in (a, b))
+def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple[Counts, Counts]:
+    """Put the cells that expect fewer than `least` rows on the smaller side into one cell.
+
+    Rows of categories that the reference never saw go there too: a rare category is as likely to
+    have been missed in the reference as in the batch.
+    """
+    n, m = a.sum(), b.sum() + unseen
+    rare = (a + b) * min(n, m) / (n + m) < least
+    a, b = np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum() + unseen)
     used = a + b > 0
     return a[used], b[used]
 
 
 def chi2_p(a: Counts, b: Counts) -> float:
-    """p-value of the two-sample chi-squared test of homogeneity, rare cells merged."""
-    a, b = merge_rare(a, b)
+    """p-value of the two-sample chi-squared test of homogeneity; no cell may be empty in both."""
     if len(a) < 2:
         return 1.0
     expected = np.outer([a.sum(), b.sum()], (a + b) / (a.sum() + b.sum()))

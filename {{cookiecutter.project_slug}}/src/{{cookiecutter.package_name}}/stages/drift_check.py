@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from esteira import model_file, table
 from esteira import schema as schemas
-from esteira import table
 from esteira.drift import check, profile
 from esteira.params import run
+
+from ..features import engineer
 
 
 class Settings(check.Settings):
@@ -31,17 +33,13 @@ def read_batch(path: str, schema: schemas.Schema) -> tuple[Any, list[str]]:
 
 def main(settings: Settings) -> None:
     """Check the batch against the reference profile and write the report's files."""
-    from esteira import model_file
-
-    from ..features import engineer
-
     schema = schemas.load()
     reference = profile.read("models/reference.json")
     batch, says = read_batch(settings.current, schema)
 
     def predict(_: Any, rows: Any) -> Any:
         model = model_file.load("models/model.skops", functions=(engineer,))
-        return profile.answers(model, batch.iloc[rows][schema.inputs])[0]
+        return profile.answers(model, batch.iloc[rows].reindex(columns=schema.inputs))[0]
 
     found = check.check(reference, batch, settings, predict)
     found["notes"] += says

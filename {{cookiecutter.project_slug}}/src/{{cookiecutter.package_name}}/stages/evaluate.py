@@ -64,11 +64,10 @@ def main(settings: Settings) -> None:
     drawn: dict[str, list[dict[str, Any]]]
     if what.task == "classification":
         classes, probability = list(model.classes_), model.predict_proba(inputs)
-        predicted = probability
         measured = classification_metrics(actual, probability, classes, what.positive)
         drawn = plots.classification(actual, probability, classes, what.positive)
     else:
-        classes, predicted = None, model.predict(inputs)
+        predicted = model.predict(inputs)
         measured = regression_metrics(actual, predicted)
         drawn = plots.regression(actual, predicted)
     try:
@@ -78,14 +77,7 @@ def main(settings: Settings) -> None:
     except ValueError as error:  # scikit-learn lists the scores that it knows
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
-    reference = profile.build(
-        table.read("data/train.parquet"),
-        features=what.features,
-        target=what.target,
-        holdout=rows,
-        predictions=predicted,
-        classes=classes,
-    )
+    reference = profile.of_line(table.read("data/train.parquet"), rows, model, what)
     write_json("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}

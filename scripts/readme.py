@@ -1,0 +1,21 @@
+"""Copy the tables of benchmarks/results/ into README.md, between their markers."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def fill(text: str) -> str:
+    """Return `text` with each `results` section replaced by its measured table."""
+
+    def section(found: re.Match) -> str:
+        table = (ROOT / "benchmarks" / "results" / f"{found[1]}.md").read_text(encoding="utf-8")
+        return f"<!-- results: {found[1]} -->\n{table.strip()}\n<!-- end -->"
+
+    return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,502 @@
+"""A batch comes in: does it still look like the training data, and does the model still fit?"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from esteira.drift import check, joint, profile, statistics, tables
+from esteira.errors import UserError
+
+SOURCE = Path(check.__file__).parents[2]
+CLASSES = ["no", "yes"]
+
+
+def squad_table(rows: int, seed: int, flip: bool = False) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame({f"x{i}": draw.normal(size=rows) for i in range(4)})
+    frame["plan"] = draw.choice(["gold", "silver", "tin"], rows, p=[0.5, 0.3, 0.2])
+    sign = -1 if flip else 1
+    chance = 1 / (1 + np.exp(-2 * sign * (frame["x0"] + frame["x1"])))
+    frame["left"] = np.where(draw.random(rows) < chance, "yes", "no")
+    return frame
+
+
+def model(frame: pd.DataFrame) -> np.ndarray:
+    chance = 1 / (1 + np.exp(-2 * (frame["x0"] + frame["x1"])))
+    return np.column_stack([1 - chance, chance])
+
+
+def reference(train: pd.DataFrame, holdout: pd.DataFrame, **more: object) -> dict:
+    made = profile.build(
+        train, target="left", holdout=holdout, predictions=model(holdout), classes=CLASSES, **more
+    )
+    return json.loads(json.dumps(made))
+
+
+@pytest.fixture(scope="module")
+def known() -> dict:
+    return reference(squad_table(2000, 1), squad_table(1000, 2))
+
+
+def judge(known: dict, batch: pd.DataFrame, **settings: object) -> dict:
+    return check.check(
+        known, batch, check.Settings(**settings), lambda _, rows: model(batch.iloc[rows])
+    )
+
+
+def row_of(found: dict, name: str) -> dict:
+    return next(row for row in found["columns"] if row["column"] == name)
+
+
+# ---- the formulas, against scipy
+
+
+def counts(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    return np.array([(values == cell).sum() for cell in cells])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ks_and_chi_squared_are_scipys(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    x, y = draw.poisson(6, 300), draw.poisson(6.5, 200)
+    cells = np.arange(30)
+    a, b = counts(x, cells), counts(y, cells)
+    distance = statistics.ks_distance(a, b)
+    assert distance == pytest.approx(stats.ks_2samp(x, y).statistic)
+    want = stats.kstwobign.sf(np.sqrt(300 * 200 / 500) * distance)
+    assert statistics.ks_p(distance, 300, 200) == pytest.approx(want)
+    a, b = a[3:9], b[3:9]
+    want = stats.chi2_contingency([a, b], correction=False).pvalue
+    assert statistics.chi2_p(a, b) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rank_test_is_wilcoxons_and_moods_together(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    x, y = draw.normal(size=150), draw.normal(0.2, 1.2, 100)
+    cells = np.sort(np.concatenate([x, y]))
+    location = stats.norm.isf(
+        stats.mannwhitneyu(x, y, use_continuity=False, method="asymptotic").pvalue / 2
+    )
+    want = stats.chi2.sf(location**2 + stats.mood(x, y).statistic ** 2, 2)
+    assert statistics.rank_p(counts(x, cells), counts(y, cells)) == pytest.approx(want)
+
+
+def test_the_rank_test_of_two_values_is_the_one_of_their_share() -> None:
+    a, b = np.array([300, 200]), np.array([90, 110])
+    chi2 = stats.chi2_contingency([a, b], correction=False).statistic
+    want = stats.chi2.sf(chi2 * 699 / 700, 1)  # the permutation variance has N - 1 for N
+    assert statistics.rank_p(a, b) == pytest.approx(want)
+
+
+def test_rates_unseen_and_false_discovery_are_scipys() -> None:
+    z = (60 / 200 - 90 / 400) / np.sqrt(150 / 600 * 450 / 600 * (1 / 200 + 1 / 400))
+    assert statistics.rate_p(60, 200, 90, 400) == pytest.approx(2 * stats.norm.sf(z))
+    assert statistics.rate_p(0, 2000, 3, 200) == pytest.approx(2 * stats.binom.sf(2, 3, 1 / 11))
+    want = stats.binom.sf(6, 10, 200 / 1200)  # 7 unseen of 200, 2 seen once in 1000
+    assert statistics.unseen_p(2, 1000, 7, 200) == pytest.approx(want)
+    p = np.random.default_rng(0).random(50) ** 3
+    cut = statistics.benjamini_hochberg(p, 0.1)
+    assert ((p <= cut) == (stats.false_discovery_control(p) <= 0.1)).all()
+    assert (p <= cut).any()
+    assert statistics.benjamini_hochberg(np.array([0.5, 0.9]), 0.1) == -1
+
+
+def test_correlations_and_auc_are_scipys() -> None:
+    draw = np.random.default_rng(3)
+    codes = draw.integers(0, 200, (3, 500)).astype(np.uint8)
+    want = stats.spearmanr(codes.T).statistic
+    np.testing.assert_allclose(joint.rank_correlations(codes), want, atol=1e-12)
+    x, y = draw.poisson(5, 80).astype(float), draw.poisson(6, 60).astype(float)
+    area, z = statistics.auc_z(x, y)
+    test = stats.mannwhitneyu(y, x, use_continuity=False, method="asymptotic")
+    assert area == pytest.approx(test.statistic / 80 / 60)
+    assert statistics.upper_p(abs(z)) == pytest.approx(test.pvalue / 2)
+
+
+def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:
+    draw = np.random.default_rng(4)
+    shares = np.full(10, 0.1)
+    raw = [
+        statistics.psi(draw.multinomial(20000, shares), draw.multinomial(20000, shares))
+        for _ in range(50)
+    ]
+    assert np.mean(raw) < 0.0005
+    p, q = np.array([0.5, 0.5]), np.array([0.7, 0.3])
+    want = ((p - q) * np.log(p / q)).sum()
+    assert statistics.psi(p * 1_000_000, q * 1_000_000) == pytest.approx(want, rel=1e-3)
+
+
+# ---- what a squad sees
+
+
+def test_a_batch_like_the_training_data_is_kept(known: dict) -> None:
+    found = judge(known, squad_table(1500, 3))
+    assert found["action"] == "keep"
+    assert found["metrics"]["action"] == 0
+    assert found["metrics"]["concept_assessable"] == 1
+    assert found["metrics"]["concept_support"] == 1
+    assert abs(found["metrics"]["domain_auc"] - 0.5) < 0.05
+
+
+def test_a_shifted_column_asks_for_retraining_and_is_named(known: dict) -> None:
+    batch = squad_table(1500, 4)
+    batch["x2"] += 0.5
+    found = judge(known, batch)
+    assert found["action"] == "retrain"
+    assert "`x2`" in found["reasons"][0]
+    assert found["metrics"]["columns_drifted"] == 1
+    assert found["metrics"]["concept_drift"] == 0
+
+
+def test_a_tenth_of_a_deviation_is_significant_but_no_alarm() -> None:
+    known = reference(squad_table(20000, 5), squad_table(1000, 2))
+    batch = squad_table(20000, 6)
+    batch["x2"] += 0.1
+    found = judge(known, batch)
+    assert found["action"] == "keep"
+    assert "significant but small" in row_of(found, "x2")["says"]
+
+
+def test_the_opposite_relation_to_the_target_asks_for_rework(known: dict) -> None:
+    found = judge(known, squad_table(1500, 7, flip=True))
+    assert found["action"] == "rework"
+    assert found["metrics"]["loss_current"] > 2 * found["metrics"]["loss_current_expected"]
+    assert found["segments"][0]["segment"].split()[0] in ("x0", "x1")
+
+
+def test_correlation_with_equal_margins_is_seen(known: dict) -> None:
+    batch = squad_table(1500, 8)
+    batch["x3"] = 0.7 * batch["x2"] + np.sqrt(1 - 0.49) * batch["x3"]
+    found = judge(known, batch)
+    assert found["action"] == "retrain"
+    assert found["pairs"][0][:2] == ("x2", "x3")
+    assert found["metrics"]["columns_drifted"] == 0
+
+
+def test_an_interaction_is_seen_by_the_classifier(known: dict) -> None:
+    batch = squad_table(2000, 9)
+    batch["x3"] = np.abs(batch["x3"]) * np.sign(batch["x2"] * batch["x1"] * batch["x0"] + 1e-9)
+    batch["x3"] = np.abs(batch["x3"]) * np.where(np.abs(batch["x2"]) > 0.67, 1, -1)
+    found = judge(known, batch)
+    assert found["domain"]["drift"]
+
+
+def test_inputs_out_of_reach_leave_the_concept_unassessed(known: dict) -> None:
+    batch = squad_table(1500, 10)
+    batch["x2"] += 8
+    found = judge(known, batch)
+    assert found["action"] == "retrain"
+    assert found["metrics"]["concept_assessable"] == 0
+    assert any("not assessable" in reason for reason in found["reasons"])
+    assert "Label the new region, retrain with it, then check again." in found["notes"]
+
+
+def test_drifted_inputs_alone_do_not_accuse_the_concept(known: dict) -> None:
+    batch = squad_table(3000, 11)
+    batch = batch[np.random.default_rng(0).random(3000) < 1 / (1 + np.exp(-1.5 * batch["x0"]))]
+    found = judge(known, batch)
+    assert found["action"] == "retrain"
+    assert found["metrics"]["concept_assessable"] == 1
+    assert found["metrics"]["concept_drift"] == 0
+
+
+def test_without_labels_it_says_so_and_only_hints(known: dict) -> None:
+    batch = squad_table(1500, 12)
+    more = pd.concat([batch, batch[batch["left"] == "yes"], batch[batch["left"] == "yes"]])
+    bare = more.drop(columns="left")
+    found = judge(known, bare)
+    assert "Concept drift cannot be told without labels; the batch has none." in found["notes"]
+    guess = float(re.search(r"yes (\d+)%", found["notes"][1])[1])
+    assert guess == pytest.approx(75, abs=6)
+    assert found["metrics"]["concept_assessable"] == 0
+    more["left"] = None
+    assert "cannot be told without labels" in judge(known, more)["notes"][0]
+
+
+def test_a_regression_model_is_followed_too() -> None:
+    def table(seed: int, slope: float = 1) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+        frame = pd.DataFrame(draw.normal(size=(1200, 3)), columns=list("abc"))
+        return frame.assign(y=slope * frame["a"] + draw.normal(0, 0.5, 1200))
+
+    hold = table(2)
+    known = profile.build(table(1), target="y", holdout=hold, predictions=hold["a"])
+    for slope, action in ((1, "keep"), (0.2, "rework")):
+        batch = table(3, slope)
+        found = check.check(
+            known, batch, check.Settings(), lambda _, at, batch=batch: batch["a"].to_numpy()[at]
+        )
+        assert found["action"] == action
+    assert found["metrics"]["loss_reference"] == pytest.approx(0.4, abs=0.03)
+
+
+# ---- bad batches: each has its sentence
+
+
+def test_absent_changed_and_lost_columns_make_a_batch_unusable(known: dict) -> None:
+    batch = squad_table(500, 13).drop(columns="x0")
+    batch["x1"] = batch["x1"].astype(str)
+    batch["x2"] = np.nan
+    batch["plan"] = pd.Series([None] * 500, dtype=object)
+    found = judge(known, batch)
+    assert found["action"] == "unusable"
+    assert found["reasons"] == [
+        "Column `x0` is absent.",
+        "Column `x1` changed its type: number before, category now.",
+        "Column `plan` is wholly missing.",
+        "Column `x2` is wholly missing.",
+    ]
+    assert found["metrics"]["schema_faults"] == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (0, "The batch is empty."),
+        (5, "Too few rows for a verdict: 5, at least 50 are needed."),
+    ],
+)
+def test_too_few_rows_give_no_verdict(known: dict, rows: int, says: str, tmp_path: Path) -> None:
+    found = judge(known, squad_table(rows, 14))
+    assert found["reasons"] == [says]
+    assert found["action"] == "unusable"
+    check.write(found, tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["action"] == 3
+    assert says in (tmp_path / "report.html").read_text()
+
+
+def test_new_categories_infinite_and_missing_values_are_told(known: dict) -> None:
+    batch = squad_table(800, 15)
+    batch.loc[:30, "plan"] = "platinum"
+    batch.loc[:40, "x1"] = np.inf
+    batch.loc[:200, "x2"] = np.nan
+    found = judge(known, batch)
+    assert row_of(found, "plan")["says"].startswith("never seen before, in 3.9% of rows: platinum")
+    assert "41 infinite values, taken as missing" in row_of(found, "x1")["says"]
+    assert "missing 0.0% → 25.1%" in row_of(found, "x2")["says"]
+    assert {r["column"] for r in found["columns"] if r["drifted"]} >= {"plan", "x1", "x2"}
+
+
+def odd_table(rows: int, seed: int) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    words = ["".join(draw.choice(list("abcdefgh"), draw.integers(4, 30))) for _ in range(rows)]
+    return pd.DataFrame(
+        {
+            "always": 7.0,
+            "same": "one",
+            "flag": draw.random(rows) < 0.3,
+            "day": pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(rows), "h"),
+            "note": words,
+            "nothing": np.nan,
+            "blank": pd.Series([None] * rows, dtype=object),
+            "whole": draw.integers(0, 5, rows),
+            "nested": [[1, 2]] * rows,
+            "rare": draw.choice([f"c{i}" for i in range(400)], rows),
+        }
+    )
+
+
+def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
+    known = profile.build(odd_table(1000, 1))
+    found = check.check(known, odd_table(800, 2), check.Settings())
+    assert found["action"] == "keep", found["reasons"]
+    says = {row["column"]: row["says"] for row in found["columns"]}
+    assert says["always"] == says["same"] == "constant in the reference"
+    assert says["day"].startswith("2026-01-01 00:00:00 to 2026-02-03 07:00:00 (reference")
+    assert says["day"].endswith("dates move on, so only missing ones are tested")
+    assert says["note"] == "free text: its length is compared"
+    assert says["nothing"] == says["blank"] == "not compared: the reference has no values"
+    assert says["nested"] == "not compared: nested or binary values"
+
+    batch = odd_table(800, 3)
+    batch["always"], batch["same"], batch["flag"] = 8.0, "two", batch["flag"] | (batch["whole"] > 1)
+    batch["note"] = batch["note"] * 3
+    batch["nothing"] = 1.0
+    batch.loc[:300, "day"] = pd.NaT
+    found = check.check(known, batch, check.Settings())
+    assert found["action"] == "retrain"
+    drifted = {row["column"] for row in found["columns"] if row["drifted"]}
+    assert drifted == {"always", "same", "flag", "note", "day", "nothing"}
+    assert row_of(found, "always")["says"] == "constant in the reference; median 7 → above 7"
+
+
+def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"does not exist: run `uv run dvc repro`"):
+        profile.read(tmp_path / "reference.json")
+    (tmp_path / "reference.json").write_text("{}")
+    with pytest.raises(UserError, match="not a reference profile of this version"):
+        profile.read(tmp_path / "reference.json")
+    with pytest.raises(UserError, match="the reference has no rows"):
+        profile.build(squad_table(0, 1))
+
+
+# ---- thresholds
+
+
+def test_limits_can_be_overruled_for_one_column(known: dict) -> None:
+    batch = squad_table(1500, 16)
+    batch["x2"] += 0.5
+    lenient = {"x2": {"ks": 0.9, "psi": 9.0}}
+    found = judge(known, batch, columns=lenient, classifier=False)
+    assert found["action"] == "keep"
+    assert row_of(found, "x2")["significant"] == 1
+    with pytest.raises(UserError, match=r"drift_check\.columns\.x2: kss: extra inputs"):
+        judge(known, batch, columns={"x2": {"kss": 1.0}})
+
+
+def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
+    def series(seed: int) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+        noise = draw.normal(size=(6000, 3)) * np.sqrt(1 - 0.98**2)
+        for i in range(1, 6000):
+            noise[i] += 0.98 * noise[i - 1]
+        return pd.DataFrame(noise, columns=list("abc"))
+
+    whole = series(1)
+    train, batch = whole[:5700], whole[5700:]
+    blind = check.check(profile.build(train), batch, check.Settings())
+    assert blind["action"] == "retrain"
+    calm = check.check(profile.build(train, ordered=True), batch, check.Settings())
+    assert calm["action"] == "keep", calm["reasons"]
+    moved = check.check(profile.build(train, ordered=True), batch + 4, check.Settings())
+    assert moved["action"] == "retrain"
+
+
+def test_one_alarm_is_settled_by_a_second() -> None:
+    assert not check.settled([])
+    assert not check.settled([False, False, True])
+    assert check.settled([True, False, True])
+    assert not check.settled([True, True, False])
+    assert check.settled([True], act=1, of=1)
+
+
+# ---- files
+
+
+def test_reading_by_row_group_gives_the_same_answer(known: dict, tmp_path: Path) -> None:
+    batch = squad_table(3000, 17)
+    batch.loc[::7, "x1"] = np.nan
+    batch.loc[::50, "plan"] = "new"
+    whole = judge(known, batch)
+    pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
+    source = tables.open_table(tmp_path / "b.parquet")
+    assert source.num_row_groups > 20
+    parts = check.check(known, source, check.Settings(), lambda _, rows: model(batch.iloc[rows]))
+    for name, found in (("whole", whole), ("parts", parts)):
+        check.write(found, tmp_path / name)
+    for file in ("metrics.json", "columns.csv", "histograms.csv", "report.html"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
+
+
+def test_counts_of_parts_add_up_to_the_counts_of_the_whole(known: dict) -> None:
+    batch = pa.Table.from_pandas(squad_table(1000, 18))
+    for name, entry in known["columns"].items():
+        whole = profile.count(entry, batch, name)
+        parts = [profile.count(entry, batch.slice(i, 250), name) for i in range(0, 1000, 250)]
+        assert (whole["counts"] == sum(part["counts"] for part in parts)).all()
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    names = [f"column {i} <script>&" for i in range(50)]
+    train = pd.DataFrame(draw.normal(size=(3000, 50)), columns=names)
+    batch = pd.DataFrame(draw.normal(0.5, 1, (3000, 50)), columns=names)
+    check.write(check.check(profile.build(train), batch, check.Settings()), tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert len(text.encode()) < 500_000
+    assert "script" not in page.tags
+    assert not page.links
+    assert "http" not in text
+    assert page.tags.count("svg") == 56
+    assert page.tags.count("details") == 51
+    assert text.index("The data drifted: retrain") < text.index("50 of 50 columns drifted")
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+
+
+def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run(
+        [sys.executable, "-c", "from esteira.cli import main; main()", "drift", *arguments],
+        cwd=folder,
+        env=env | {"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> None:
+    tables = {"old": squad_table(1500, 20), "same": squad_table(900, 21)}
+    tables["moved"] = tables["same"].assign(x2=tables["same"]["x2"] + 1)
+    tables["turned"] = squad_table(900, 22, flip=True)
+    for name, frame in tables.items():
+        frame["score"] = model(frame)[:, 1]
+        frame.to_csv(tmp_path / f"{name}.csv", index=False, sep=";")
+    given = ("--target", "left", "--predictions", "score", "--out", "found")
+    for batch, status, word in (
+        ("same", 0, "keep"),
+        ("moved", 10, "retrain"),
+        ("turned", 11, "rework"),
+    ):
+        done = drift("old.csv", f"{batch}.csv", *given, folder=tmp_path)
+        assert (done.returncode, done.stdout.split(":")[0]) == (status, word), done.stderr
+    names = ["columns.csv", "histograms.csv", "metrics.json", "report.html"]
+    assert sorted(p.name for p in (tmp_path / "found").iterdir()) == names
+
+    (tmp_path / "few.csv").write_text("x0;x1\n1;2\n")
+    (tmp_path / "noise.parquet").write_bytes(b"not a table")
+    for arguments, says in (
+        (("old.csv", "absent.csv"), "absent.csv does not exist"),
+        (("old.csv", "few.csv"), "Too few rows"),
+        (("old.csv", "noise.parquet"), "noise.parquet cannot be read as a table"),
+        (("old.csv", "same.csv", "--target", "nosuch"), "no column `nosuch`"),
+        (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
+    ):
+        done = drift(*arguments, folder=tmp_path)
+        assert done.returncode == 2
+        assert says in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
+    profile_file, batch = tmp_path / "reference.json", tmp_path / "batch.parquet"
+    profile_file.write_text(json.dumps(profile.build(squad_table(500, 1))))
+    squad_table(500, 2).to_parquet(batch)
+    code = (
+        "import sys; from esteira.drift import check; "
+        "check.compare_files('reference.json', 'batch.parquet', fast=True); "
+        "print({'sklearn', 'pandas', 'scipy.stats'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "set()", done.stderr

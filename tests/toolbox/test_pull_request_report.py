@@ -1,0 +1,480 @@
+"""The report of a pull request: one golden file for each designed state, and hostile facts.
+
+After a change that is meant: `UPDATE_GOLDEN=1 make test ARGS=tests/toolbox`, then read the diff.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from esteira.errors import UserError
+from esteira.pull_request import facts as f
+from esteira.pull_request import render as r
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+EVALUATE, VALIDATE = "reports/evaluate/metrics.json", "reports/validate/metrics.json"
+TRAIN, DRIFT = "reports/train/metrics.json", "reports/drift_check/metrics.json"
+STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check")
+HEAD, BASE = "c0ffee" + "1" * 34, "ba5e" + "2" * 36
+PLACE = r.Place("https://github.com/squad/radar", "https://github.com/squad/radar/actions/runs/7")
+
+
+def gate(metric="roc_auc", better="higher", base=0.991, now=0.991, limit=0.95, **more) -> f.Gate:
+    return f.Gate(
+        file=EVALUATE, metric=metric, better=better, base=base, now=now, limit=limit, **more
+    )
+
+
+def gates(auc=0.991, loss=0.1, base=True, **more) -> list[f.Gate]:
+    old = (0.991, 0.1, 0.0) if base else (None, None, None)
+    return [
+        gate(base=old[0], now=auc, regression=0.005, **more),
+        gate("log_loss", "lower", old[1], loss, 0.25, regression=0.02),
+        gate("rules_broken", "lower", old[2], 0.0, 0.0).model_copy(update={"file": VALIDATE}),
+        gate("drift action", "lower", None, 0.0, None).model_copy(update={"file": DRIFT}),
+    ]
+
+
+def metrics(auc=0.991, loss=0.1, rows=569.0, base=True) -> list[f.Metric]:
+    known = [
+        (VALIDATE, "rows", 569.0, rows),
+        (EVALUATE, "roc_auc", 0.991, auc),
+        (EVALUATE, "log_loss", 0.1, loss),
+    ]
+    return [f.Metric(file=file, name=n, base=b if base else None, now=v) for file, n, b, v in known]
+
+
+def drift(action="keep", drifted=0, says="") -> f.Drift:
+    columns = [
+        f.Column(
+            name=name, drifted=i < drifted, significant=i < drifted, effect=e,
+            says=says if i < drifted else "",
+        )
+        for i, (name, e) in enumerate([("tenure", 2.41), ("city", 1.2), ("plan", 0.4), ("age", 0.1)])
+    ]  # fmt: skip
+    return f.Drift(action=action, checked=4, drifted=drifted, columns=columns)
+
+
+def stages(**seconds: float | str) -> list[f.Stage]:
+    """Return the line's stages: one with a number ran so many seconds, with a word has that state."""
+    made = []
+    for name in STAGES:
+        word = seconds.get(name, "cached")
+        state, time = (word, None) if isinstance(word, str) else ("ran", word)
+        made.append(f.Stage(name=name, state=state, seconds=time))
+    return made
+
+
+def facts(**parts) -> f.Facts:
+    """Return the facts of a change that moved nothing, but for `parts`."""
+    known = {
+        "number": 12,
+        "head": HEAD,
+        "base": BASE,
+        "lock": f.Lock(state="fresh"),
+        "pushed": f.Pushed(state="pushed"),
+        "run": f.Run(stages=stages()),
+        "metrics": metrics(),
+        "gates": gates(),
+        "drift": drift(),
+        "noise": {"roc_auc": 0.004, "log_loss": 0.01},
+        "noise_seeds": 5,
+        "history": [
+            f.Point(commit=f"{i}" * 40, value=v) for i, v in enumerate((0.96, 0.985, 0.991))
+        ],
+    }
+    return f.Facts(**(known | parts))
+
+
+STALE = f.Lock(state="stale", stages=[f.Stale(stage="train", why="params.yaml: train modified")])
+SETTING = [f.Change(name="train.hyperparameters.C", old=None, new="0.1")]
+MODEL = f.Data(
+    path="models/model.skops", old_hash="9139b9c5" + "0" * 24, new_hash="7b65e67c" + "0" * 24,
+    old_size=7_102, new_size=7_140,
+)  # fmt: skip
+RAW = f.Data(
+    path="data/raw/customers.csv", old_hash="a" * 32, new_hash="b" * 32, old_size=1_204_000,
+    new_size=1_377_500,
+)  # fmt: skip
+RERUN = f.Run(state="reproduced", stages=stages(train=3.5, evaluate=4.4, drift_check=3.0))
+
+STATES: dict[str, f.Facts] = {
+    "nothing_changed": facts(),
+    "better": facts(
+        params=SETTING,
+        data=[MODEL],
+        metrics=metrics(0.9962, 0.085),
+        gates=gates(0.9962, 0.085),
+    ),
+    "worse_within_noise": facts(
+        params=SETTING, data=[MODEL], metrics=metrics(0.989), gates=gates(0.989)
+    ),
+    "no_base_yet": facts(
+        base=None,
+        metrics=metrics(base=False),
+        gates=gates(base=False),
+        history=[],
+        noise={},
+        noise_seeds=0,
+    ),
+    "gate_refusal": facts(
+        params=SETTING,
+        data=[MODEL],
+        metrics=metrics(0.941, 0.3),
+        gates=[
+            gate(now=0.941, regression=0.005, reason="roc_auc is 0.941, below the limit of 0.95."),
+            gate(
+                "log_loss",
+                "lower",
+                0.1,
+                0.3,
+                0.25,
+                regression=0.02,
+                reason="log_loss is 0.3, above the limit of 0.25.",
+            ),
+            *gates()[2:],
+        ],
+    ),  # fmt: skip
+    "stale_lock": facts(
+        lock=STALE,
+        run=RERUN,
+        params=SETTING,
+        data=[MODEL],
+        metrics=metrics(0.9962),
+        gates=gates(0.9962),
+        pushed=f.Pushed(reason="the lock is stale, so what it names is not what will be merged"),
+    ),
+    "unpushed": facts(
+        pushed=f.Pushed(state="missing", paths=["data/raw/customers.csv", "models/model.skops"]),
+        data=[RAW, MODEL],
+    ),
+    "stage_failed": facts(
+        lock=STALE,
+        run=f.Run(
+            state="failed",
+            stages=stages(train="failed", evaluate="not reached", drift_check="not reached"),
+            lines=[
+                "Running stage 'train':",
+                "> python -m churn_radar.stages.train",
+                "train: section `train:` of params.yaml cannot be used: The 'C' parameter of "
+                "LogisticRegression must be a float in the range (0.0, inf]. Got -1 instead.",
+                "ERROR: failed to reproduce 'train': failed to run",
+            ],
+        ),
+        params=[f.Change(name="train.hyperparameters.C", old="1.0", new="-1")],
+        metrics=[m.model_copy(update={"now": None}) for m in metrics()],
+        gates=[],
+        drift=None,
+        pushed=f.Pushed(),
+    ),
+    "fork_not_reproduced": facts(
+        fork=True,
+        lock=STALE,
+        run=f.Run(
+            state="impossible",
+            reason="data/raw/customers.csv cannot be had: no complete credentials",
+        ),
+        pushed=f.Pushed(reason="no complete credentials"),
+        params=SETTING,
+    ),
+    "fork_fresh": facts(fork=True, pushed=f.Pushed(reason="no complete credentials")),
+    "data_and_schema": facts(
+        data=[RAW, MODEL],
+        metrics=metrics(0.992, rows=651.0),
+        gates=gates(0.992),
+        columns=[
+            f.Change(name="plan", old="type: category", new="type: category, role: ignored"),
+            f.Change(name="city", new="type: category"),
+        ],
+    ),
+    "drift_retrain": facts(
+        drift=drift("retrain", 2, "median 12 → 31"),
+        gates=[*gates()[:3], gates()[3].model_copy(update={"now": 1.0})],
+    ),
+    "drift_rework_blocked": facts(
+        drift=drift("rework", 1, "median 12 → 31"),
+        gates=[
+            *gates()[:3],
+            gates()[3].model_copy(
+                update={
+                    "now": 2.0,
+                    "reason": "the drift check says `rework`, which gates.yaml blocks; read "
+                    "reports/drift_check/report.html.",
+                }
+            ),
+        ],
+    ),
+    "metric_not_a_number": facts(
+        metrics=[
+            *metrics()[:2],
+            f.Metric(file=EVALUATE, name="log_loss", base=0.1, fault="is NaN, no finite number"),
+        ],
+        gates=[
+            gates()[0],
+            gate(
+                "log_loss",
+                "lower",
+                0.1,
+                None,
+                0.25,
+                regression=0.02,
+                reason="log_loss is nan, not a number in reports/evaluate/metrics.json.",
+            ),
+            *gates()[2:],
+        ],
+    ),  # fmt: skip
+    "metric_renamed": facts(
+        metrics=[
+            *metrics(),
+            f.Metric(file=EVALUATE, name="f1", base=0.96),
+            f.Metric(file=EVALUATE, name="f1_macro", now=0.96),
+        ],
+    ),
+    "stage_deleted": facts(
+        run=f.Run(stages=[*stages(), f.Stage(name="explain", state="removed")]),
+        rules=[f.Change(name="roc_auc", old="better: higher, limit: 0.9", new="better: higher")],
+    ),
+    "not_readable": f.Facts(
+        number=12, head=HEAD, base=BASE, problem="dvc.yaml is not valid YAML: line 3, column 1"
+    ),
+}
+
+HOSTILE = (
+    "@all <img src=x onerror=alert(1)> [x](https://evil.example) ![y](http://e.vil) | `a` ``` "
+    "www.evil.example #1 GH-1 </details> <!-- --> \u202edesrever \u200b\x1b[31m\n# heading\n```\nout"
+)
+
+
+def hostile(text: str) -> f.Facts:
+    """Return facts with `text` wherever a text may stand."""
+    text = text[:500]
+    return facts(
+        problem=text,
+        lock=f.Lock(state="stale", stages=[f.Stale(stage=text, why=text)]),
+        run=f.Run(
+            state="failed",
+            reason=text,
+            lines=[text[:300]],
+            stages=[f.Stage(name=text, state="ran")],
+        ),
+        metrics=[f.Metric(file=text, name=text, base=1.0, now=2.0, fault=text)],
+        gates=[gate(metric=text, now=1.0, reason=text)],
+        noise={text: 1.0},
+        drift=drift("retrain", 1, text).model_copy(
+            update={"columns": [f.Column(name=text, drifted=True, significant=True, effect=2.0)]}
+        ),
+        params=[f.Change(name=text, old=text, new=text)],
+        columns=[f.Change(name=text, old=text, new=text)],
+        rules=[f.Change(name=text, old=text, new=text)],
+        data=[f.Data(path=text, old_hash=text[:8], new_hash="b", new_size=1)],
+        pushed=f.Pushed(state="missing", paths=[text]),
+    )
+
+
+STATES["hostile"] = hostile(HOSTILE)
+PLACES = {"head_moved": PLACE._replace(moved="d00d" + "3" * 36)}
+PLACES["truncated"] = PLACE._replace(bytes=5_000)
+STATES["head_moved"] = STATES["better"]
+STATES["truncated"] = facts(
+    metrics=[
+        *metrics(),
+        *(f.Metric(file=TRAIN, name=f"fold_{i}", base=1.0, now=2.0) for i in range(400)),
+    ]
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_state_reads_as_designed(state: str) -> None:
+    text = r.render(STATES[state], PLACES.get(state, PLACE))
+    golden = GOLDEN / f"{state}.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8", newline="\n")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+def test_every_golden_report_has_its_state() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.md")} == set(STATES) | {"no_report"}
+
+
+def test_a_run_without_a_report_says_so() -> None:
+    text = r.absent("the report is malformed at gates.0.now: input should be a number.", PLACE)
+    golden = GOLDEN / "no_report.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8", newline="\n")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
+         "head_moved", "truncated"}  # fmt: skip
+LOOK = {"fork_fresh", "drift_retrain", "metric_renamed", "stage_deleted"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_first_line_and_the_exit_status_agree(state: str) -> None:
+    icon = "✅" if state in GREEN else "⚠️" if state in LOOK else "❌"
+    assert f"### {icon}" in r.render(STATES[state])
+    assert bool(f.faults(STATES[state])) == (icon == "❌")
+
+
+def test_facts_without_gates_or_lock_are_never_a_yes() -> None:
+    assert f.faults(facts(gates=[]))
+    assert f.faults(facts(lock=f.Lock()))
+    assert f.faults(f.Facts(number=1, head=HEAD))
+
+
+# -- Hostile texts: what GitHub would make of them
+
+MARKDOWN = MarkdownIt("gfm-like", {"linkify": False, "html": True})
+
+
+def links(markdown: str) -> list[str]:
+    """Return what GitHub's Markdown makes of a report beyond text: links, images, raw HTML."""
+    found = []
+    for token in MARKDOWN.parse(markdown):
+        inner = [token, *(token.children or [])]
+        found += [t.attrs.get("href", t.content) for t in inner if t.type == "link_open"]
+        found += [t.content for t in inner if t.type in ("image", "html_inline", "html_block")]
+    return found
+
+
+OURS = (
+    r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
+    r"|<details><summary>(All metrics|Drift by column) \(\d+\)</summary>\s*"
+)
+
+
+def outside_code(markdown: str) -> str:
+    """Return the words of a report that are in no code span and no code block."""
+    words = []
+    for token in MARKDOWN.parse(markdown):
+        words += [t.content for t in token.children or [] if t.type == "text"]
+    return "\n".join(words)
+
+
+MARKUP = [*"@#<>[]()!`|*_~:/\\\n\t &;-=.$", "a", "0", "http://", "www.", "GH-", "é", "b.c"]
+
+
+@given(
+    st.lists(st.sampled_from(MARKUP), min_size=1, max_size=60).map("".join)
+    | st.text(min_size=1, max_size=60)
+)
+def test_no_text_becomes_a_link_a_mention_an_image_or_html(text: str) -> None:
+    report = r.render(hostile(text), PLACE)
+    assert [link for link in links(report) if not re.fullmatch(OURS, link)] == []
+    words = outside_code(report)
+    assert not re.search(r"@\w|https?://\w|www\.\w|GH-\d", words)
+    assert not re.search(r"#\d", words.replace("pull/12", ""))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", report)
+
+
+@given(st.text(min_size=1, max_size=80))
+def test_a_hostile_text_adds_no_line_to_a_table(text: str) -> None:
+    plain = facts(params=[f.Change(name="a", old="b", new="c")])
+    worse = facts(params=[f.Change(name=text, old=text, new=text)])
+    assert r.render(plain).count("\n") == r.render(worse).count("\n")
+    rows = [t for t in MARKDOWN.parse(r.changed(worse)) if t.type == "td_open"]
+    assert len(rows) == 3
+
+
+def test_the_report_keeps_within_githubs_limit_whatever_it_holds() -> None:
+    wide = "\U0001f600" * 500
+    crowd = [f.Metric(file=wide, name=f"{i}{wide[:400]}", base=1.0, now=2.0) for i in range(500)]
+    huge = hostile(wide).model_copy(
+        update={
+            "metrics": crowd,
+            "gates": [gate(metric=wide, reason=wide)] * 500,
+            "params": [f.Change(name=wide, old=wide, new=wide)] * 500,
+            "run": f.Run(state="failed", lines=[wide] * 40, stages=STATES["better"].run.stages),
+        }
+    )
+    text = r.render(huge, PLACE)
+    assert len(text.encode()) <= r.COMMENT_BYTES < 65_536
+    assert r.SHORTENED in text
+    assert f"git checkout --detach {HEAD}" in text
+
+
+# -- Charts: Mermaid's grammar, strictly
+
+CHART = re.compile(
+    r"""xychart-beta
+  title "[\w .:+-]+"
+  x-axis \["[\w .:+-]+"(, "[\w .:+-]+")*\]
+  y-axis "[\w .:+-]+" (-?[\d.]+(e[+-]\d+)?) --> (-?[\d.]+(e[+-]\d+)?)
+(  (line|bar) \[-?[\d.]+(e[+-]\d+)?(, -?[\d.]+(e[+-]\d+)?)*\]\n?)+""",
+    re.ASCII,
+)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_charts_are_few_and_of_mermaids_grammar(state: str) -> None:
+    text = r.render(STATES[state], PLACE)
+    drawn = re.findall(r"```mermaid\n(.*?)\n```", text, re.S)
+    assert len(drawn) <= 2
+    for chart in drawn:
+        assert CHART.fullmatch(chart), chart
+        assert len(set(map(len, re.findall(r"\[(.*?)\]", chart)))) >= 1
+
+
+def test_charts_are_drawn_where_something_moved() -> None:
+    assert "```mermaid" in r.render(STATES["better"])
+    assert "```mermaid" in r.render(STATES["drift_retrain"])
+    assert "```mermaid" not in r.render(STATES["nothing_changed"])
+
+
+# -- Hostile files
+
+
+def write(folder: Path, content: bytes) -> Path:
+    path = folder / "report.json"
+    path.write_bytes(content)
+    return path
+
+
+GOOD = json.loads(facts().model_dump_json())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not JSON",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"null",
+        b'{"a": ' * 100_000,
+        b" " * (f.MOST_BYTES + 1),
+        json.dumps(GOOD | {"number": "12"}).encode(),
+        json.dumps(GOOD | {"number": -1}).encode(),
+        json.dumps(GOOD | {"number": True}).encode(),
+        json.dumps(GOOD | {"head": "../../etc/passwd"}).encode(),
+        json.dumps(GOOD | {"head": "HEAD; rm -rf /"}).encode(),
+        json.dumps(GOOD | {"surprise": 1}).encode(),
+        json.dumps(GOOD | {"format": 2}).encode(),
+        json.dumps(GOOD | {"metrics": [{"file": "a", "name": "b", "now": float("nan")}]}).encode(),
+        json.dumps(GOOD | {"noise": {"a": float("inf")}}).encode(),
+        json.dumps(GOOD | {"problem": "x" * 501}).encode(),
+        json.dumps(GOOD | {"params": [{"name": "a"}] * 501}).encode(),
+        json.dumps(GOOD | {"gates": [{"metric": "a"}]}).encode(),
+    ],
+    ids=range(19),
+)
+def test_a_malformed_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UserError, match=r"^the report is (malformed at|larger than)") as refused:
+        f.read(write(tmp_path, content))
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_file_that_is_a_link_or_absent_is_refused(tmp_path: Path) -> None:
+    good = write(tmp_path, json.dumps(GOOD).encode())
+    assert f.read(good) == facts()
+    (tmp_path / "link.json").symlink_to(good)
+    for name in ("link.json", "absent.json", "."):
+        with pytest.raises(UserError, match="there is no report"):
+            f.read(tmp_path / name)

@@ -1,0 +1,37 @@
+"""Thresholds of the drift check, as params.yaml holds them."""
+
+from pydantic import Field
+
+from esteira.params import Section, parse
+
+
+class Limits(Section):
+    """The size from which on a significant change of a column is an alarm."""
+
+    ks: float = 0.1
+    psi: float = 0.1
+    total_variation: float = 0.08
+    missing: float = 0.2
+    unseen: float = 0.005
+
+
+class Settings(Limits):
+    """Limits and significance levels; `columns` overrides the limits of one column."""
+
+    alpha: float = 0.02
+    correlation: float = 0.1
+    correlation_alpha: float = 0.005
+    auc: float = 0.55
+    auc_alpha: float = 0.01
+    loss: float = 0.15
+    gain: float = 0.1
+    concept_alpha: float = 0.03
+    support: float = 0.5
+    least_rows: int = 50
+    classifier: bool = True
+    columns: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+    def of(self, name: str) -> Limits:
+        """The limits of one column. Raises UserError for a limit that does not exist."""
+        general = {key: getattr(self, key) for key in Limits.model_fields}
+        return parse(general | self.columns.get(name, {}), Limits, f"drift_check.columns.{name}")

@@ -1,0 +1,1 @@
+"""What a pull request moved: `collect` runs its code, `render` and `post` do not."""

@@ -1,0 +1,1 @@
+"""Is what dvc.lock says true? `lock` compares, `replay` re-executes, `doctor` looks for damage."""

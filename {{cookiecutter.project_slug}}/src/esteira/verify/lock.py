@@ -1,0 +1,148 @@
+"""What dvc.lock says, compared with the repository and with the remote; merged locks resolved."""
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from esteira.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+BUSY = "another DVC command is at work in this folder: wait for it, or end it, and run this again."
+# Before a program gives up on a remote that does not answer: DVC's own default is 39 s.
+PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
+
+
+@contextmanager
+def repository(**options: Any) -> Iterator["Repo"]:
+    """Open the DVC repository of the current folder, quietly. Raises UserError if it is broken."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+    from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)
+    try:
+        with Repo(os.curdir, **options) as repo:
+            yield repo
+    except LockError:
+        raise UserError(BUSY) from None
+    except (RWLockFileCorruptedError, RWLockFileFormatError):
+        raise UserError(
+            ".dvc/tmp/rwlock is damaged, and every DVC command stops at it: run "
+            "`uv run esteira doctor --fix`."
+        ) from None
+    except DvcException as error:
+        text = " ".join(f"{error}: {error.__cause__}".removesuffix(": None").split())
+        raise UserError(f"DVC cannot read this project: {text}.") from None
+
+
+def pipeline(repo: "Repo") -> list["PipelineStage"]:
+    """Return the stages of dvc.yaml, each after those that it needs."""
+    from dvc.repo.reproduce import plan_repro
+    from dvc.stage import PipelineStage
+
+    return [s for s in plan_repro(repo.index.graph) if isinstance(s, PipelineStage)]
+
+
+def stale() -> dict[str, list[str]]:
+    """Return, for each stage that dvc.lock does not describe, what changed; empty if it is fresh.
+
+    Needs no data, no network and no credentials: data that is absent is taken to be as the lock
+    says (`--pushed` tells whether it can be had).
+    """
+    with repository() as repo:
+        found = {stage.addressing: gaps(stage) for stage in pipeline(repo)}
+        if not any(found.values()) and not _fresh(repo):
+            with repo.lock:
+                found = {stage.addressing: reasons(stage) for stage in repo.index.stages}
+            found = found if any(found.values()) else {"dvc.yaml": ["DVC would run the line again"]}
+    return {name: why for name, why in found.items() if why}
+
+
+def gaps(stage: "PipelineStage") -> list[str]:
+    """Return what DVC itself does not compare: a frozen stage, and names that the lock lacks."""
+    if stage.frozen:
+        return [f"it is frozen, so DVC compares nothing: `uv run dvc unfreeze {stage.addressing}`"]
+    entries = [*stage.deps, *stage.outs]
+    absent = [str(entry) for entry in entries if not entry.hash_info]
+    if len(absent) == len(entries):
+        return ["dvc.lock does not know it"]
+    return [f"dvc.lock does not name {path}" for path in absent]
+
+
+def _fresh(repo: "Repo") -> bool:
+    from dvc.exceptions import ReproductionError
+
+    try:
+        return repo.reproduce(dry=True, allow_missing=True, on_error="keep-going") == []
+    except ReproductionError:  # a stage that would run, and whose data is not here
+        return False
+
+
+def reasons(stage: Any) -> list[str]:
+    """Return what differs between one stage and the lock; data that is merely absent does not."""
+    found = []
+    for entry in stage.status().get(stage.addressing, []):
+        if isinstance(entry, str):
+            found.append(entry if entry != "changed checksum" else "its .dvc file was edited")
+            continue
+        for kind, paths in entry.items():
+            for path, how in paths.items():
+                if isinstance(how, dict):  # params.yaml: how each section changed
+                    found += [f"{path}: {name} {state}" for name, state in how.items()]
+                elif how not in ("deleted", "not in cache"):
+                    found.append(f"{path} {how} ({kind.removeprefix('changed ')})")
+    return found
+
+
+def unpushed() -> list[str]:
+    """Return the files that the lock (or a .dvc file) names and the remote does not hold.
+
+    Asks the remote; needs its credentials for reading. Raises UserError if it does not answer.
+    """
+    with repository() as repo:
+        name = repo.config["core"].get("remote")
+        if not name:
+            raise UserError("no default remote is set: `uv run dvc remote default NAME`.")
+        url = repo.config["remote"].get(name, {}).get("url", "")
+        options = PATIENCE if url.startswith("s3://") else {}
+    with repository(remote_config=options) as repo:
+        try:
+            status = repo.data_status(granular=True, not_in_remote=True, remote_refresh=True)
+        except Exception as error:  # every kind of storage has its own
+            raise UserError(remote_fault(name, url, error)) from None
+    return sorted(status["not_in_remote"])
+
+
+def remote_fault(name: str, url: str, error: BaseException) -> str:
+    """Return one sentence for a remote that does not answer: which, why, and what to do."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    advice = "check that it can be reached from here"
+    if any(word in text.lower() for word in ("credential", "token", "denied", "forbidden", "403")):
+        advice = (
+            "in CI the role to assume (repository variable) or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY is missing or may not read it; on your machine, sign in again"
+        )
+    return f"the remote `{name}` ({url}) does not answer: {text}; {advice}."
+
+
+def git(*words: str) -> str:
+    """Run Git and return what it prints. Raises UserError with its own words."""
+    done = subprocess.run(["git", *words], capture_output=True, text=True, encoding="utf-8")
+    if done.returncode:
+        raise UserError(f"git {words[0]}: {' '.join(done.stderr.split())}.")
+    return done.stdout
+
+
+def unmerged() -> list[str]:
+    """Return the paths that a merge left in conflict, sorted."""
+    if not Path(".git").exists():
+        return []
+    return sorted({line.split("\t")[1] for line in git("ls-files", "--unmerged").splitlines()})

@@ -1,0 +1,82 @@
+"""The verdicts of `uv run esteira verify`: printed for people, returned for machines."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from esteira.verify import lock as lock_file
+
+
+def lock_and_remote(lock: bool, pushed: bool) -> dict[str, Any]:
+    """Check whether dvc.lock is fresh, or the remote complete, or both. Returns the findings.
+
+    Keys: `ok`; `stale` (stage to reasons) and `unpushed` (paths) for what was asked.
+    """
+    found: dict[str, Any] = {}
+    if lock:
+        found["stale"] = lock_file.stale()
+        for stage, why in found["stale"].items():
+            say(f"stale: {stage}: {'; '.join(why)}")
+        if found["stale"]:
+            say("dvc.lock is not what this commit would compute: `uv run dvc repro`, commit, push.")
+        else:
+            print("dvc.lock is fresh.")
+    if pushed:
+        found["unpushed"] = lock_file.unpushed()
+        for path in found["unpushed"]:
+            say(f"not on the remote: {path}")
+        if found["unpushed"]:
+            say("The remote lacks what dvc.lock names: `uv run dvc push`, before the commit.")
+        else:
+            print("The remote holds everything that dvc.lock names.")
+    return {"ok": not any(found.values()), **found}
+
+
+def say(fault: str) -> None:
+    """Print one fault where CI logs show it."""
+    print(f"verify: {fault}", file=sys.stderr)
+
+
+def execution(stages: list[str] | None = None) -> dict[str, Any]:
+    """Execute the line's stages, or those named, each in a folder of its own, and compare.
+
+    Returns `ok`, `stale`, `stages` (see `replay.check`), `environment` (what differs from the one
+    that made the lock) and how many outputs are `identical` of how many.
+    """
+    from esteira.verify import environment, replay
+
+    found = lock_and_remote(lock=True, pushed=False)
+    if not found["ok"]:
+        return found
+    results = []
+    with lock_file.repository() as repo, replay.scratch() as scratch:
+        line = [s for s in lock_file.pipeline(repo) if not stages or s.addressing in stages]
+        executor = replay.Replay(Path(repo.root_dir), Path(scratch))
+        for number, stage in enumerate(line, 1):
+            print(f"[{number}/{len(line)}] {stage.addressing}: ", end="", flush=True)
+            results.append(replay.check(executor, stage))
+            print(sentence(results[-1]), flush=True)
+            for fault in results[-1]["faults"]:
+                say(f"{stage.addressing} {fault}")
+    outputs = [output for result in results for output in result["outputs"]]
+    identical = sum(output["verdict"] == "identical" for output in outputs)
+    print(f"{identical} of {len(outputs)} outputs are identical to dvc.lock, each made twice: in")
+    print(f"other folders, and with another {', '.join(replay.conditions())}.")
+    changes = environment.differences()
+    for change in changes:
+        print(f"environment: {change}")
+    return {
+        "ok": not any(result["faults"] for result in results),
+        "stale": {},
+        "identical": identical,
+        "outputs": len(outputs),
+        "environment": changes,
+        "stages": results,
+    }
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """Return one line on one stage."""
+    verdicts = [output["verdict"] for output in result["outputs"]]
+    count = f"{verdicts.count('identical')} of {len(verdicts)} outputs identical"
+    return f"{count}, {len(result['faults'])} faults ({result['seconds']:.1f} s)"
