@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import math
 import re
 import shutil
 import textwrap
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
@@ -24,6 +26,7 @@ from esteira.files import read_yaml, replacing, write_text
 from esteira.schema import Schema
 
 RAW = Path("data/raw")
+LEAST_ROWS = 52  # a little more than the drift check's least_rows
 EVALUATION = "reports/evaluate/metrics.json"
 NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
 HEAD = """\
@@ -118,8 +121,10 @@ def plan(
     raw = table.read_raw(path, found.schema.file).dropna(how="all")  # as ingest does
     typed, rejects = table.parse(raw, found.schema)
     split = params.get("split", {})
-    shares = split.get("current", 0.15), split.get("holdout", 0.25), split.get("seed", 0)
+    newest, why = _newest(typed, found.schema, split.get("current", 0.15))
+    shares = newest, split.get("holdout", 0.25), split.get("seed", 0)
     algorithm, rules, more = baseline.propose(typed, found.schema, *shares)
+    more += why
     copies = {RAW / _file_name(path): Path(path)}
     batch = "data/current.parquet"
     if current is not None:
@@ -131,7 +136,7 @@ def plan(
     own = (RAW / _file_name(path)).as_posix()
     texts = {
         "schema.yaml": schema_text(found),
-        "params.yaml": _params_text(own, batch, algorithm, found.schema),
+        "params.yaml": _params_text(own, batch, newest, algorithm, found.schema),
         "dvc.yaml": _line_text(own, found.schema.task),
         "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
     }
@@ -264,10 +269,23 @@ def schema_text(found: Found) -> str:
     return "".join(lines)
 
 
-def _params_text(raw: str, batch: str, algorithm: str, schema: Schema) -> str:
+def _newest(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[float, list[Decision]]:
+    """Share of the newest rows: of a small table more, so that the drift check has enough rows."""
+    anchors = [name for name in (schema.target, schema.time) if name]
+    rows = len(typed.dropna(subset=anchors))
+    if rows * share >= LEAST_ROWS:
+        return share, []
+    share = min(0.35, math.ceil(100 * LEAST_ROWS / max(rows, 1)) / 100)
+    seen = f"{round(rows * share)} of {rows} rows; the drift check needs {LEAST_ROWS}"
+    short = rows * share < LEAST_ROWS
+    return share, [Decision(f"newest rows {share:.0%}", seen, "params.yaml, split.current", short)]
+
+
+def _params_text(raw: str, batch: str, newest: float, algorithm: str, schema: Schema) -> str:
     params = _load("params.yaml")
     scoring = "neg_log_loss" if schema.task == "classification" else "r2"
     params["ingest"]["source"] = raw
+    params["split"]["current"] = newest
     params["split"]["shuffle"] = schema.time is None
     params["train"]["algorithm"] = algorithm
     params["train"]["search"]["scoring"] = scoring
