@@ -288,6 +288,8 @@ def test_a_column_known_only_after_the_event_is_suspected():
         (lambda raw: raw.head(1), {}, "is always"),
         (lambda raw: raw, {"positive": "Yes"}, "mean `yes`"),
         (lambda raw: raw, {"task": "regression"}, "is not numeric"),
+        (lambda raw: raw, {"task": "clustering"}, "must be classification or regression"),
+        (lambda raw: raw.assign(y=pick(["a", "b", "c"])), {"positive": "a"}, "needs two classes"),
         (lambda raw: raw.assign(y=[f"c{i}" for i in range(ROWS)]), {}, "400 different values"),
         (lambda raw: raw.assign(c=pick(["a", "b"])), {"time": "c"}, "cannot order the rows"),
     ],

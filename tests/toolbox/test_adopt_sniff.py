@@ -94,6 +94,20 @@ def test_parquet_and_json(tmp_path):
         pd.testing.assert_frame_equal(read(tmp_path / name), FRAME)
 
 
+def test_an_index_and_rare_types_of_parquet_become_columns(tmp_path):
+    when = pd.Index(pd.date_range("2020-01-01", periods=2), name="when")
+    rows = {
+        "k": pd.Categorical(["a", None]),
+        "t": pd.to_timedelta([1, 2], unit="h"),
+        "l": [[1], []],
+    }
+    pd.DataFrame(rows, index=when).to_parquet(tmp_path / "t.parquet")
+    raw = read(tmp_path / "t.parquet")
+    assert list(raw) == ["when", "k", "t", "l"]
+    assert [str(raw[n].dtype) for n in ("k", "t", "l")] == ["str"] * 3
+    assert raw["k"].isna().tolist() == [False, True]
+
+
 def test_mixed_json_cells_become_text(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text('{"a":1,"b":[1],"c":true}\n{"a":null,"b":"x"}\n{"b":{"k":2},"c":false}\n')

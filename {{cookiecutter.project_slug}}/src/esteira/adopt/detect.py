@@ -317,6 +317,8 @@ def _target(
         raise UserError(
             f"the target `{name}` is always {counts.index[0]!r}: there is nothing to learn."
         )
+    if task not in (None, "classification", "regression"):
+        raise UserError(f"--task is {task!r}: it must be classification or regression.")
     number = found.column.type in ("number", "integer")
     classes = len(counts) <= 2 or (found.column.type == "integer" and len(counts) <= CLASSES)
     task = task or ("regression" if number and not classes else "classification")
@@ -338,11 +340,13 @@ def _target(
         raise UserError(
             f"`{name}` has no class {positive!r}: {closest(positive, [*classes.index])}."
         )
+    if positive is not None and len(classes) != 2:
+        raise UserError(f"--positive needs two classes; `{name}` has {len(classes)}.")
     if positive is None and len(classes) == 2:
         said = [c for c in classes.index if c.lower() in POSITIVE]
         ones = ["1"] if set(classes.index) in ({"0", "1"}, {"-1", "1"}) else []
         positive = next(iter([*said, *ones] if len(said) < 2 else []), classes.index[-1])
-    return column, task, positive if len(classes) == 2 else None
+    return column, task, positive
 
 
 def _about_target(values: pd.Series, schema: Schema) -> list[Decision]:
