@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 # Escaped by `tojson`: no quote and no line end of an answer can end this text.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+SAMPLES = ("sample-classification", "sample-regression")
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
@@ -40,31 +43,40 @@ def seed_lock() -> str | None:
 
 
 def first_commit() -> str | None:
-    """Put everything into a new Git repository. Returns why it could not, or None."""
-    if not shutil.which("git"):
+    """Put everything into the new Git repository. Returns why it could not, or None."""
+    if not Path(".git").exists():
         return "git is not installed"
-    if Path(".git").exists():
+    if run("git", "rev-parse", "--verify", "--quiet", "HEAD").returncode == 0:
         return None
-    made = run("git", "init", "--quiet", "--initial-branch=main")
     identity = []
     if any(run("git", "config", f"user.{part}").returncode for part in ("name", "email")):
         owner = ANSWERS["owner"]
         email = f"{owner}@users.noreply.github.com"
         identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
-    for command in (
-        ("git", "add", "--all"),
-        (
-            "git",
-            *identity,
-            "commit",
-            "--quiet",
-            "--no-verify",
-            "-m",
-            "Start from the Esteira template",
-        ),
-    ):
-        made = run(*command) if made.returncode == 0 else made
+    made = run("git", "add", "--all")
+    if made.returncode == 0:
+        message = "Start from the Esteira template"
+        made = run("git", *identity, "commit", "--quiet", "--no-verify", "-m", message)
     return " ".join((made.stderr or made.stdout).split())[:300] if made.returncode else None
+
+
+def adopt() -> str | None:
+    """Take the squad's own table in, if there is one. Returns why it could not, or None.
+
+    Exits, so that nothing is generated, if the table or the target is refused.
+    """
+    if ANSWERS["dataset"] in SAMPLES or Path("data/raw").exists():
+        return None
+    paths = [Path(f, ANSWERS["dataset"]).expanduser() for f in (os.environ.get("PWD", "."), "..")]
+    table = next(path.resolve() for path in paths if path.is_file())
+    command = ["uv", "run", "esteira", "adopt", str(table), "--target", ANSWERS["target"]]
+    if not Path("uv.lock").exists():
+        return f"it needs uv.lock. Later: {shlex.join(command)}"
+    print(f"Installing the project's packages, then adopting {table.name} …", flush=True)
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    if subprocess.run(command, env=environment).returncode:
+        sys.exit(f"Not generated: {table} could not be adopted.")
+    return None
 
 
 def main() -> None:
@@ -75,6 +87,10 @@ def main() -> None:
     notes = []
     if reason := seed_lock():
         notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")
+    if shutil.which("git"):
+        run("git", "init", "--quiet", "--initial-branch=main")
+    if reason := adopt():
+        notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     if reason := first_commit():
         notes.append(f"No first commit: {reason}. Later: git init, git add --all, git commit.")
     for note in notes:

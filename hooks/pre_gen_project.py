@@ -2,9 +2,11 @@
 
 import json
 import keyword
+import os
 import re
 import sys
 import unicodedata
+from pathlib import Path
 
 # Escaped by `tojson`: no quote and no line end of an answer can end this text.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -16,6 +18,8 @@ TAKEN = {
     "pandera", "pyarrow", "pydantic", "pytest", "reports", "rich", "ruamel", "scipy", "skops",
     "sklearn", "test", "tests", "typer", "yaml",
 }  # fmt: skip
+# A relative path of a table is meant from where the command was given.
+FOLDERS = (os.environ.get("PWD", "."), ANSWERS["_output_dir"])
 FREE_TEXT = ("project_name", "description", "owner", "squad", "remote_url", "dataset", "target")
 
 
@@ -65,10 +69,13 @@ def faults(answers: dict[str, str]) -> list[str]:
                 f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: "
                 "leave target as it is, or give dataset the path of your own file."
             )
-    elif "." not in dataset:
+    elif not any(Path(folder, dataset).expanduser().is_file() for folder in FOLDERS):
         found.append(
-            f"dataset {dataset!r} is no sample ({' or '.join(SAMPLES)}) and no path of a file."
+            f"dataset {dataset!r} is no sample ({' or '.join(SAMPLES)}) and no file here: give "
+            "the path of your table."
         )
+    elif not target.strip():
+        found.append(f"target is empty: name the column of {dataset} that is to be predicted.")
     return found
 
 

@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -129,6 +130,8 @@ def test_the_toolbox_is_the_same_in_every_project(tmp_path: Path) -> None:
         ({"remote_url": "s3://B/x"}, "remote_url 's3://B/x' is neither 'local' nor s3://"),
         ({"remote_url": "s3://bucket/x\nurl = y"}, "is neither 'local' nor s3://"),
         ({"dataset": "sample"}, "dataset 'sample' is no sample"),
+        ({"dataset": "no/churn.csv", "target": "x"}, "dataset 'no/churn.csv' is no sample"),
+        ({"dataset": __file__}, "target is empty: name the column of"),
         ({"target": "churn"}, "target 'churn' is not in sample-classification"),
     ],
 )
@@ -153,7 +156,9 @@ def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path
     project = bake(tmp_path)
     hook = tmp_path / "hook.py"
     source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
-    answers = json.dumps({"project_slug": "churn-radar", "owner": "our-organisation"})
+    answers = json.dumps(
+        {"project_slug": "churn-radar", "owner": "our-organisation", "dataset": SAMPLES[0]}
+    )
     hook.write_text(source.replace("{{ cookiecutter | tojson }}", answers), encoding="utf-8")
     shutil.copy(reproduced / "uv.lock", project)
 
@@ -203,3 +208,41 @@ def test_no_python_or_workflow_file_is_templated() -> None:
 
 def test_the_helpers_shell_is_a_squads(reproduced: Path) -> None:
     assert "PYTHONDONTWRITEBYTECODE" not in helpers.surroundings(reproduced)
+
+
+CHANCE = random.Random(7)  # noqa: S311
+TABLE = "customer;monthly fee;visits;gone\n" + "\n".join(
+    f"C-{i:04};{20 + fee},{i % 10}0;{i % 7};{'yes' if fee + CHANCE.gauss(0, 8) > 24 else 'no'}"
+    for i, fee in enumerate(CHANCE.randrange(37) for _ in range(600))
+)
+
+
+def test_the_path_of_a_table_ends_in_a_line_that_runs(reproduced: Path, tmp_path: Path) -> None:
+    (tmp_path / "my table.csv").write_text(TABLE + "\n", encoding="latin-1")
+    project = bake(tmp_path / "out", lock=True, dataset="../my table.csv", target="gone")
+    assert "data/raw/my_table.csv.dvc" in tracked(project)
+    assert run(project, "git", "log", "--format=%s").stdout.count("\n") == 1
+    schema = (project / "schema.yaml").read_text(encoding="utf-8")
+    assert "role: identifier" in schema
+    run(project, "dvc", "repro")
+    run(project, "pytest", "-q")
+    assert run(project, "git", "status", "--porcelain", "data").stdout == ""
+
+
+def test_a_table_that_cannot_be_adopted_leaves_nothing(
+    reproduced: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "t.csv").write_text(TABLE + "\n", encoding="utf-8")
+    with pytest.raises(FailedHookException):
+        bake(tmp_path / "out", lock=True, dataset=str(tmp_path / "t.csv"), target="gonne")
+    said = capfd.readouterr().err
+    assert "gone" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_without_uv_a_table_is_left_for_later(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    (tmp_path / "t.csv").write_text(TABLE + "\n", encoding="utf-8")
+    project = bake(tmp_path / "out", dataset=str(tmp_path / "t.csv"), target="gone")
+    assert f"Later: uv run esteira adopt {tmp_path}/t.csv --target gone" in capfd.readouterr().err
+    assert not (project / "data").exists()
