@@ -299,6 +299,13 @@ def test_refusals_say_why(change, options, sentence):
         find(change(frame()), **options)
 
 
+def test_a_first_line_of_data_is_noticed():
+    raw = pd.DataFrame({"A11": ["A11", "A12"] * 50, "6": ["6", "48"] * 50, "1": ["1", "2"] * 50})
+    assert said(find(raw, "A11"), "--no-header")
+    with pytest.raises(UserError, match=r"no column `risk`: it has .* --no-header"):
+        find(raw, "risk")
+
+
 # --- hostile tables
 
 CELL = st.one_of(

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
 from esteira import table
 from esteira.adopt import baseline
@@ -29,6 +29,7 @@ RAW = Path("data/raw")
 LEAST_ROWS = 52  # a little more than the drift check's least_rows
 EVALUATION = "reports/evaluate/metrics.json"
 NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
+LINE_ENDS = set("\n\r\x85\u2028\u2029")
 HEAD = """\
 # What each column of the table must hold, and what the line does with it.
 # type: number, integer, category, boolean, datetime or text
@@ -206,7 +207,7 @@ def _check_batch(path: str | Path, schema: Schema) -> Decision:
     absent = [name for name in schema.inputs if name not in batch]
     if absent:
         near = closest(absent[0], list(batch))
-        raise UserError(f"{path} has no column `{absent[0]}`, which the model needs: {near}.")
+        raise UserError(f"{path} has no column `{absent[0]}`, which the model needs: {near}")
     labels = "with" if schema.target in batch else "without"
     evidence = f"{len(batch)} rows, {labels} `{schema.target}`"
     return Decision(f"current batch {path}", evidence, "params.yaml, drift_check.current")
@@ -246,9 +247,12 @@ def _flow(value: dict[str, Any]) -> CommentedMap:
 
 
 def _word(value: Any) -> Any:
-    """Quote the words that older YAML reads as true and false."""
-    quoted = isinstance(value, str) and value in NOT_WORDS
-    return SingleQuotedScalarString(value) if quoted else value
+    """Quote the words that older YAML reads as true and false, and what YAML would fold."""
+    if isinstance(value, str) and set(value) & LINE_ENDS:
+        return DoubleQuotedScalarString(value)
+    if isinstance(value, str) and value in NOT_WORDS:
+        return SingleQuotedScalarString(value)
+    return value
 
 
 def schema_text(found: Found) -> str:
@@ -260,7 +264,7 @@ def schema_text(found: Found) -> str:
     top["file"] = _flow(schema.file.model_dump(exclude_none=True))
     lines = [HEAD, _dump(top), "columns:\n"]
     for name, column in schema.columns.items():
-        line = _dump({name: _flow(column.model_dump(exclude_defaults=True))})
+        line = _dump({_word(name): _flow(column.model_dump(exclude_defaults=True))})
         note = " ".join(found.notes.get(name, "").split())
         note = "".join(c for c in note if c.isprintable())
         if note and line.count("\n") == 1:
