@@ -28,6 +28,7 @@ from esteira.schema import Schema
 RAW = Path("data/raw")
 LEAST_ROWS = 52  # a little more than the drift check's least_rows
 EVALUATION = "reports/evaluate/metrics.json"
+RARE = 50  # rows of a class, below which it may be absent from a fold
 NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
 LINE_ENDS = set("\n\r\x85\u2028\u2029")
 HEAD = """\
@@ -135,9 +136,12 @@ def plan(
         if len(copies) == 1:
             raise UserError(f"{path} and {current} have one name: rename one of them.")
     own = (RAW / _file_name(path)).as_posix()
+    scoring, why = _scoring(typed[target], found.schema)
+    more += why
+    by_time = found.schema.time is not None
     texts = {
         "schema.yaml": schema_text(found),
-        "params.yaml": _params_text(own, batch, newest, algorithm, found.schema),
+        "params.yaml": _params_text(own, batch, newest, algorithm, scoring, by_time),
         "dvc.yaml": _line_text(own, found.schema.task),
         "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
     }
@@ -285,12 +289,25 @@ def _newest(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[float, l
     return share, [Decision(f"newest rows {share:.0%}", seen, "params.yaml, split.current", short)]
 
 
-def _params_text(raw: str, batch: str, newest: float, algorithm: str, schema: Schema) -> str:
+def _scoring(target: pd.Series, schema: Schema) -> tuple[str, list[Decision]]:
+    """Score to search and explain by: one that can do without a class that is rarely held out."""
+    if schema.task == "regression":
+        return "r2", []
+    rarest = int(target.value_counts().min())
+    if rarest >= RARE:
+        return "neg_log_loss", []
+    why = f"the rarest class has {rarest} rows and may be absent where scores are taken"
+    where = "params.yaml, train.search.scoring and evaluate.importance"
+    return "accuracy", [Decision("score accuracy", why, where)]
+
+
+def _params_text(
+    raw: str, batch: str, newest: float, algorithm: str, scoring: str, by_time: bool
+) -> str:
     params = _load("params.yaml")
-    scoring = "neg_log_loss" if schema.task == "classification" else "r2"
     params["ingest"]["source"] = raw
     params["split"]["current"] = newest
-    params["split"]["shuffle"] = schema.time is None
+    params["split"]["shuffle"] = not by_time
     params["train"]["algorithm"] = algorithm
     params["train"]["search"]["scoring"] = scoring
     params["evaluate"]["importance"] = scoring
