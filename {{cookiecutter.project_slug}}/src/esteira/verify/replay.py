@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from esteira.errors import UserError
@@ -126,6 +126,7 @@ class Replay:
         self.made: dict[str, Path] = {}
         self.other_bytes: set[str] = set()
         (self.scratch / "observer").mkdir()
+        (self.scratch / "tmp").mkdir()
         observer = Path(__file__).with_name("observer.py")
         shutil.copy(observer, self.scratch / "observer" / "sitecustomize.py")
 
@@ -190,7 +191,8 @@ class Replay:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONPATH": os.pathsep.join([str(self.scratch / "observer"), *filter(None, paths)]),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "ESTEIRA_OBSERVE": os.pathsep.join(map(str, (self.root, folder, notes, gettempdir()))),
+            "ESTEIRA_OBSERVE": os.pathsep.join(map(str, (self.root, folder, notes, self.scratch))),
+            "TMPDIR": str(self.scratch / "tmp"),
             "DVC_STAGE": stage.addressing,
             "DVC_ROOT": str(folder),
             **variables,

@@ -10,14 +10,14 @@ from esteira.verify import lock as lock_file
 UNKNOWN = "environment.json does not say which one made dvc.lock: `uv run esteira record`, commit."
 
 
-def lock_and_remote(lock: bool, pushed: bool) -> dict[str, Any]:
+def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
     """Check whether dvc.lock is fresh, or the remote complete, or both. Returns the findings.
 
     Keys: `ok`; `stale` (stage to reasons) and `unpushed` (paths) for what was asked.
     """
     found: dict[str, Any] = {}
     if lock:
-        found["stale"] = lock_file.stale()
+        found["stale"] = lock_file.stale(only)
         for stage, why in found["stale"].items():
             say(f"stale: {stage}: {'; '.join(why)}")
         if found["stale"]:
@@ -48,7 +48,7 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
     """
     from esteira.verify import environment, replay
 
-    found = lock_and_remote(lock=True, pushed=False)
+    found = lock_and_remote(True, False, stages)
     if not found["ok"]:
         return found
     changes, known = environment.differences(), environment.known()
