@@ -28,7 +28,8 @@ KEYS = {
 CHECK_OUT = """git init --quiet . && git remote add origin "file://$CLONE"
 if [ "$DEPTH" = 0 ]; then git fetch --quiet origin '+refs/heads/*:refs/remotes/origin/*'
 else git fetch --quiet --depth 1 origin "${REF:-$GITHUB_SHA}"; fi
-git checkout --quiet --detach "$(git rev-parse --quiet --verify "${REF:-$GITHUB_SHA}" || echo FETCH_HEAD)\""""
+if [ "$DEPTH" = 0 ]; then git checkout --quiet --detach "$REF"
+else git checkout --quiet --detach FETCH_HEAD; fi"""
 COPY_IN = 'mkdir -p "$INPUT" && cp -r "$ARTIFACTS/$NAME/." "$INPUT"'
 COPY_OUT = """mkdir -p "$ARTIFACTS/$NAME"
 cp "$GITHUB_STEP_SUMMARY" "$ARTIFACTS/summary.md" 2>/dev/null || true
