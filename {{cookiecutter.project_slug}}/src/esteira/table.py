@@ -72,6 +72,8 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     try:
         if kind(path) == "parquet":
             frame = pd.read_parquet(path)
+            if not isinstance(frame.index, pd.RangeIndex):  # an index is a column, by name or not
+                frame = frame.reset_index()
         else:
             with open_bytes(path) as source:
                 frame = (_read_json if kind(path) == "jsonl" else _read_csv)(source, form)
@@ -156,7 +158,7 @@ def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
     """Strip text and drop missing tokens; give mixed cells (JSON) one type, text."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
-    if values.dtype == object:
+    if values.dtype == object or values.dtype.kind == "m":
         values = values.map(_text, na_action="ignore").astype("str")
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         sentinels = pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()

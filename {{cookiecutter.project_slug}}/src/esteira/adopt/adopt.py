@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import math
 import re
 import shutil
 import textwrap
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
 from esteira import table
 from esteira.adopt import baseline
@@ -24,8 +26,10 @@ from esteira.files import read_yaml, replacing, write_text
 from esteira.schema import Schema
 
 RAW = Path("data/raw")
+LEAST_ROWS = 52  # a little more than the drift check's least_rows
 EVALUATION = "reports/evaluate/metrics.json"
 NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
+LINE_ENDS = set("\n\r\x85\u2028\u2029")
 HEAD = """\
 # What each column of the table must hold, and what the line does with it.
 # type: number, integer, category, boolean, datetime or text
@@ -118,8 +122,10 @@ def plan(
     raw = table.read_raw(path, found.schema.file).dropna(how="all")  # as ingest does
     typed, rejects = table.parse(raw, found.schema)
     split = params.get("split", {})
-    shares = split.get("current", 0.15), split.get("holdout", 0.25), split.get("seed", 0)
+    newest, why = _newest(typed, found.schema, split.get("current", 0.15))
+    shares = newest, split.get("holdout", 0.25), split.get("seed", 0)
     algorithm, rules, more = baseline.propose(typed, found.schema, *shares)
+    more += why
     copies = {RAW / _file_name(path): Path(path)}
     batch = "data/current.parquet"
     if current is not None:
@@ -131,7 +137,7 @@ def plan(
     own = (RAW / _file_name(path)).as_posix()
     texts = {
         "schema.yaml": schema_text(found),
-        "params.yaml": _params_text(own, batch, algorithm, found.schema),
+        "params.yaml": _params_text(own, batch, newest, algorithm, found.schema),
         "dvc.yaml": _line_text(own, found.schema.task),
         "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
     }
@@ -201,7 +207,7 @@ def _check_batch(path: str | Path, schema: Schema) -> Decision:
     absent = [name for name in schema.inputs if name not in batch]
     if absent:
         near = closest(absent[0], list(batch))
-        raise UserError(f"{path} has no column `{absent[0]}`, which the model needs: {near}.")
+        raise UserError(f"{path} has no column `{absent[0]}`, which the model needs: {near}")
     labels = "with" if schema.target in batch else "without"
     evidence = f"{len(batch)} rows, {labels} `{schema.target}`"
     return Decision(f"current batch {path}", evidence, "params.yaml, drift_check.current")
@@ -241,9 +247,12 @@ def _flow(value: dict[str, Any]) -> CommentedMap:
 
 
 def _word(value: Any) -> Any:
-    """Quote the words that older YAML reads as true and false."""
-    quoted = isinstance(value, str) and value in NOT_WORDS
-    return SingleQuotedScalarString(value) if quoted else value
+    """Quote the words that older YAML reads as true and false, and what YAML would fold."""
+    if isinstance(value, str) and set(value) & LINE_ENDS:
+        return DoubleQuotedScalarString(value)
+    if isinstance(value, str) and value in NOT_WORDS:
+        return SingleQuotedScalarString(value)
+    return value
 
 
 def schema_text(found: Found) -> str:
@@ -255,7 +264,7 @@ def schema_text(found: Found) -> str:
     top["file"] = _flow(schema.file.model_dump(exclude_none=True))
     lines = [HEAD, _dump(top), "columns:\n"]
     for name, column in schema.columns.items():
-        line = _dump({name: _flow(column.model_dump(exclude_defaults=True))})
+        line = _dump({_word(name): _flow(column.model_dump(exclude_defaults=True))})
         note = " ".join(found.notes.get(name, "").split())
         note = "".join(c for c in note if c.isprintable())
         if note and line.count("\n") == 1:
@@ -264,10 +273,23 @@ def schema_text(found: Found) -> str:
     return "".join(lines)
 
 
-def _params_text(raw: str, batch: str, algorithm: str, schema: Schema) -> str:
+def _newest(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[float, list[Decision]]:
+    """Share of the newest rows: of a small table more, so that the drift check has enough rows."""
+    anchors = [name for name in (schema.target, schema.time) if name]
+    rows = len(typed.dropna(subset=anchors))
+    if rows * share >= LEAST_ROWS:
+        return share, []
+    share = min(0.35, math.ceil(100 * LEAST_ROWS / max(rows, 1)) / 100)
+    seen = f"{round(rows * share)} of {rows} rows; the drift check needs {LEAST_ROWS}"
+    short = rows * share < LEAST_ROWS
+    return share, [Decision(f"newest rows {share:.0%}", seen, "params.yaml, split.current", short)]
+
+
+def _params_text(raw: str, batch: str, newest: float, algorithm: str, schema: Schema) -> str:
     params = _load("params.yaml")
     scoring = "neg_log_loss" if schema.task == "classification" else "r2"
     params["ingest"]["source"] = raw
+    params["split"]["current"] = newest
     params["split"]["shuffle"] = schema.time is None
     params["train"]["algorithm"] = algorithm
     params["train"]["search"]["scoring"] = scoring

@@ -28,37 +28,46 @@ def propose(
     anchors = [name for name in (schema.target, schema.time) if name]
     rows = typed.dropna(subset=anchors)
     if schema.time:
-        rows = rows.sort_values(schema.time, kind="stable")
+        rows = rows.sort_values(schema.time, kind="stable", ignore_index=True)
+    else:
+        rows = rows.sample(frac=1, random_state=seed, ignore_index=True)
     rows = rows.tail(max(500, min(ROWS, CELLS // typed.shape[1])))
     rows = rows.head(len(rows) - round(len(rows) * current))
     train, held = _cut(rows, schema, holdout, seed)
     inner, check = _cut(train, schema, holdout, seed)
     if min(len(held), len(check)) < 20 or inner[schema.target].nunique() < 2:
-        why = f"only {len(rows)} rows: no floor can be measured, so none is proposed"
-        return (
-            "linear",
-            [],
-            [Decision("algorithm linear, no floors", why, "gates.yaml", warning=True)],
-        )
+        why = f"only {len(rows)} rows to learn from: no floor can be measured, none is proposed"
+        return "linear", [], [Decision("algorithm linear", why, "gates.yaml", warning=True)]
     measure = "roc_auc" if schema.task == "classification" else "r2"
-    candidates = ("linear", "boosting") if typed.shape[1] <= WIDE else ("linear",)
-    tried = {name: score(name, inner, check, schema)[measure] for name in candidates}
+    names = ("linear", "boosting") if typed.shape[1] <= WIDE else ("linear",)
+    tried = {name: score(name, inner, check, schema)[measure] for name in names}
     best = "boosting" if tried.get("boosting", -np.inf) > tried["linear"] + 0.005 else "linear"
     seen = ", ".join(f"{name} {measure} {value:.3f}" for name, value in tried.items())
     chosen = Decision(f"algorithm {best}", f"{seen} inside the training rows", "params.yaml, train")
+    rules, floors = _floors(train, held, schema, best)
+    return best, rules, [chosen, *floors]
+
+
+def _floors(
+    train: pd.DataFrame, held: pd.DataFrame, schema: Schema, best: str
+) -> tuple[list[dict[str, Any]], list[Decision]]:
+    """Propose a floor for each metric, from `nothing` and `linear` on the held-out rows."""
     nothing, linear = (score(name, train, held, schema) for name in ("nothing", "linear"))
-    rules, decisions = [], [chosen]
+    rules, decisions = [], []
     for metric in nothing:
-        rules.append(_rule(metric, nothing[metric], linear[metric], held[schema.target], schema))
-        seen = f"learning nothing gives {nothing[metric]:.3g}, a linear model {linear[metric]:.3g}"
-        what = f"floor {metric} {rules[-1]['limit']:g}"
-        decisions.append(Decision(what, f"{seen} on held-out rows", "gates.yaml, rules"))
-    if tried[best] <= nothing[measure]:
-        why = f"{best} is no better than knowing nothing: the gate will say no"
-        decisions.append(
-            Decision("the target cannot be told from these columns", why, "", warning=True)
-        )
-    return best, rules, decisions
+        seen = f"knowing nothing gives {nothing[metric]:.3g}, a linear model {linear[metric]:.3g}"
+        rule = _rule(metric, nothing[metric], linear[metric], held[schema.target])
+        missed = (linear[metric] - rule["limit"]) * (1 if rule["better"] == "higher" else -1) < 0
+        poor = missed and best == "linear"
+        if poor and metric in ("log_loss", "rmse"):
+            what = f"no floor for {metric}"
+        else:
+            what = f"floor {metric} {rule['limit']:g}"
+            rules.append(rule)
+        if poor:
+            seen += ", no better than luck"
+        decisions.append(Decision(what, seen, "gates.yaml, rules", warning=poor))
+    return rules, decisions
 
 
 def _cut(
@@ -76,11 +85,13 @@ def _cut(
 def score(name: str, train: pd.DataFrame, held: pd.DataFrame, schema: Schema) -> Scores:
     """Fit `nothing`, `linear` or `boosting` on `train` and measure it on `held`."""
     from sklearn import metrics
+    from threadpoolctl import threadpool_limits
 
     held = held[held[schema.target].isin(train[schema.target])] if schema.positive else held
     model = _model(name, schema)
     inputs = [n for n in schema.inputs if not train[n].isna().all()]
-    model.fit(_plain(train[inputs]), train[schema.target])
+    with threadpool_limits(1):  # threads that wait for a busy processor cost more than they save
+        model.fit(_plain(train[inputs]), train[schema.target])
     actual, table = held[schema.target], _plain(held[inputs])
     if schema.task == "regression":
         fitted = model.predict(table)
@@ -106,7 +117,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
         date = table.pop(name).dt
         table[f"{name} m"], table[f"{name} d"], table[f"{name} h"] = (
             date.month.astype("float64"),
-            date.dayofweek.astype("float64"),
+            date.day_of_week.astype("float64"),
             date.hour.astype("float64"),
         )
     return table
@@ -141,16 +152,15 @@ def _model(name: str, schema: Schema) -> Any:
     return make_pipeline(prepare, model)
 
 
-def _rule(
-    metric: str, nothing: float, linear: float, actual: pd.Series, schema: Schema
-) -> dict[str, Any]:
+def _rule(metric: str, nothing: float, linear: float, actual: pd.Series) -> dict[str, Any]:
     """Halfway from nothing to the linear model, and at least beyond luck."""
     higher = metric in ("roc_auc", "r2")
     nothing = max(nothing, 0.0)  # the mean of older rows may do worse than that of the held-out
     middle = (nothing + linear) / 2
     if metric == "roc_auc":
-        few = actual.value_counts().min()  # twice the standard error of AUC under chance
-        middle = max(middle, 0.5 + 2 * np.sqrt((len(actual) + 1) / 12 / few / (len(actual) - few)))
+        few = actual.value_counts().min()  # of 20 models that know nothing, one has the luck
+        error = np.sqrt((len(actual) + 1) / 12 / few / max(1, len(actual) - few))
+        middle = max(middle, 0.5 + 1.64 * error)
     elif metric == "r2":
         middle = max(middle, 0.01)
     else:
@@ -159,6 +169,6 @@ def _rule(
     return {
         "metric": metric,
         "better": "higher" if higher else "lower",
-        "limit": significant(middle, 2),
+        "limit": significant(middle, 3),
         "regression": significant(slack, 1),
     }

@@ -1,8 +1,8 @@
 """Decide from a raw table what each of its columns is: pure functions, decisions as data."""
 
 import difflib
+import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,11 @@ import pandas as pd
 
 from esteira import table
 from esteira.adopt import leaks
+from esteira.adopt.cells import MOST, conventions, fits, numeric
 from esteira.adopt.sniff import Decision
 from esteira.errors import UserError
 from esteira.schema import Column, FileFormat, Schema
 
-TOKENS = {"?", "na", "n/a", "n.a.", "nan", "null", "#n/a", "<na>", "nil", "unknown", "(blank)"}
-SOFT_TOKENS = {"-", "--", "---", ".", "..", "*", "none", "missing", "n.d.", "nd"}
-MOST = 0.95  # share of cells that must fit a type for the column to have it
 MANY = 50  # categories from which a text column counts as high-cardinality
 CLASSES = 10  # different whole numbers up to which a numeric target is read as classes
 FEW_ROWS = 20  # below, "every value differs" says nothing
@@ -26,7 +24,6 @@ POSITIVE |= {"ja", "j", "oui", "o", "sim", "s", "si", "sí"}
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|uuid|guid|index|idx|nr|no|rowid|instant)$")
 NOT_TIME = re.compile(r"birth|dob|born", re.IGNORECASE)
 TIME_NAME = re.compile(r"date|time|day|month|stamp", re.IGNORECASE)
-EXPONENT = r"([eE][+-]?\d+)?"
 DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y")
 DAYS += ("%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y")
 DAYS += ("%B %d, %Y", "%Y-%m", "%b %Y", "%B %Y", "%Y.%m.%d")
@@ -67,7 +64,8 @@ def detect(
     """
     for name in filter(None, (target, time)):
         if name not in raw:
-            raise UserError(f"the table has no column `{name}`: {closest(name, list(raw))}.")
+            hint = " ".join(["", *(f"Perhaps {d.evidence}." for d in _header(raw, form))])
+            raise UserError(f"the table has no column `{name}`: {closest(name, list(raw))}{hint}")
     if target == time:
         raise UserError(f"`{target}` cannot be both target and time: choose one.")
     raw, form, decisions = conventions(raw, form, target)
@@ -106,100 +104,13 @@ def closest(name: str, names: list[str]) -> str:
     lower = {str(n).lower(): n for n in reversed(names)}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if near:
-        return f"did you mean `{lower[near[0]]}`"
+        return f"did you mean `{lower[near[0]]}`?"
     listed = ", ".join(f"`{n}`" for n in names[:10])
-    return f"it has {listed}{' …' if len(names) > 10 else ''}"
+    return f"it has {listed}{' …' if len(names) > 10 else ''}."
 
 
 def _column(name: str, what: str, evidence: str, warning: bool = False) -> Decision:
     return Decision(f"`{name}`: {what}", evidence, f"schema.yaml, columns.{name}", warning)
-
-
-# --- how cells are written: missing tokens, decimal and thousands marks
-
-
-def conventions(
-    raw: pd.DataFrame, form: FileFormat, target: str
-) -> tuple[pd.DataFrame, FileFormat, list[Decision]]:
-    """Find missing-value tokens and the marks in numbers; blank the tokens out of the table."""
-    cells = {n: raw[n].value_counts() for n in raw if pd.api.types.is_string_dtype(raw[n])}
-    limit = 0.2 * max(raw[target].count(), 1)
-    kept = {str(v) for v, k in raw[target].value_counts().items() if k > limit}
-    where: dict[str, list[str]] = {}
-    for name, counts in cells.items():
-        for token in counts.index:
-            if token.lower() in TOKENS and token not in kept:
-                where.setdefault(token, []).append(name)
-    decimal, thousands, evidence = _marks(cells, where, form)
-    form = form.model_copy(update={"decimal": decimal, "thousands": thousands})
-    for name, counts in cells.items():
-        words = counts.index[~counts.index.isin(list(where))]
-        odd = words[~_numeric(words, form)]
-        if 0 < len(odd) < len(words) and all(w.lower() in SOFT_TOKENS for w in odd):
-            for token in odd:
-                where.setdefault(token, []).append(name)
-    decisions = []
-    if (decimal, thousands) != (".", None):
-        mark = f"decimal mark {decimal!r}" + (f", thousands {thousands!r}" if thousands else "")
-        decisions.append(Decision(mark, evidence, "schema.yaml, file.decimal"))
-    for token, names in where.items():
-        count = sum(int(cells[n].get(token, 0)) for n in cells)
-        seen = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        decisions.append(
-            Decision(f"missing value {token!r}", f"{count} cells ({seen})", "file.missing")
-        )
-    form = form.model_copy(update={"missing": (*form.missing, *where)})
-    if where:
-        raw = raw.assign(**{n: raw[n].mask(raw[n].isin(list(where))) for n in cells})
-    empty = int(raw.isna().all(axis=1).sum())
-    if empty:
-        raw = raw.dropna(how="all", ignore_index=True)
-        decisions.append(Decision(f"{empty} empty rows are dropped", "no cell has a value"))
-    return raw, form, decisions
-
-
-def _pattern(decimal: str, thousands: str | None) -> str:
-    """Regular expression of a number that `table.cast` reads rightly under these marks."""
-    mark = re.escape(decimal) if thousands or decimal == "." else "[.,]"
-    plain = rf"(\d+{mark}?\d*|{mark}\d+)"
-    if thousands:
-        plain += rf"|[1-9]\d{{0,2}}({re.escape(thousands)}\d{{3}})+({mark}\d+)?"
-    return rf"[+-]?({plain}){EXPONENT}"
-
-
-def _fits(cells: Iterable[str], pattern: str) -> np.ndarray:
-    """Which cells match the whole pattern. (pandas would compile the pattern at each call.)"""
-    whole = re.compile(pattern).fullmatch
-    words = cells.tolist() if isinstance(cells, pd.Index) else cells
-    return np.array([whole(word) is not None for word in words], dtype=bool)
-
-
-def _numeric(cells: pd.Index, form: FileFormat) -> np.ndarray:
-    return _fits(cells, _pattern(form.decimal, form.thousands))
-
-
-def _marks(
-    cells: dict[str, pd.Series], tokens: dict[str, list[str]], form: FileFormat
-) -> tuple[str, str | None, str]:
-    """Choose the marks under which most columns are numbers; the plainest wins a tie."""
-    comma, grouped = (",", None), (".", ",")
-    choices: list[tuple[str, str | None]] = [(".", None)]
-    choices += [grouped, comma] if form.delimiter == "," else [comma, grouped]
-    choices += [(",", "."), (",", " "), (".", " "), (",", "\xa0"), (".", "\xa0"), (".", "'")]
-    votes: dict[tuple[str, str | None], list[str]] = {choice: [] for choice in choices}
-    for name, counts in cells.items():
-        words = counts.index[~counts.index.isin(list(tokens))]
-        words = [w for w in words[:200] if w.lower() not in SOFT_TOKENS]
-        plain = _fits(words, r"[+-]?\d+").all()  # these are numbers whatever the marks
-        if plain or _fits(words, r"[+\-\d.,].*").mean() < MOST:
-            continue
-        for choice in choices:
-            if _fits(words, _pattern(*choice)).mean() >= MOST:
-                votes[choice].append(name)
-    best = max(choices, key=lambda choice: len(votes[choice]))
-    gained = [name for name in votes[best] if name not in votes[choices[0]]]
-    example = f", as `{cells[gained[0]].index[0]}`" if gained else ""
-    return *best, f"{len(gained)} more columns are numbers that way{example}"
 
 
 def _header(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
@@ -208,11 +119,9 @@ def _header(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
     own += [n for n in raw if n not in own and raw[n].dtype == "str" and (raw[n] == n).any()]
     if not form.header or len(own) < max(2, 0.5 * raw.shape[1]):
         return []
-    why = f"the names {', '.join(own[:3])} look like data: say --no-header if the file has none"
+    why = f"the names {', '.join(own[:3])} look like data: if the file has no header, say"
+    why += " --no-header, and its columns are column_1, column_2 …"
     return [Decision("the first line is the header", why, "schema.yaml, file.header", warning=True)]
-
-
-# --- what a column is
 
 
 def guess(values: pd.Series, form: FileFormat, is_time: bool = False) -> _Guess:
@@ -245,10 +154,10 @@ def _type(values: pd.Series, counts: pd.Series, form: FileFormat, is_time: bool)
     date = _date(values, counts, is_time)
     if date:
         return Column(type="datetime", format=date)
-    numeric = _numeric(counts.index, form)
-    code = _fits(counts.index, r"0\d{2,}|\d{16,}").any()
-    if counts[numeric].sum() >= MOST * counts.sum() and not code:
-        whole = _fits(counts.index[numeric], r"[+-]?\d+").all()
+    is_number = numeric(counts.index, form)
+    code = fits(counts.index, r"0\d{2,}|\d{16,}").any()
+    if counts[is_number].sum() >= MOST * counts.sum() and not code:
+        whole = fits(counts.index[is_number], r"[+-]?\d+").all()
         return Column(type="integer" if whole else "number")
     return Column(type="category" if len(counts) <= MANY else "text")
 
@@ -280,17 +189,17 @@ def _identity(values: pd.Series, counts: pd.Series, column: Column, form: FileFo
 def _date(values: pd.Series, counts: pd.Series, is_time: bool) -> str | None:
     """Find the format in which the cells are dates, the month-first question settled by order."""
     sample = counts.index[:200]
-    eight = _fits(sample, r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d").all()
+    eight = fits(sample, r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d").all()
     if eight and (is_time or TIME_NAME.search(str(values.name))):
         return "%Y%m%d"
-    likely = _fits(sample, r"(?=.*\d)\w{1,9}[-/. ,][\w:.,+\- /]{3,32}")
-    if likely.mean() < MOST or _fits(sample, r"[+-]?\d*[.,]\d*").mean() > 1 - MOST:
+    likely = fits(sample, r"(?=.*\d)\w{1,9}[-/. ,][\w:.,+\- /]{3,32}")
+    if likely.mean() < MOST or fits(sample, r"[+-]?\d*[.,]\d*").mean() > 1 - MOST:
         return None
     sample = sample.to_series()
     formats = ["ISO8601", *(day + hour for day in DAYS for hour in HOURS)]
-    fits = [form for form in formats if _parsed(sample, form).notna().mean() >= MOST]
-    fits = [f for f in fits if _parsed(values.dropna(), f).notna().mean() >= MOST]
-    return max(fits, key=lambda f: _ordered(_parsed(values, f)), default=None)
+    found = [form for form in formats if _parsed(sample, form).notna().mean() >= MOST]
+    found = [f for f in found if _parsed(values.dropna(), f).notna().mean() >= MOST]
+    return max(found, key=lambda f: _ordered(_parsed(values, f)), default=None)
 
 
 def _parsed(values: pd.Series, form: str) -> pd.Series:
@@ -303,9 +212,6 @@ def _ordered(moments: pd.Series) -> float:
     return float((steps >= steps.iloc[0] * 0).mean()) if len(steps) else 0.0
 
 
-# --- target, time, ranges
-
-
 def _target(
     values: pd.Series, found: _Guess, form: FileFormat, task: str | None, positive: str | None
 ) -> tuple[Column, str, str | None]:
@@ -316,6 +222,8 @@ def _target(
         raise UserError(
             f"the target `{name}` is always {counts.index[0]!r}: there is nothing to learn."
         )
+    if task not in (None, "classification", "regression"):
+        raise UserError(f"--task is {task!r}: it must be classification or regression.")
     number = found.column.type in ("number", "integer")
     classes = len(counts) <= 2 or (found.column.type == "integer" and len(counts) <= CLASSES)
     task = task or ("regression" if number and not classes else "classification")
@@ -337,11 +245,13 @@ def _target(
         raise UserError(
             f"`{name}` has no class {positive!r}: {closest(positive, [*classes.index])}."
         )
+    if positive is not None and len(classes) != 2:
+        raise UserError(f"--positive needs two classes; `{name}` has {len(classes)}.")
     if positive is None and len(classes) == 2:
         said = [c for c in classes.index if c.lower() in POSITIVE]
         ones = ["1"] if set(classes.index) in ({"0", "1"}, {"-1", "1"}) else []
         positive = next(iter([*said, *ones] if len(said) < 2 else []), classes.index[-1])
-    return column, task, positive if len(classes) == 2 else None
+    return column, task, positive
 
 
 def _about_target(values: pd.Series, schema: Schema) -> list[Decision]:
@@ -461,8 +371,13 @@ def _span(values: pd.Series) -> tuple[float, float]:
     counts = values.value_counts()
     if len(counts) == high - low + 1 <= 31 and counts.min() >= 5 and (counts.index % 1 == 0).all():
         return low, high
-    floor = 0.0 if low >= 0 else low - (high - low)
-    return float(f"{floor:.2g}"), float(f"{high + (high - low):.2g}")
+    return 0.0 if low >= 0 else -_up(high - low - low), _up(high + high - low)
+
+
+def _up(bound: float) -> float:
+    """Round away from zero (up, if below it) to two significant digits."""
+    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0
+    return max(bound, float(f"{math.ceil(bound / step) * step:.3g}"))
 
 
 def _kinds(schema: Schema) -> list[Decision]:

@@ -33,6 +33,8 @@ def main(settings: Settings) -> None:
     rows = table.read("data/validated.parquet")
     if what.time:
         rows = rows.sort_values(what.time, kind="stable", ignore_index=True)
+    elif settings.shuffle:  # the file may be sorted, by the target at worst
+        rows = rows.sample(frac=1, random_state=settings.seed, ignore_index=True)
     rest, current = newest(rows, settings.current)
     if not settings.shuffle:
         train, holdout = newest(rest, settings.holdout)

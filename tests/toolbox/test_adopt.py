@@ -1,0 +1,231 @@
+"""adopt changes a project whole or not at all, where a person would change it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dvc.repo import Repo
+from helpers import bake, run, tracked
+from ruamel.yaml import YAML
+
+from esteira import cli, schema
+from esteira.adopt.adopt import carry_out, plan
+from esteira.errors import UserError
+
+OWN = ("schema.yaml", "params.yaml", "dvc.yaml", "gates.yaml")
+
+
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory):
+    """A fresh project for each task, never reproduced."""
+    folder = tmp_path_factory.mktemp("baked")
+    kinds = ("classification", "regression")
+    return {kind: bake(folder / kind, dataset=f"sample-{kind}") for kind in kinds}
+
+
+@pytest.fixture
+def fresh(baked, tmp_path, monkeypatch):
+    """A fresh project for classification, in which the test stands."""
+    shutil.copytree(baked["classification"], tmp_path / "project", symlinks=True)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """A Latin-1 table with semicolons and decimal commas, sorted by its target."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=300)
+    rows = pd.DataFrame(
+        {
+            "Größe": [f"{v:.2f}".replace(".", ",") for v in x],
+            "Stadt": random.choice(["Köln", "Bonn", "?"], 300),
+            "Preis": [f"{v:.1f}".replace(".", ",") for v in 3 * x + random.normal(size=300)],
+            "gekauft": np.where(x + random.normal(size=300) > 0.5, "ja", "nein"),
+        }
+    )
+    path = tmp_path / "meine Tabelle.csv"
+    rows.sort_values("gekauft").to_csv(path, sep=";", index=False, encoding="latin-1")
+    return path
+
+
+def yaml(path):
+    return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+
+
+def texts(folder):
+    """Every file that Git or DVC would see, save their own folders."""
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    hidden = {".git", ".dvc", "__pycache__"}
+    seen = [p.relative_to(folder) for p in files]
+    return {p: (folder / p).read_bytes() for p in seen if not hidden & set(p.parts)}
+
+
+def adopt(*arguments, **options):
+    changes = plan(*arguments, **options)
+    carry_out(changes)
+    return changes
+
+
+def test_the_decisions_stand_where_they_are_overruled(fresh, messy):
+    adopt(messy, "gekauft")
+    what = schema.load()
+    assert what.file.delimiter == ";"
+    assert what.file.decimal == ","
+    assert what.file.missing == ("", "?")
+    assert what.positive == "ja"
+    params = yaml("params.yaml")
+    assert params["ingest"]["source"] == "data/raw/meine_Tabelle.csv"
+    assert params["split"]["shuffle"] is True
+    assert params["split"]["current"] == 0.18, "a small table gives the drift check 50 rows"
+    assert yaml("dvc.yaml")["stages"]["ingest"]["deps"][0] == "data/raw/meine_Tabelle.csv"
+    floors = {rule["metric"]: rule for rule in yaml("gates.yaml")["rules"]}
+    assert set(floors) == {"roc_auc", "log_loss", "rules_broken"}
+    assert 0.5 < floors["roc_auc"]["limit"] < 0.8
+
+
+def test_the_raw_file_is_tracked_by_dvc_and_not_by_git(fresh, messy):
+    adopt(messy, "gekauft")
+    run(fresh, "git", "add", "--all")
+    assert "data/raw/meine_Tabelle.csv.dvc" in tracked(fresh)
+    assert "data/raw/meine_Tabelle.csv" not in tracked(fresh)
+    assert Path("data/raw/meine_Tabelle.csv").read_bytes() == messy.read_bytes()
+
+
+def test_comments_and_other_settings_survive(fresh, messy):
+    params = Path("params.yaml")
+    changed = params.read_text().replace("folds: 5", "folds: 7 # ours")
+    params.write_text(changed)
+    before = {name: Path(name).read_text().splitlines() for name in OWN[1:]}
+    adopt(messy, "gekauft")
+    for name, lines in before.items():
+        after = Path(name).read_text().splitlines()
+        lost = [line for line in lines if line not in after]
+        allowed = {"params.yaml": 6, "dvc.yaml": 0, "gates.yaml": 3}
+        assert len(lost) <= allowed[name], lost
+        comments = [line.partition(" # ")[2] for line in lines if " # " in line]
+        assert all(comment in "\n".join(after) for comment in comments)
+
+
+def test_the_plots_follow_the_task(fresh, baked, messy):
+    adopt(messy, "Preis")
+    assert yaml("dvc.yaml")["plots"] == yaml(baked["regression"] / "dvc.yaml")["plots"]
+    adopt(messy, "gekauft", force=True)
+    assert yaml("dvc.yaml")["plots"] == yaml(baked["classification"] / "dvc.yaml")["plots"]
+    assert yaml("params.yaml")["train"]["search"]["scoring"] == "neg_log_loss"
+
+
+def test_a_time_column_holds_out_the_newest_rows(fresh, messy):
+    raw = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+    raw["Datum"] = pd.date_range("2020-01-01", periods=len(raw)).strftime("%d.%m.%Y")
+    raw.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    adopt(messy, "gekauft")
+    assert schema.load().time == "Datum"
+    assert yaml("params.yaml")["split"]["shuffle"] is False
+
+
+def test_a_current_batch_comes_along(fresh, messy, tmp_path):
+    batch = tmp_path / "new.csv"
+    batch.write_bytes(messy.read_bytes())
+    adopt(messy, "gekauft", current=batch)
+    assert yaml("params.yaml")["drift_check"]["current"] == "data/raw/new.csv"
+    assert Path("data/raw/new.csv.dvc").is_file()
+
+
+def test_a_file_without_header_is_known_by_its_targets_name(fresh, tmp_path):
+    path = tmp_path / "codes.data"
+    random = np.random.default_rng(0)
+    a, n = random.choice(["A11", "A12"], 200), random.integers(1, 99, 200)
+    y = np.where(n + random.normal(0, 20, 200) > 50, 2, 1)
+    path.write_text("".join(f"{p} {q} {r}\n" for p, q, r in zip(a, n, y, strict=True)))
+    adopt(path, "column_3")
+    assert schema.load().file.header is False
+    assert list(schema.load().columns) == ["column_1", "column_2", "column_3"]
+
+
+# --- nothing by halves
+
+
+def test_a_plan_changes_nothing(fresh, messy):
+    before = texts(fresh)
+    changes = plan(messy, "gekauft")
+    assert "+  source: data/raw/meine_Tabelle.csv" in changes.diff()
+    assert texts(fresh) == before
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "sentence"),
+    [
+        ("gekaufft", {}, "did you mean `gekauft`"),
+        ("gekauft", {"current": "no.csv"}, "does not exist"),
+        ("gekauft", {"time": "Stadt"}, "cannot order the rows"),
+    ],
+)
+def test_a_refusal_changes_nothing(fresh, messy, target, options, sentence):
+    before = texts(fresh)
+    with pytest.raises(UserError, match=sentence):
+        adopt(messy, target, **options)
+    assert texts(fresh) == before
+
+
+def test_a_batch_that_lacks_a_column_is_refused(fresh, messy, tmp_path):
+    batch = tmp_path / "new.csv"
+    batch.write_bytes("Grösse;Stadt;Preis\n1;Bonn;2\n".encode("latin-1"))
+    with pytest.raises(UserError, match="no column `Größe`"):
+        plan(messy, "gekauft", current=batch)
+
+
+def test_where_dvc_is_busy_everything_is_put_back(fresh, messy):
+    changes = plan(messy, "gekauft")
+    before = texts(fresh)
+    with Repo() as other, other.lock, pytest.raises(UserError, match="DVC cannot track"):
+        carry_out(changes)
+    assert texts(fresh) == before
+    carry_out(changes)
+    assert schema.load().target == "gekauft"
+
+
+def test_where_a_file_cannot_be_written_everything_is_put_back(fresh, messy):
+    adopt(messy, "gekauft")
+    messy.write_text(messy.read_text(encoding="latin-1") + "0,5;Bonn;1,0;ja\n", encoding="latin-1")
+    changes = plan(messy, "Preis", force=True)
+    before = texts(fresh)
+    texts_, last = dict(changes.texts), "no folder\0/x"
+    texts_[last] = "a path that no system takes"
+    with pytest.raises(ValueError, match="null"):
+        carry_out(type(changes)(changes.decisions, changes.copies, texts_))
+    assert texts(fresh) == before
+
+
+# --- again
+
+
+def test_adopting_again_needs_force_and_shows_what_changes(fresh, messy, monkeypatch, capsys):
+    command = ["esteira", "adopt", str(messy), "--target"]
+    monkeypatch.setattr(sys, "argv", [*command, "gekauft"])
+    cli.app(standalone_mode=False)
+    assert "positive class ja" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*command, "Preis"])
+    before = texts(fresh)
+    with pytest.raises(SystemExit) as status:
+        cli.main()
+    assert status.value.code == 2
+    assert "--force" in capsys.readouterr().err
+    assert texts(fresh) == before
+    monkeypatch.setattr(sys, "argv", [*command, "Preis", "--force"])
+    cli.app(standalone_mode=False)
+    shown = capsys.readouterr().out
+    assert "-task: classification" in shown
+    assert "+task: regression" in shown
+
+
+def test_another_table_replaces_the_former_one(fresh, messy, tmp_path):
+    adopt(messy, "gekauft")
+    other = tmp_path / "other.csv"
+    other.write_bytes(messy.read_bytes())
+    adopt(other, "gekauft", force=True)
+    deps = yaml("dvc.yaml")["stages"]["ingest"]["deps"]
+    assert [d for d in deps if d.startswith("data/raw/")] == ["data/raw/other.csv"]

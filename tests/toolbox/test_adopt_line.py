@@ -1,0 +1,77 @@
+"""From a file to a green line, with no manual edit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import run
+
+from esteira import schema
+
+REAL = Path(__file__).parents[3] / "shared" / "data"
+
+
+def given(name):
+    path = REAL / name
+    if not path.is_file():
+        pytest.skip(f"{path} is absent: this test needs the real table {name}")
+    return path
+
+
+def go(project, *arguments):
+    """Adopt, reproduce, judge; return what adopt said and the model's metrics."""
+    said = run(project, "esteira", "adopt", *map(str, arguments)).stdout
+    run(project, "dvc", "repro")
+    run(project, "esteira", "gate")
+    metrics = json.loads((project / "reports/evaluate/metrics.json").read_text())
+    report = json.loads((project / "reports/validate/metrics.json").read_text())
+    assert report["rules_broken"] == 0
+    return said, metrics
+
+
+def test_telco(project):
+    said, metrics = go(project, given("Telco-Customer-Churn.csv"), "--target", "Churn")
+    what = schema.load(project / "schema.yaml")
+    assert what.columns["customerID"].role == "identifier"
+    assert what.columns["TotalCharges"].type == "number"
+    assert "`TotalCharges`: number: 7032 of 7043 cells; 11 missing" in said
+    assert what.positive == "Yes"
+    assert metrics["roc_auc"] >= 0.83
+
+
+def test_bike_hours(project):
+    said, metrics = go(project, given("hour.csv"), "--target", "cnt", "--time", "dteday")
+    what = schema.load(project / "schema.yaml")
+    assert what.columns["instant"].role == "identifier"
+    assert {n for n in ("casual", "registered") if what.columns[n].role == "ignored"} == {
+        "casual",
+        "registered",
+    }
+    assert said.count("LEAK") == 2
+    assert metrics["r2"] > 0.6, "a linear model reaches 0.29 on the same rows"
+
+
+def test_a_messy_table(project, tmp_path):
+    """Latin-1, semicolons, decimal commas, blank rows at the end, a sentinel, dates."""
+    random = np.random.default_rng(0)
+    when = pd.date_range("2004-03-10", periods=700, freq="h")
+    x = random.normal(10, 3, 700).round(2)
+    rows = pd.DataFrame(
+        {
+            "Datum": when.strftime("%d/%m/%Y"),
+            "Zeit": when.strftime("%H.%M.%S"),
+            "Größe": [str(v).replace(".", ",") for v in x],
+            "Sonde": random.choice(["-200", "1", "2", "3", "4", "5", "6"], 700),
+            "Wert": [f"{v:.1f}".replace(".", ",") for v in 5 * x + random.normal(0, 2, 700)],
+            "": "",
+        }
+    )
+    path = tmp_path / "Messung.csv"
+    text = rows.to_csv(sep=";", index=False, lineterminator="\r\n") + ";;;;;\r\n" * 30
+    path.write_bytes(text.encode("latin-1"))
+    said, metrics = go(project, path, "--target", "Wert")
+    assert "30 empty rows are dropped" in said
+    assert "add '-200' to file.missing" in said
+    assert metrics["r2"] > 0.9
