@@ -14,7 +14,6 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -62,6 +61,7 @@ def main() -> None:
         run(project, "uv", "sync", "--locked", "--compile-bytecode", env={"UV_NO_SYNC": "0"})
         run(project, "dvc", "repro")
         found = measure(project)
+    idle = found["nothing"] / found["dvc"]
     rows = [
         ("`dvc repro --force`, against the stages run directly", found["line"] / found["stages"]),
         ("`dvc repro --force`, against pure imports", found["line"] / found["imports"]),
