@@ -14,7 +14,6 @@ import os
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -62,16 +61,15 @@ def main() -> None:
         run(project, "uv", "sync", "--locked", "--compile-bytecode", env={"UV_NO_SYNC": "0"})
         run(project, "dvc", "repro")
         found = measure(project)
-    rows = [
-        ("`dvc repro --force`, against the stages run directly", found["line"] / found["stages"]),
-        ("`dvc repro --force`, against pure imports", found["line"] / found["imports"]),
-        ("the stages run directly, against pure imports", found["stages"] / found["imports"]),
-        (
-            "`dvc repro` with nothing to do, against `dvc --version`",
-            found["nothing"] / found["dvc"],
-        ),
-    ]
-    table = "\n".join(f"| {what} | {ratio:.2f}× |" for what, ratio in rows)
+    compared = {
+        "`dvc repro --force`, against the stages run directly": ("line", "stages"),
+        "`dvc repro --force`, against pure imports": ("line", "imports"),
+        "the stages run directly, against pure imports": ("stages", "imports"),
+        "`dvc repro` with nothing to do, against `dvc --version`": ("nothing", "dvc"),
+    }
+    table = "\n".join(
+        f"| {what} | {found[a] / found[b]:.2f}× |" for what, (a, b) in compared.items()
+    )
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     text = f"""| compared, in CPU time | ratio |
 | --- | --- |
@@ -80,7 +78,7 @@ def main() -> None:
 Medians of {ROUNDS} interleaved rounds; CPU seconds: {seconds}. Python {platform.python_version()}, \
 {os.cpu_count()} cores. `make benchmark-overhead` measures it again.
 """
-    (ROOT / "benchmarks" / "results" / "repro_overhead.md").write_text(text, encoding="utf-8")
+    (ROOT / "benchmarks/results/repro_overhead.md").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -37,7 +37,7 @@ def gates(auc=0.991, loss=0.1, base=True, **more) -> list[f.Gate]:
         gate(base=old[0], now=auc, regression=0.005, **more),
         gate("log_loss", "lower", old[1], loss, 0.25, regression=0.02),
         gate("rules_broken", "lower", old[2], 0.0, 0.0).model_copy(update={"file": VALIDATE}),
-        gate("drift action", "lower", None, 0.0, None).model_copy(update={"file": DRIFT}),
+        gate("drift", "", None, None, None, word="keep").model_copy(update={"file": DRIFT}),
     ]
 
 
@@ -51,18 +51,19 @@ def metrics(auc=0.991, loss=0.1, rows=569.0, base=True) -> list[f.Metric]:
 
 
 def drift(action="keep", drifted=0, says="") -> f.Drift:
+    worst = [("tenure", 2.41), ("city", 1.2), ("plan", 0.4), ("age", 0.1)]
     columns = [
         f.Column(
             name=name, drifted=i < drifted, significant=i < drifted, effect=e,
             says=says if i < drifted else "",
         )
-        for i, (name, e) in enumerate([("tenure", 2.41), ("city", 1.2), ("plan", 0.4), ("age", 0.1)])
+        for i, (name, e) in enumerate(worst)
     ]  # fmt: skip
     return f.Drift(action=action, checked=4, drifted=drifted, columns=columns)
 
 
 def stages(**seconds: float | str) -> list[f.Stage]:
-    """Return the line's stages: one with a number ran so many seconds, with a word has that state."""
+    """Return the line's stages, each with the seconds that it ran, or with its state."""
     made = []
     for name in STAGES:
         word = seconds.get(name, "cached")
@@ -140,7 +141,7 @@ STATES: dict[str, f.Facts] = {
             ),
             *gates()[2:],
         ],
-    ),  # fmt: skip
+    ),
     "stale_lock": facts(
         lock=STALE,
         run=RERUN,
@@ -195,7 +196,7 @@ STATES: dict[str, f.Facts] = {
     ),
     "drift_retrain": facts(
         drift=drift("retrain", 2, "median 12 → 31"),
-        gates=[*gates()[:3], gates()[3].model_copy(update={"now": 1.0})],
+        gates=[*gates()[:3], gates()[3].model_copy(update={"word": "retrain"})],
     ),
     "drift_rework_blocked": facts(
         drift=drift("rework", 1, "median 12 → 31"),
@@ -203,7 +204,7 @@ STATES: dict[str, f.Facts] = {
             *gates()[:3],
             gates()[3].model_copy(
                 update={
-                    "now": 2.0,
+                    "word": "rework",
                     "reason": "the drift check says `rework`, which gates.yaml blocks; read "
                     "reports/drift_check/report.html.",
                 }
@@ -228,7 +229,7 @@ STATES: dict[str, f.Facts] = {
             ),
             *gates()[2:],
         ],
-    ),  # fmt: skip
+    ),
     "metric_renamed": facts(
         metrics=[
             *metrics(),
@@ -247,7 +248,8 @@ STATES: dict[str, f.Facts] = {
 
 HOSTILE = (
     "@all <img src=x onerror=alert(1)> [x](https://evil.example) ![y](http://e.vil) | `a` ``` "
-    "www.evil.example #1 GH-1 </details> <!-- --> \u202edesrever \u200b\x1b[31m\n# heading\n```\nout"
+    "www.evil.example #1 GH-1 </details> <!-- --> \u202edesrever \u200b\x1b[31m\n# heading\n"
+    "```\nout"
 )
 
 

@@ -80,7 +80,9 @@ def verify(
     from esteira.files import write_json
     from esteira.verify import report
 
-    found = report.lock_and_remote(lock, pushed) if lock or pushed else report.execution(stage)
+    found = (
+        report.lock_and_remote(lock, pushed, stage) if lock or pushed else report.execution(stage)
+    )
     if json:
         write_json(json, found)
     sys.exit(0 if found["ok"] else 1)

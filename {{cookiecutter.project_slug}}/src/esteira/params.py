@@ -1,5 +1,6 @@
 """Typed settings: stage `x` reads section `x:` of params.yaml and nothing else."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,16 @@ def read(section: str, kind: type[Settings], path: str | Path = "params.yaml") -
 
 
 def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) -> None:
-    """Run a stage: its settings in, a user's mistake told in one sentence with exit status 1."""
+    """Run a stage: its settings in, a user's mistake told in one sentence with exit status 1.
+
+    Linear algebra runs on one thread: split over several, its last digits depend on their number.
+    (Processes of joblib, and the threads of forests and boosting, are as many as ever.)
+    """
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # for what loads later
     try:
-        main(read(section, kind))
+        with threadpool_limits(1, user_api="blas"):
+            main(read(section, kind))
     except UserError as error:
         sys.exit(f"{section}: {error}")

@@ -210,14 +210,19 @@ def flat(shown: dict[str, Any], revision: str = "") -> dict[tuple[str, str], Any
 
 def finite(value: Any) -> bool:
     """Tell whether a value is a number that can be compared."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return not isinstance(value, bool | str) and math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
 
 
 def gates(base: str | None) -> list[f.Gate]:
     """Judge gates.yaml over the metric files as they are now."""
     return [
         f.Gate(
-            file=v.file, metric=v.metric, better=v.better, base=v.base, now=v.value, limit=v.limit,
+            file=v.file, metric=v.metric, better=v.better, base=v.base, limit=v.limit,
+            now=None if isinstance(v.value, str) else v.value,
+            word=v.value if isinstance(v.value, str) else "",
             regression=v.regression, reason=short(v.reason or ""),
         )
         for v in gate.judge_all(base)
@@ -240,7 +245,7 @@ def drift() -> f.Drift | None:
             for row in rows
         ]
         return f.Drift(
-            action=f.ACTIONS[measured["action"]],
+            action=gate.ACTIONS[measured["action"]],
             checked=measured.get("columns_checked", 0),
             drifted=measured.get("columns_drifted", 0),
             columns=sorted(columns, key=lambda c: -c.effect)[: f.MOST_ENTRIES],

@@ -86,9 +86,10 @@ class Gate(Part):
 
     file: Text
     metric: Text
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", ""]
     base: Number | None = None
     now: Number | None = None
+    word: Text = ""  # instead of `now` and `limit`, for what is no number
     limit: Number | None = None
     regression: Number | None = None
     reason: Text = ""

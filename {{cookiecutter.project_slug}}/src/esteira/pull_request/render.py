@@ -150,11 +150,9 @@ def gates(facts: f.Facts) -> str:
         noise = (
             facts.noise.get(gate.metric) if gate.file == "reports/evaluate/metrics.json" else None
         )
-        now = number(gate.now)
-        if gate.limit is None and gate.now is not None and 0 <= gate.now < len(f.ACTIONS):
-            now = f.ACTIONS[int(gate.now)]
+        now = plain(gate.word, 40) or number(gate.now)
         verdict = f"❌ {plain(gate.reason)}" if gate.reason else "✅"
-        better = gate.better if gate.limit is not None else "–"
+        better = gate.better or "–"
         must = " and ".join(terms) or "as gates.yaml says"
         band = "–" if noise is None else f"± {number(noise)}"
         rows.append(

@@ -16,7 +16,14 @@ RECORD = Path("environment.json")
 
 
 def current() -> dict[str, Any]:
-    """Return this environment: Python, platform, and versions of what the project depends on."""
+    """Return this environment: Python, platform, and versions of what the project depends on.
+
+    `blas` names the kernels that numpy's linear algebra chose for the processor, and `simd` its
+    instruction sets: they decide last digits.
+    """
+    import numpy
+    from threadpoolctl import threadpool_info
+
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.split(r"[^\w.-]", text)[0].lower() for text in project["dependencies"]}
     versions = {}
@@ -28,6 +35,12 @@ def current() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "blas": "; ".join(
+            f"{library['internal_api']} {library['version']} {library.get('architecture', '')}"
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ),
+        "simd": " ".join(numpy.show_config(mode="dicts")["SIMD Extensions"]["found"]),
         **versions,
     }
 
@@ -44,7 +57,7 @@ def record() -> bool:
 
     A lock that was recorded already keeps its record: it is not this environment that made it.
     """
-    if recorded().get("lock") == lock_hash():
+    if known():
         return False
     write_json(RECORD, {"lock": lock_hash(), **current()})
     return True
@@ -59,15 +72,20 @@ def recorded() -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def known() -> bool:
+    """Whether environment.json describes dvc.lock as it is."""
+    return recorded().get("lock") == lock_hash()
+
+
 def differences() -> list[str]:
-    """Return how this environment differs from the one that made dvc.lock, one phrase each."""
+    """Return how this environment differs from the one that made dvc.lock; empty if unknown."""
+    if not known():
+        return []
     then = recorded()
-    if then.pop("lock", None) != lock_hash():
-        return [f"{RECORD} does not describe the one that made dvc.lock: `uv run esteira record`"]
+    del then["lock"]
     now = current()
     return [
-        f"{name} was {then.get(name, 'absent')} when dvc.lock was made, here it is "
-        f"{now.get(name, 'absent')}"
+        f"{name}: {then.get(name, 'absent')} when dvc.lock was made, {now.get(name, 'absent')} here"
         for name in sorted(now | then)
         if now.get(name) != then.get(name)
     ]

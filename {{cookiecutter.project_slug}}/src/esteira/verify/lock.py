@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esteira import remote
 from esteira.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 BUSY = "another DVC command is at work in this folder: wait for it, or end it, and run this again."
-# Before a program gives up on a remote that does not answer: DVC's own default is 39 s.
-PATIENCE = {"connect_timeout": 5, "read_timeout": 20}
 
 
 @contextmanager
@@ -51,19 +50,36 @@ def pipeline(repo: "Repo") -> list["PipelineStage"]:
     return [s for s in plan_repro(repo.index.graph) if isinstance(s, PipelineStage)]
 
 
-def stale() -> dict[str, list[str]]:
+def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     """Return, for each stage that dvc.lock does not describe, what changed; empty if it is fresh.
 
     Needs no data, no network and no credentials: data that is absent is taken to be as the lock
-    says (`--pushed` tells whether it can be had).
+    says (`--pushed` tells whether it can be had). `only` names the stages to look at. Raises
+    UserError for one that is not in dvc.yaml.
     """
     with repository() as repo:
-        found = {stage.addressing: gaps(stage) for stage in pipeline(repo)}
-        if not any(found.values()) and not _fresh(repo):
+        line = {stage.addressing: stage for stage in pipeline(repo)}
+        if strange := sorted(set(only or []) - set(line)):
+            raise UserError(
+                f"dvc.yaml has no stage {', '.join(strange)}; it has {', '.join(line)}."
+            )
+        found = {name: gaps(stage) for name, stage in line.items() if not only or name in only}
+        if not any(found.values()) and not _fresh(repo, only):
             with repo.lock:
-                found = {stage.addressing: reasons(stage) for stage in repo.index.stages}
+                stages = repo.index.stages if not only else [line[name] for name in only]
+                found = {stage.addressing: reasons(stage) for stage in stages}
             found = found if any(found.values()) else {"dvc.yaml": ["DVC would run the line again"]}
     return {name: why for name, why in found.items() if why}
+
+
+def _fresh(repo: "Repo", only: list[str] | None) -> bool:
+    from dvc.exceptions import ReproductionError
+
+    options = {"dry": True, "allow_missing": True, "on_error": "keep-going"}
+    try:
+        return repo.reproduce(only, single_item=bool(only), **options) == []
+    except ReproductionError:  # a stage that would run, and whose data is not here
+        return False
 
 
 def gaps(stage: "PipelineStage") -> list[str]:
@@ -75,15 +91,6 @@ def gaps(stage: "PipelineStage") -> list[str]:
     if len(absent) == len(entries):
         return ["dvc.lock does not know it"]
     return [f"dvc.lock does not name {path}" for path in absent]
-
-
-def _fresh(repo: "Repo") -> bool:
-    from dvc.exceptions import ReproductionError
-
-    try:
-        return repo.reproduce(dry=True, allow_missing=True, on_error="keep-going") == []
-    except ReproductionError:  # a stage that would run, and whose data is not here
-        return False
 
 
 def reasons(stage: Any) -> list[str]:
@@ -107,30 +114,18 @@ def unpushed() -> list[str]:
 
     Asks the remote; needs its credentials for reading. Raises UserError if it does not answer.
     """
+    url = remote.default()["url"]
+    if "://" in url:
+        remote.check()  # DVC itself would try for 39 s
     with repository() as repo:
-        name = repo.config["core"].get("remote")
-        if not name:
-            raise UserError("no default remote is set: `uv run dvc remote default NAME`.")
-        url = repo.config["remote"].get(name, {}).get("url", "")
-        options = PATIENCE if url.startswith("s3://") else {}
-    with repository(remote_config=options) as repo:
         try:
             status = repo.data_status(granular=True, not_in_remote=True, remote_refresh=True)
         except Exception as error:  # every kind of storage has its own
-            raise UserError(remote_fault(name, url, error)) from None
+            text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise UserError(
+                f"{url} stopped answering: {text}; `uv run esteira doctor` checks it."
+            ) from None
     return sorted(status["not_in_remote"])
-
-
-def remote_fault(name: str, url: str, error: BaseException) -> str:
-    """Return one sentence for a remote that does not answer: which, why, and what to do."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    advice = "check that it can be reached from here"
-    if any(word in text.lower() for word in ("credential", "token", "denied", "forbidden", "403")):
-        advice = (
-            "in CI the role to assume (repository variable) or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY is missing or may not read it; on your machine, sign in again"
-        )
-    return f"the remote `{name}` ({url}) does not answer: {text}; {advice}."
 
 
 def git(*words: str) -> str:

@@ -1,20 +1,23 @@
 """The verdicts of `uv run esteira verify`: printed for people, returned for machines."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from esteira.verify import lock as lock_file
 
+UNKNOWN = "environment.json does not say which one made dvc.lock: `uv run esteira record`, commit."
 
-def lock_and_remote(lock: bool, pushed: bool) -> dict[str, Any]:
+
+def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
     """Check whether dvc.lock is fresh, or the remote complete, or both. Returns the findings.
 
     Keys: `ok`; `stale` (stage to reasons) and `unpushed` (paths) for what was asked.
     """
     found: dict[str, Any] = {}
     if lock:
-        found["stale"] = lock_file.stale()
+        found["stale"] = lock_file.stale(only)
         for stage, why in found["stale"].items():
             say(f"stale: {stage}: {'; '.join(why)}")
         if found["stale"]:
@@ -41,42 +44,46 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
     """Execute the line's stages, or those named, each in a folder of its own, and compare.
 
     Returns `ok`, `stale`, `stages` (see `replay.check`), `environment` (what differs from the one
-    that made the lock) and how many outputs are `identical` of how many.
+    that made the lock), `environment_known`, and how many `outputs` there are and are `identical`.
     """
     from esteira.verify import environment, replay
 
-    found = lock_and_remote(lock=True, pushed=False)
+    found = lock_and_remote(True, False, stages)
     if not found["ok"]:
         return found
+    changes, known = environment.differences(), environment.known()
+    for change in changes or ([] if known else [UNKNOWN]):
+        print(f"environment: {change}")
     results = []
     with lock_file.repository() as repo, replay.scratch() as scratch:
         line = [s for s in lock_file.pipeline(repo) if not stages or s.addressing in stages]
-        executor = replay.Replay(Path(repo.root_dir), Path(scratch))
+        executor = replay.Replay(Path(repo.root_dir), Path(scratch), bool(changes))
         for number, stage in enumerate(line, 1):
             print(f"[{number}/{len(line)}] {stage.addressing}: ", end="", flush=True)
             results.append(replay.check(executor, stage))
             print(sentence(results[-1]), flush=True)
             for fault in results[-1]["faults"]:
                 say(f"{stage.addressing} {fault}")
-    outputs = [output for result in results for output in result["outputs"]]
-    identical = sum(output["verdict"] == "identical" for output in outputs)
-    print(f"{identical} of {len(outputs)} outputs are identical to dvc.lock, each made twice: in")
+    counts = Counter(output["verdict"] for result in results for output in result["outputs"])
+    total = sum(counts.values())
+    print(f"{counts['identical']} of {total} outputs are identical to dvc.lock, made twice: in")
     print(f"other folders, and with another {', '.join(replay.conditions())}.")
-    changes = environment.differences()
-    for change in changes:
-        print(f"environment: {change}")
+    if counts["other bytes"]:
+        print(f"{counts['other bytes']} have other bytes, as this environment is another; what Git")
+        print("holds of what was made from them is compared instead.")
     return {
         "ok": not any(result["faults"] for result in results),
         "stale": {},
-        "identical": identical,
-        "outputs": len(outputs),
+        "identical": counts["identical"],
+        "outputs": total,
         "environment": changes,
+        "environment_known": known,
         "stages": results,
     }
 
 
 def sentence(result: dict[str, Any]) -> str:
     """Return one line on one stage."""
-    verdicts = [output["verdict"] for output in result["outputs"]]
-    count = f"{verdicts.count('identical')} of {len(verdicts)} outputs identical"
-    return f"{count}, {len(result['faults'])} faults ({result['seconds']:.1f} s)"
+    counts = Counter(output["verdict"] for output in result["outputs"])
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"{words or 'not executed'} ({result['seconds']:.1f} s)"

@@ -1,0 +1,235 @@
+"""Run the generated workflows for real: act in host mode, an S3 server and a fake of GitHub's API.
+
+Everything is on loopback. Actions of others are replaced by stand-ins of a few lines; their keys
+come from the pins in the workflows, so a pin without a stand-in fails.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import helpers
+
+REPOSITORY = "squad/churn-radar"
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "reader",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+# As actions/checkout does it: the commits that `fetch-depth` asks for, and no others.
+CHECK_OUT = """git init --quiet . && git remote add origin "file://$CLONE"
+if [ "$DEPTH" = 0 ]; then git fetch --quiet origin '+refs/heads/*:refs/remotes/origin/*'
+else git fetch --quiet --depth 1 origin "${REF:-$GITHUB_SHA}"; fi
+if [ "$DEPTH" = 0 ]; then git checkout --quiet --detach "$REF"
+else git checkout --quiet --detach FETCH_HEAD; fi"""
+COPY_IN = 'mkdir -p "$INPUT" && cp -r "$ARTIFACTS/$NAME/." "$INPUT"'
+COPY_OUT = """mkdir -p "$ARTIFACTS/$NAME"
+cp "$GITHUB_STEP_SUMMARY" "$ARTIFACTS/summary.md" 2>/dev/null || true
+while read -r file; do if [ -e "$file" ]; then cp --parents "$file" "$ARTIFACTS/$NAME"; fi
+done <<< "$INPUT\""""
+SIGN_IN = "\n".join(f'echo "{name}={value}" >> "$GITHUB_ENV"' for name, value in KEYS.items())
+# uv as it is, but that `sync` checks the lock and installs nothing: all runs share one environment.
+UV = '#!/bin/sh\n[ "$1" = sync ] && set -- "$@" --dry-run --quiet\nexec "{uv}" "$@"\n'
+STAND_INS = {
+    "actions/checkout": CHECK_OUT,
+    "astral-sh/setup-uv": 'echo "$WRAPPERS" >> "$GITHUB_PATH"',
+    "actions/upload-artifact": COPY_OUT,
+    "actions/download-artifact": COPY_IN,
+    "aws-actions/configure-aws-credentials": 'echo "signed in with $ROLE"\n' + SIGN_IN,
+}
+INPUTS = {
+    "name": "NAME",
+    "path": "INPUT",
+    "role-to-assume": "ROLE",
+    "ref": "REF",
+    "fetch-depth": "DEPTH",
+}
+
+
+def pins(folder: Path) -> set[str]:
+    """Return every `owner/name@sha` that the workflows and actions below `folder` use."""
+    texts = [p.read_text(encoding="utf-8") for p in (folder / ".github").rglob("*.yml")]
+    return {use for text in texts for use in re.findall(r"uses: ([\w-]+/[\w./-]+@\S+)", text)}
+
+
+def stand_ins(folder: Path, project: Path) -> list[str]:
+    """Write a stand-in for each action that `project` uses; return act's options for them."""
+    options = []
+    for use in sorted(pins(project)):
+        name = use.partition("@")[0]
+        home = folder / name.replace("/", "-")
+        home.mkdir(parents=True, exist_ok=True)
+        steps = {
+            "shell": "bash",
+            "env": {env: f"${{{{ inputs.{key} }}}}" for key, env in INPUTS.items()},
+            "run": STAND_INS[name],
+        }
+        inputs = {key: {"description": key, "default": ""} for key in INPUTS}
+        content = {
+            "name": name, "description": name, "inputs": inputs,
+            "runs": {"using": "composite", "steps": [steps]},
+        }  # fmt: skip
+        (home / "action.yml").write_text(json.dumps(content), encoding="utf-8")
+        options += ["--local-repository", f"{use}={home}"]
+    return options
+
+
+def act(
+    clone: Path,
+    workflow: str,
+    event: dict[str, Any],
+    *,
+    secrets: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run one workflow of a fresh `clone` for `event`; artifacts go to `artifacts/` beside it.
+
+    The name of the event is the key that tells it: `pull_request`, `workflow_run`, `inputs`, none.
+    """
+    # Without a `ref`, act copies the tree itself and never runs the stand-in.
+    kind = next((k for k in ("pull_request", "workflow_run") if k in event), None)
+    kind = kind or ("workflow_dispatch" if "inputs" in event else "push")
+    beside, home = clone.parent, clone.parent / "home"
+    for name in ("wrappers", "artifacts", "home"):
+        (beside / name).mkdir(exist_ok=True)
+    wrapper = beside / "wrappers" / "uv"
+    wrapper.write_text(UV.format(uv=shutil.which("uv")), encoding="utf-8")
+    wrapper.chmod(0o755)
+    (beside / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    helpers.run(clone, "git", "remote", "add", "github", f"https://github.com/{REPOSITORY}.git")
+    git(clone, "config", "uploadpack.allowAnySHA1InWant", "true")
+    passed = {
+        "CLONE": str(clone),
+        "ARTIFACTS": str(beside / "artifacts"),
+        "WRAPPERS": str(beside / "wrappers"),
+        "PYTHONPATH": "src",
+        "UV_PROJECT_ENVIRONMENT": str(helpers.ENVIRONMENT),
+        "UV_CACHE_DIR": helpers.run(clone, "uv", "cache", "dir").stdout.strip(),
+        "DVC_SITE_CACHE_DIR": str(home / "dvc"),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "PYTEST_ADDOPTS": "--collect-only --quiet",  # the project's own tests have their own test
+        **(env or {}),
+    }
+    command = [
+        "act", kind, "-P", "ubuntu-24.04=-self-hosted", "--remote-name", "github",
+        "-e", str(beside / "event.json"), "-W", f".github/workflows/{workflow}.yml",
+        "--no-cache-server", "--action-cache-path", str(home / "actions"),
+        "-s", "GITHUB_TOKEN=fake", *stand_ins(beside / "stand-ins", clone),
+        *(word for k, v in (secrets or {}).items() for word in ("-s", f"{k}={v}")),
+        *(word for k, v in (variables or {}).items() for word in ("--var", f"{k}={v}")),
+        *(word for k, v in passed.items() for word in ("--env", f"{k}={v}")),
+    ]  # fmt: skip
+    return helpers.run(clone, *command, check=False, env={"HOME": str(home), "PYTHONPATH": ""})
+
+
+class Bucket:
+    """An S3 server on loopback, as a process of its own."""
+
+    def __init__(self) -> None:
+        """Start the server and wait for its port."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for line in self.process.stdout:
+            if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):
+                self.url = found[1]
+                break
+        # Nobody else reads what it prints, and a full pipe would stop it.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.request("PUT", "/data")
+
+    def request(self, method: str, path: str) -> bytes:
+        """Send a request without a signature, which moto does not ask for."""
+        request = urllib.request.Request(self.url + path, method=method)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+            return answer.read()
+
+    def close(self) -> None:
+        """Stop the server."""
+        self.process.terminate()
+        self.process.wait()
+
+
+class GitHub:
+    """A small fake of the API: pull requests that are given, comments that are kept."""
+
+    def __init__(self) -> None:
+        """Serve on a free port of loopback."""
+        self.pulls: list[dict[str, Any]] = []
+        self.comments: dict[int, dict[str, Any]] = {}
+        self.requests: list[str] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(size)) if size else {}
+                fake.requests.append(f"{self.command} {self.path}")
+                status, content = fake.respond(self.command, self.path, body)
+                data = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PATCH = answer
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def respond(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Answer one request as GitHub would; 404 for anything that is not needed."""
+        path, _, query = path.partition("?")
+        if len(body.get("body", "")) > 65_536:
+            return 422, {"message": "body is too long (maximum is 65536 characters)"}
+        if method == "GET" and path == f"/repos/{REPOSITORY}/pulls":
+            wanted = urllib.request.unquote(re.search(r"head=([^&]+)", query)[1])
+            return 200, [p for p in self.pulls if p["head"]["label"] == wanted]
+        if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/(\d+)/comments", path):
+            number = int(found[1])
+            if method == "GET":
+                first = "page=1" in query.split("&")
+                here = [c for c in self.comments.values() if c["number"] == number]
+                return 200, here if first else []
+            return 201, self.comment(number, body["body"], "github-actions[bot]")
+        if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/comments/(\d+)", path):
+            self.comments[int(found[1])]["body"] = body["body"]
+            return 200, self.comments[int(found[1])]
+        return 404, {"message": "Not Found"}
+
+    def comment(self, number: int, body: str, author: str) -> dict[str, Any]:
+        """Keep a comment."""
+        key = 100 + len(self.comments)
+        self.comments[key] = {"id": key, "number": number, "body": body, "user": {"login": author}}
+        return self.comments[key]
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run Git as the squad's author; return what it printed."""
+    return helpers.run(folder, "git", *words).stdout.strip()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's variables, less credentials that are the machine's own."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | more

@@ -1,0 +1,399 @@
+"""`esteira verify`: true of the untouched project, and each way of being wrong is named."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers import run
+
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
+LINEAR = "LogisticRegression(max_iter=1000)"
+STAGE = """
+import sys
+from pathlib import Path
+{extra}
+given = Path("data/given.txt").read_text()
+value = given.upper()
+{work}
+Path("made").mkdir(exist_ok=True)
+Path("made/one.txt").write_text(str(value))
+"""
+PIPELINE = """
+stages:
+  work:
+    cmd: python -m squad.work
+    deps: [data/given.txt, src/squad/work.py]
+    params: [work]
+    outs:
+    - made/one.txt
+"""
+
+
+def verify(project: Path, *options: str, env: dict[str, str] | None = None) -> tuple[dict, str]:
+    """Run `esteira verify`; return its JSON and all it printed, after checking its exit code."""
+    found = project / "found.json"
+    done = run(
+        project, "esteira", "verify", *options, "--json", str(found), check=False, env=env or {}
+    )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert done.returncode in (0, 1), said
+    answer = json.loads(found.read_text(encoding="utf-8"))
+    found.unlink()
+    assert answer["ok"] == (done.returncode == 0)
+    return answer, said
+
+
+def faults(answer: dict) -> list[str]:
+    return [f"{s['stage']} {fault}" for s in answer["stages"] for fault in s["faults"]]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture
+def small(reproduced: Path, tmp_path: Path) -> Path:
+    """Return a DVC project of one stage that imports nothing heavy, not yet reproduced."""
+    project = tmp_path / "small"
+    (project / "data").mkdir(parents=True)
+    (project / "src" / "squad").mkdir(parents=True)
+    shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
+    shutil.copytree(reproduced / "src" / "esteira", project / "src" / "esteira")
+    shutil.copy(reproduced / "pyproject.toml", project)
+    (project / "data" / "given.txt").write_text("ana\nbia\n")
+    (project / "params.yaml").write_text("work: {size: 3}\nother: {size: 4}\n")
+    (project / "dvc.yaml").write_text(PIPELINE)
+    (project / "src" / "squad" / "work.py").write_text(STAGE.format(extra="", work=""))
+    run(project, "git", "init", "--quiet")
+    run(project, "git", "commit", "--quiet", "--allow-empty", "-m", "Start")
+    return project
+
+
+def test_every_output_of_the_untouched_project_is_identical(project: Path) -> None:
+    run(project, "esteira", "record")
+    answer, said = verify(project)
+    assert answer["ok"], said
+    assert [stage["stage"] for stage in answer["stages"]] == LINE
+    assert answer["identical"] == answer["outputs"] >= 16
+    assert answer["environment"] == []
+    assert run(project, "git", "status", "--porcelain").stdout == "?? environment.json\n"
+
+
+def test_each_sin_of_a_real_stage_is_named(project: Path) -> None:
+    package = project / "src" / "churn_radar"
+    (package / "helper.py").write_text("SHIFT = 0\n")
+    (project / "overrides.json").write_text("{}")
+    edit(
+        package / "stages" / "split.py",
+        "    for name, part in parts.items():\n        table.write",
+        "    from contextlib import suppress\n    from pathlib import Path\n"
+        "    with suppress(ImportError):\n        from ..helper import SHIFT\n"
+        "    with suppress(OSError):\n        Path('overrides.json').read_text()\n"
+        "    Path('data/notes.txt').write_text('note')\n"
+        "    for name, part in parts.items():\n        table.write",
+    )
+    edit(
+        package / "stages" / "train.py",
+        '    model_file.save(model, "models/model.skops")',
+        "    import time\n    metrics['when'] = time.time() % 1000\n"
+        '    model_file.save(model, "models/model.skops")',
+    )
+    edit(package / "model.py", LINEAR, 'LogisticRegression(solver="saga", max_iter=3)')
+    edit(package / "model.py", "set_params(random_state=seed)", "set_params()")
+    run(project, "dvc", "repro", "--single-item", "split", "train")
+    answer, said = verify(project, "split", "train")
+    assert not answer["ok"]
+    for sentence in (
+        "split reads src/churn_radar/helper.py, which is not among its `deps`.",
+        "split reads overrides.json, which is not among its `deps`.",
+        "split writes data/notes.txt, which is not among its `outs`.",
+        "train writes models/model.skops differently each time",
+        "train writes reports/train/metrics.json differently each time",
+    ):
+        assert sentence in said, said
+    assert "by a random number without seed" in said
+
+
+SINS = {
+    "an undeclared module": (
+        "from squad import helper",
+        "value += str(helper.SHIFT)",
+        ["work reads src/squad/helper.py, which is not among its `deps`."],
+    ),
+    "an undeclared module that it can do without": (
+        "try:\n    from squad.helper import SHIFT\nexcept ImportError:\n    SHIFT = 0",
+        "value += str(SHIFT)",
+        [
+            "work reads src/squad/helper.py, which is not among its `deps`.",
+            "work made/one.txt comes out otherwise than dvc.lock says.",
+        ],
+    ),
+    "a time stamp": (
+        "import time",
+        "value += str(time.time_ns())",
+        ["work writes made/one.txt differently each time: even under the same conditions"],
+    ),
+    "the date": (
+        "import datetime",
+        "value += str(datetime.date.today())",
+        ["work writes made/one.txt differently each time: it changes with the time zone."],
+    ),
+    "the iteration of a set": (
+        "",
+        "value += ' '.join({str(n) for n in range(99)})",
+        ["work writes made/one.txt differently each time: it changes with the hash seed."],
+    ),
+    "the number of threads": (
+        "import os",
+        "value += os.environ.get('OMP_NUM_THREADS', '')",
+        ["work writes made/one.txt differently each time: it changes with the thread count."],
+    ),
+    "the locale": (
+        "import os",
+        "value += os.environ.get('LC_ALL', '')",
+        ["work writes made/one.txt differently each time: it changes with the locale."],
+    ),
+    "a random number": (
+        "import random",
+        "value += str(random.random())",
+        ["by a random number without seed"],
+    ),
+    "its folder": (
+        "",
+        "value += str(Path.cwd())",
+        ["work writes made/one.txt differently each time"],
+    ),
+    "a hidden file": (
+        "",
+        "value += Path('data/hidden.txt').read_text()",
+        [
+            "work reads data/hidden.txt, which is not among its `deps`.",
+            "work fails in a folder with only its `deps`: FileNotFoundError",
+        ],
+    ),
+    "a hidden file, by its absolute path": (
+        "",
+        "value += Path('{project}/data/hidden.txt').read_text()",
+        ["work reads data/hidden.txt, which is not among its `deps`."],
+    ),
+    "a file outside of the project": (
+        "",
+        "value += Path('{outside}').read_text()",
+        ["work reads {outside}, which is not among its `deps`."],
+    ),
+    "a hidden file that it only looks for": (
+        "",
+        "value += str(Path('data/hidden.txt').exists())",
+        [
+            "work looks for data/hidden.txt, which is not among its `deps`.",
+            "work made/one.txt comes out otherwise than dvc.lock says",
+        ],
+    ),
+    "a hidden file, read by a child": (
+        "import subprocess",
+        "value += subprocess.run([sys.executable, '-c', 'print(open(\"data/hidden.txt\").read())'],"
+        "capture_output=True, text=True).stdout",
+        ["work reads data/hidden.txt, which is not among its `deps`."],
+    ),
+    "a setting of another stage": (
+        "from ruamel.yaml import YAML",
+        "value += str(YAML(typ='safe').load(Path('params.yaml')).get('other'))",
+        ["work made/one.txt comes out otherwise than dvc.lock says"],
+    ),
+    "an undeclared output": (
+        "",
+        "Path('made').mkdir(exist_ok=True); Path('made/two.txt').write_text('x')",
+        ["work writes made/two.txt, which is not among its `outs`."],
+    ),
+    "an undeclared output, by its absolute path": (
+        "",
+        "Path('{project}/two.txt').write_text('x')",
+        ["work writes two.txt, which is not among its `outs`."],
+    ),
+    "a change of its own input": (
+        "",
+        "Path('data/given.txt').write_text(given)",
+        ["work writes data/given.txt, which is not among its `outs`."],
+    ),
+}
+
+
+@pytest.mark.parametrize("sin", SINS)
+def test_a_sin_is_named_with_stage_and_file(small: Path, tmp_path: Path, sin: str) -> None:
+    extra, work, sentences = SINS[sin]
+    names = {"{project}": str(small), "{outside}": str(small.parent.parent / "elsewhere.txt")}
+    for name, path in names.items():
+        work = work.replace(name, path)
+        sentences = [sentence.replace(name, path) for sentence in sentences]
+    if "elsewhere" in work:
+        Path(names["{outside}"]).write_text("far")
+    (small / "src" / "squad" / "helper.py").write_text("SHIFT = 1\n")
+    (small / "data" / "hidden.txt").write_text("hidden")
+    (small / "src" / "squad" / "work.py").write_text(STAGE.format(extra=extra, work=work))
+    run(small, "dvc", "repro")
+    answer, said = verify(small)
+    assert not answer["ok"]
+    found = faults(answer)
+    for sentence in sentences:
+        assert any(sentence in fault for fault in found), f"{sentence!r} is not in {found}\n{said}"
+    stage = answer["stages"][0]
+    assert len(found) <= len(sentences) + 1, "one cause, one or two sentences"
+    assert stage["outputs"][0]["path"] == "made/one.txt"
+
+
+def test_a_stage_without_sin_is_proven_and_what_it_may_do_is_no_fault(small: Path) -> None:
+    work = (
+        "import json, tempfile, subprocess\n"
+        "with tempfile.NamedTemporaryFile() as file: file.write(b'x')\n"
+        "value += str(Path('made/one.txt').exists()) * 0 + str(sorted({'a', 'b'}))\n"
+        "assert Path('/etc/hosts').exists() and Path(json.__file__).read_text()"
+    )
+    (small / "src" / "squad" / "work.py").write_text(STAGE.format(extra="", work=work))
+    run(small, "dvc", "repro")
+    answer, said = verify(small)
+    assert answer["ok"], said
+    assert answer["identical"] == answer["outputs"] == 1
+
+
+def test_folders_as_inputs_and_outputs_and_several_commands(small: Path) -> None:
+    (small / "data" / "many").mkdir()
+    for name in ("a.txt", "é.txt", "b c.txt"):
+        (small / "data" / "many" / name).write_text(name)
+    (small / "dvc.yaml").write_text(
+        "stages:\n  copy:\n    cmd:\n    - mkdir -p made/many/deep\n"
+        "    - cp data/many/* made/many/deep\n    deps: [data/many]\n    outs: [made/many]\n"
+        "  count:\n    cmd: ls made/many/deep | wc -l > made/count.txt\n    deps: [made/many]\n"
+        "    outs:\n    - made/count.txt: {cache: false}\n"
+    )
+    run(small, "dvc", "repro")
+    answer, said = verify(small)
+    assert answer["ok"], said
+    assert answer["identical"] == 2
+    shutil.rmtree(small / "made" / "many")  # the line makes it again from its sources
+    answer, said = verify(small)
+    assert answer["ok"], said
+    shutil.rmtree(small / "data" / "many")
+    answer, said = verify(small)
+    assert not answer["ok"]
+
+
+def test_a_forged_lock_is_found_though_dvc_says_it_is_fresh(small: Path) -> None:
+    edit(small / "dvc.yaml", "    - made/one.txt", "    - made/one.txt: {cache: false}")
+    run(small, "dvc", "repro")
+    good = (small / "made" / "one.txt").read_text()
+    (small / "made" / "one.txt").write_text("0.999")
+    run(small, "dvc", "commit", "--force")
+    assert verify(small, "--lock")[0]["ok"]
+    answer, _ = verify(small)
+    assert faults(answer) == [
+        "work made/one.txt comes out otherwise than dvc.lock says: the lock is false, or the stage "
+        "depends on something that it does not declare, or the environment is another."
+    ]
+    (small / "made" / "one.txt").write_text(good)
+
+
+def test_elsewhere_other_bytes_pass_only_if_what_git_holds_is_the_same(small: Path) -> None:
+    """A model may have other last digits on another processor; a metric may not."""
+    (small / "dvc.yaml").write_text(
+        "stages:\n  fit:\n    cmd: python -m squad.fit\n    deps: [data/given.txt]\n"
+        "    outs: [model.txt]\n  score:\n    cmd: cut -c 1-3 model.txt > score.txt\n"
+        "    deps: [model.txt]\n    outs:\n    - score.txt: {cache: false}\n"
+    )
+    fit = "import os\nopen('model.txt', 'w').write(os.environ['DIGITS'])\n"
+    (small / "src" / "squad" / "fit.py").write_text(fit)
+    edit(small / "dvc.yaml", "[data/given.txt]", "[data/given.txt, src/squad/fit.py]")
+    run(small, "dvc", "repro", env={"DIGITS": "0.123456"})
+    assert not verify(small, env={"DIGITS": "0.123457"})[0]["ok"]
+    run(small, "esteira", "record")
+    assert not verify(small, env={"DIGITS": "0.123457"})[0]["ok"], "the environment is the same"
+    record = json.loads((small / "environment.json").read_text())
+    (small / "environment.json").write_text(json.dumps(record | {"blas": "another"}))
+    answer, said = verify(small, env={"DIGITS": "0.123457"})
+    assert answer["ok"], said
+    assert [o["verdict"] for s in answer["stages"] for o in s["outputs"]] == [
+        "other bytes",
+        "identical",
+    ]
+    assert any(change.startswith("blas: another when") for change in answer["environment"])
+    answer, said = verify(small, env={"DIGITS": "0.923456"})
+    assert not answer["ok"]
+    assert "score score.txt comes out otherwise" in said
+
+
+def test_the_record_belongs_to_one_lock(small: Path) -> None:
+    run(small, "dvc", "repro")
+    assert "environment.json does not say" in verify(small)[1]
+    assert "describes" in run(small, "esteira", "record").stdout
+    before = (small / "environment.json").read_bytes()
+    assert "already" in run(small, "esteira", "record").stdout
+    assert (small / "environment.json").read_bytes() == before
+    assert verify(small)[0]["environment_known"]
+    edit(small / "data" / "given.txt", "ana", "eva")
+    run(small, "dvc", "repro")
+    assert not verify(small)[0]["environment_known"]
+
+
+def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: Path) -> None:
+    clone = project.parent / "clone"
+    run(project.parent, "git", "clone", "--quiet", str(project), str(clone))
+    secrets = {"AWS_ACCESS_KEY_ID": "", "HOME": str(clone.parent)}
+    answer, said = verify(clone, "--lock", env=secrets)
+    assert answer == {"ok": True, "stale": {}}, said
+
+    def stale(path: str, old: str, new: str) -> dict[str, list[str]]:
+        edit(clone / path, old, new)
+        answer, _ = verify(clone, "--lock", env=secrets)
+        run(clone, "git", "checkout", "--quiet", ".")
+        assert not answer["ok"]
+        return answer["stale"]
+
+    found = stale("src/churn_radar/model.py", "max_iter=1000", "max_iter=2000")
+    assert found == {"train": ["src/churn_radar/model.py modified (deps)"]}
+    assert list(stale("params.yaml", "holdout: 0.25", "holdout: 0.3")) == ["split"]
+    assert stale("dvc.yaml", "stages.split", "stages.split -v") == {"split": ["changed command"]}
+    found = stale("reports/evaluate/metrics.json", "accuracy", "Accuracy")
+    assert found == {"evaluate": ["reports/evaluate/metrics.json modified (outs)"]}
+    found = stale("dvc.yaml", "      - data/holdout.parquet", "      - data/other.parquet")
+    assert found == {"split": ["dvc.lock does not name data/other.parquet"]}
+    assert "frozen" in stale("dvc.yaml", "  split:", "  split:\n    frozen: true")["split"][0]
+    (clone / "dvc.lock").unlink()
+    assert list(verify(clone, "--lock", env=secrets)[0]["stale"]) == LINE
+
+
+def test_what_was_not_pushed_is_named(project: Path) -> None:
+    assert verify(project, "--pushed")[0] == {"ok": True, "unpushed": []}
+    answer, said = verify(project, "--lock", "--pushed")
+    assert answer == {"ok": True, "stale": {}, "unpushed": []}, said
+    remote = project.parent.parent / "churn-radar-dvc-remote"
+    remote = remote if remote.is_dir() else project.parent / "churn-radar-dvc-remote"
+    shutil.rmtree(remote)
+    answer, said = verify(project, "--pushed")
+    assert "models/model.skops" in answer["unpushed"]
+    assert "`uv run dvc push`" in said
+    run(project, "dvc", "push")
+    assert verify(project, "--pushed")[0]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: (p / "dvc.yaml").write_text("stages: ["), "dvc.yaml"),
+        (lambda p: (p / "dvc.lock").write_text("<<<<<<< ours\n"), "dvc.lock"),
+        (lambda p: shutil.rmtree(p / ".dvc"), "dvc"),
+        (lambda p: (p / ".dvc" / "config").write_text("[core\n"), "config"),
+    ],
+)
+def test_a_broken_project_gets_one_sentence(small: Path, change, sentence: str) -> None:
+    run(small, "dvc", "repro")
+    change(small)
+    for option in ("--lock", "--pushed"):
+        done = run(small, "esteira", "verify", option, check=False)
+        assert done.returncode == 2
+        assert sentence in done.stderr.lower()
+        assert done.stderr.count("\n") == 1
+    done = run(small, "esteira", "verify", "nowhere", check=False)
+    assert done.returncode == 2
