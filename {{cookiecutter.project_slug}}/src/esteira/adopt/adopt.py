@@ -154,7 +154,8 @@ def _project(force: bool) -> dict[str, Any]:
         edited += [params["evaluate"], params["drift_check"], params["train"]["algorithm"]]
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"params.yaml, dvc.yaml or gates.yaml has lost {error}, which adopting sets: put it back."
+            f"params.yaml, dvc.yaml or gates.yaml has lost {error}, which adopting edits: put it"
+            " back."
         ) from None
     if not force and not str(source).startswith("sample-"):
         raise UserError(
