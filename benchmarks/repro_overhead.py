@@ -75,8 +75,8 @@ def main() -> None:
 | --- | --- |
 {table}
 
-Medians of {ROUNDS} interleaved rounds; CPU seconds: {seconds}. Python {platform.python_version()}, \
-{os.cpu_count()} cores. `make benchmark-overhead` measures it again.
+Medians of {ROUNDS} interleaved rounds; CPU seconds: {seconds}. Python
+{platform.python_version()}, {os.cpu_count()} cores. `make benchmark-overhead` measures it again.
 """
     (ROOT / "benchmarks/results/repro_overhead.md").write_text(text, encoding="utf-8")
     print(text)
