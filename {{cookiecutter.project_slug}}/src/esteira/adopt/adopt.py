@@ -180,7 +180,8 @@ def carry_out(changes: Plan) -> None:
                 if not (raw.exists() and raw.samefile(source)):
                     with replacing(raw) as temporary:
                         shutil.copyfile(source, temporary)
-            with Repo() as repo, repo.scm_context(quiet=True):
+            with Repo() as repo:
+                repo.scm_context.quiet = True  # no advice on Git
                 repo.add([str(raw) for raw in changes.copies])
             for path, text in changes.texts.items():
                 write_text(path, text)
