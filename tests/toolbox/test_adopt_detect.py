@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 
 from esteira import table
 from esteira.adopt import baseline
-from esteira.adopt.adopt import schema_text
 from esteira.adopt.detect import detect
+from esteira.adopt.texts import schema_text
 from esteira.errors import UserError
 from esteira.params import parse
 from esteira.schema import FileFormat, Schema
