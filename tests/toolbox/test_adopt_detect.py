@@ -139,6 +139,28 @@ def test_numbers_that_hide_in_text_lose_only_the_odd_cells():
     assert any(d.warning and "abc" in d.evidence for d in found.decisions)
 
 
+def test_a_lone_negative_number_is_suspicious_in_the_target_too():
+    raw = number_table()
+    raw.loc[:20, "total"] = "-200"
+    assert said(find(raw, "total", task="regression"), "-200 is kept")
+
+
+@pytest.mark.parametrize(
+    ("unit", "cells"),
+    [
+        ("$", [f"${i},000" for i in range(ROWS)]),
+        ("km", [f"{i}.5 km" for i in range(ROWS)]),
+        ("%", [f"{i % 50}%" for i in range(ROWS)]),
+    ],
+)
+def test_numbers_with_a_unit_are_told_apart_from_text(unit, cells):
+    found = find(frame(c=cells))
+    assert found.schema.columns["c"].role == "ignored"
+    assert said(found, repr(unit))[0].warning
+    codes = find(frame(c=[f"{i % 60}{'ABC'[i % 3]}" for i in range(ROWS)]))
+    assert codes.schema.columns["c"].role == "feature"
+
+
 @pytest.mark.parametrize(
     ("name", "cells", "role"),
     [

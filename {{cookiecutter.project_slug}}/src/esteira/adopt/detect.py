@@ -176,6 +176,9 @@ def _identity(values: pd.Series, counts: pd.Series, column: Column, form: FileFo
             identifier = column.model_copy(update={"role": "identifier"})
             return _Guess(identifier, reason=why)
         return _Guess(column)
+    if different > FEW_ROWS and (unit := _unit(counts.index[:200].tolist())):
+        why = f"numbers with the unit {unit!r}, as {counts.index[0]!r}: write them without it"
+        return _Guess(column.model_copy(update={"role": "ignored"}), reason=why, warning=True)
     if filled >= FEW_ROWS and (named or different >= 0.9 * filled):
         if np.mean([word.count(" ") for word in counts.index[:200]]) >= 3:
             ignored = column.model_copy(update={"type": "text", "role": "ignored"})
@@ -184,6 +187,15 @@ def _identity(values: pd.Series, counts: pd.Series, column: Column, form: FileFo
         identifier = column.model_copy(update={"type": "text", "role": "identifier"})
         return _Guess(identifier, reason=near + share)
     return _Guess(column, note=f"high cardinality: {share}" if column.type == "text" else "")
+
+
+def _unit(words: list[str]) -> str:
+    """The one unit that stands before (a currency) or after all the numbers, if there is one."""
+    found = [
+        re.fullmatch(r"([$€£¥]?) ?[+-]?\d[\d.,' ]*?(|%|[$€£¥]| ?[^\W\d]{1,4})", w) for w in words
+    ]
+    units = {(part[1] + part[2]).strip() for part in found if part}
+    return units.pop() if None not in found and len(units) == 1 else ""
 
 
 def _date(values: pd.Series, counts: pd.Series, is_time: bool) -> str | None:
@@ -352,8 +364,7 @@ def _ranges(
         if column.numeric and column.role in ("feature", "target") and len(values):
             update["min"], update["max"] = _span(values)
             notes.setdefault(name, f"{values.min():g} to {values.max():g}")
-            if column.role == "feature":
-                decisions += _sentinel(values, raw[name])
+            decisions += _sentinel(values, raw[name])
         elif column.type == "category" and column.role in ("feature", "target"):
             update["allowed"] = tuple(sorted(values.unique()))
         if gaps and len(values):
@@ -407,10 +418,10 @@ def _sentinel(values: pd.Series, written: pd.Series) -> list[Decision]:
             continue
         gap = rest[0] - value if at == 0 else value - rest[-1]
         nines = re.fullmatch(r"-?9{2,}", f"{value:g}") and gap > 0.2 * (rest[-1] - rest[0])
-        if gap > rest[-1] - rest[0] or nines or (value == -1 and rest[0] >= 0):
+        if gap > rest[-1] - rest[0] or nines or value < 0 <= rest[0]:
             token = str(written[values.index[values == value][0]])
             why = f"{count} cells, all others are {rest[0]:g} to {rest[-1]:g}"
-            hint = f"if it means missing, add '{token}' to file.missing"
+            hint = f"if it means missing, add '{token}' to file.missing, `missing: true` here"
             what = f"`{values.name}`: {token} is kept as a number"
             return [Decision(what, f"{why}; {hint}", "schema.yaml, file.missing", warning=True)]
     return []
