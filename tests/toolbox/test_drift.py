@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -451,6 +452,25 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     assert text.index("The data drifted: retrain") < text.index("50 of 50 columns drifted")
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_browser_shows_the_verdict_and_every_column(known: dict, tmp_path: Path) -> None:
+    check.write(judge(known, squad_table(1500, 19, flip=True)), tmp_path)
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    flags += " --disable-background-networking --disable-component-update --dump-dom"
+    done = subprocess.run(
+        ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'browser'}",
+         (tmp_path / "report.html").as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    page = Page()
+    page.feed(done.stdout)  # as the browser's own parser understood it
+    assert re.search("<h1>The concept drifted: rework</h1>", done.stdout)
+    segments = page.tags[: page.tags.index("details")].count("tr") - 3
+    assert page.tags.count("meter") == 7
+    assert 1 <= segments <= 5
+    assert page.tags.count("li") == done.stdout.count("</li>") >= 1
 
 
 def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
