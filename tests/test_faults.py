@@ -1,18 +1,23 @@
-"""When things break: one clear sentence, one command that recovers, nothing lost, no false proof."""
+"""When things break: one clear sentence, one command that recovers, nothing lost."""
 
 import contextlib
 import hashlib
+import http.client
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 from helpers import run, surroundings
+from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
 LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
@@ -334,7 +339,7 @@ def test_two_repros_at_once(small: Path) -> None:
         assert check.returncode == 2
         assert check.stderr == (
             "esteira: another DVC command is at work in this folder: wait for it, or end it, and "
-            "run this again.\n"
+            "run this again (`uv run esteira doctor` says which).\n"
         )
     run(small, "git", "checkout", "--quiet", ".")
     doctor(small, "--fix")
@@ -443,3 +448,151 @@ def test_a_lock_forged_by_a_clean_merge_is_found_by_execution_only(two_branches:
     assert found.returncode == 1
     assert "score score.txt comes out otherwise than dvc.lock says" in found.stderr
     assert "put `dvc.lock -merge` into .gitattributes" in doctor(project)
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """An S3 server that forwards to a good one, until it is told to refuse or to hang."""
+
+    protocol_version = "HTTP/1.1"
+    behind: int  # port of the good one
+    allowed: int | None = None  # requests that it will still answer; None is all of them
+    pause: float = 0  # seconds before each answer
+
+    def answer(self) -> None:
+        kind = type(self)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        time.sleep(kind.pause)
+        if kind.allowed is not None:
+            kind.allowed -= 1
+        if kind.allowed is not None and kind.allowed < 0:
+            status, headers = 403, {}
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        else:
+            good = http.client.HTTPConnection("127.0.0.1", kind.behind)
+            good.request(self.command, self.path, body, dict(self.headers))
+            got = good.getresponse()
+            status, headers, body = got.status, dict(got.getheaders()), got.read()
+            good.close()
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        size = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def s3(small: Path) -> Iterator[tuple[Path, type[Faulty], ThreadingHTTPServer]]:
+    """Return the small project with an empty bucket as its remote, and the server to spoil."""
+    good = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    good.start()
+    kind = type("Faulty", (Faulty,), {"behind": good.get_host_and_port()[1]})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bucket = f"squad-{server.server_port}"
+    connection = http.client.HTTPConnection("127.0.0.1", kind.behind)
+    connection.request("PUT", f"/{bucket}")
+    assert connection.getresponse().status == 200
+    url = f"http://127.0.0.1:{server.server_port}"
+    run(small, "dvc", "remote", "modify", "storage", "url", f"s3://{bucket}/dvc")
+    run(small, "dvc", "remote", "modify", "storage", "endpointurl", url)
+    run(small, "git", "commit", "--quiet", "--all", "-m", "Use a bucket")
+    yield small, kind, server
+    server.shutdown()
+    server.server_close()
+    good.stop()
+
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every command the keys of the bucket."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_remote_that_refuses_in_the_middle_of_push_and_pull(s3: tuple) -> None:
+    project, server, _ = s3
+    server.allowed = FILES // 2
+    failed = run(project, "dvc", "push", check=False)
+    assert failed.returncode != 0
+    server.allowed = None
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 1
+    assert "not on the remote: made/many" in done.stderr
+    assert "`uv run dvc push`" in doctor(project)
+    run(project, "dvc", "push")
+    run(project, "esteira", "verify", "--pushed")
+    again = clone(project)
+    server.allowed = FILES // 2
+    assert run(again, "dvc", "pull", check=False).returncode != 0
+    done = run(again, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "may not list" in done.stderr
+    server.allowed = None
+    run(again, "dvc", "pull")
+    assert whole(again / "made" / "many")
+    well(again)
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_slow_remote_a_hanging_one_and_none(s3: tuple) -> None:
+    project, server, listening = s3
+    shutil.rmtree(project / "made" / "many")
+    (project / "many.py").write_text("import os; os.makedirs('made/many')\n")
+    (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().split("  many:")[0])
+    run(project, "dvc", "repro")
+    server.pause = 0.3
+    run(project, "dvc", "push")
+    run(project, "esteira", "verify", "--pushed")
+    server.pause = 20
+    began = time.monotonic()
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert "no S3 server answers at http://127.0.0.1" in done.stderr
+    assert "no S3 server answers" in doctor(project)
+    listening.shutdown()
+    listening.server_close()
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert "http://127.0.0.1" in done.stderr
+    assert "connect" in done.stderr
+    assert time.monotonic() - began < 60, "DVC alone would have taken minutes"
+    run(project, "esteira", "verify", "--lock")
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_truncated_object_in_a_bucket(s3: tuple) -> None:
+    project, server, _ = s3
+    run(project, "dvc", "push")
+    digest = md5(project / "made" / "one.txt")
+    bucket = run(project, "dvc", "remote", "list").stdout.split()[1].split("/")[2]
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server.behind}")
+    key = f"dvc/files/md5/{digest[:2]}/{digest[2:]}"
+    assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] > 4
+    client.put_object(Bucket=bucket, Key=key, Body=b"0\n1\n")
+    again = clone(project)
+    assert run(again, "dvc", "pull", check=False).returncode != 0
+    assert not (again / "made" / "one.txt").exists()
+    assert "made/one.txt is damaged on the remote" in doctor(project)
+    doctor(project, "--fix")
+    run(project, "dvc", "push")
+    run(again, "dvc", "pull")
+    well(again)

@@ -1,7 +1,6 @@
 """Look for what a crash, a full disk, a bad copy or a merge can leave behind; say what to do."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -34,9 +33,13 @@ def examine() -> Iterator[Finding]:
 
     What must be mended first comes first, and hides what follows from it.
     """
+    import psutil
+
     early = [*merge(), *processes(), *settings(), *leftovers()]
     yield from early
-    if "dvc.lock" not in lock_file.unmerged() and rwlock()[0] and not lock_file.at_work():
+    whole, users = rwlock()
+    busy = not whole or any(psutil.pid_exists(pid) for pid in users)
+    if not busy and "dvc.lock" not in lock_file.unmerged():
         yield from files()
 
 
@@ -66,9 +69,7 @@ def processes() -> Iterator[Finding]:
             lambda: put_aside(RWLOCK),
         )
     alive = {pid for pid in users if psutil.pid_exists(pid)}
-    strangers = {
-        pid for pid in alive if "dvc" not in command(pid) and "esteira" not in command(pid)
-    }
+    strangers = alive - set(lock_file.at_work())
     if strangers:  # the number of a killed command, given to another program
         yield Finding(
             f"{RWLOCK} names the dead command {users[min(strangers)]!r}, whose number "
@@ -132,8 +133,8 @@ def leftovers() -> Iterator[Finding]:
     for path in dead:
         yield Finding(
             f"{path} is what a killed command had begun to write",
-            "`uv run esteira doctor --fix` puts it aside",
-            lambda path=path: put_aside(path),
+            "`uv run esteira doctor --fix` removes it",
+            path.unlink,
         )
 
 
@@ -153,10 +154,8 @@ def files() -> Iterator[Finding]:
         size = sum(out.meta.size or 0 for out in outs if out.meta)
         for folder in {".", cache.path} if Path(cache.path).is_dir() else {"."}:
             if (free := shutil.disk_usage(folder).free) < size:
-                yield Finding(
-                    f"{free / 1e6:.0f} MB are free in {folder}, and the data is {size / 1e6:.0f} MB",
-                    "make room, then `uv run dvc pull`",
-                )
+                room = f"{free / 1e6:.0f} MB are free in {folder}, the data is {size / 1e6:.0f} MB"
+                yield Finding(room, "make room, then `uv run dvc pull`")
         absent = [str(out) for out in outs if not out.exists]
         if absent:
             yield Finding(f"{', '.join(absent)} not here", "`uv run dvc pull`")
@@ -203,16 +202,17 @@ def on_remote(repo: Any, outs: list[Any], broken: set[str]) -> Iterator[Finding]
         yield Finding(f"the remote lacks {', '.join(missing)}", "`uv run dvc push`")
     cache, far = repo.cache.local, repo.cloud.get_remote_odb()
     names = {oid: name for out in outs for name, oid in members(out, cache)}
-    for oid, name in names.items():
-        path = far.oid_to_path(oid)
-        if not far.fs.exists(path):
+    paths = [far.oid_to_path(oid) for oid in names]
+    infos = far.fs.info(paths, return_exceptions=True) if paths else []
+    for (oid, name), path, info in zip(names.items(), paths, infos, strict=True):
+        if isinstance(info, Exception):
             continue
         here = Path(cache.oid_to_path(oid))
         whole = here.is_file() and oid not in broken
         if far.fs.protocol == "local":
             good = md5(Path(path)) == oid.removesuffix(".dir")
         else:
-            good = not whole or far.fs.size(path) == here.stat().st_size
+            good = not whole or info["size"] == here.stat().st_size
         if not good:
             advice = "`uv run esteira doctor --fix` takes it away there; then `uv run dvc push`"
             yield Finding(
@@ -226,11 +226,10 @@ def on_remote(repo: Any, outs: list[Any], broken: set[str]) -> Iterator[Finding]
 
 def put_aside(path: Path) -> None:
     """Move a file out of the way, into .dvc/tmp/doctor: nothing is lost."""
-    target = ASIDE / path.absolute().relative_to(Path.cwd())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        target.chmod(0o600)
-    os.replace(path, target)
+    ASIDE.mkdir(parents=True, exist_ok=True)
+    target = ASIDE / "-".join(path.parts[-2:])
+    target.unlink(missing_ok=True)
+    shutil.move(path, target)
 
 
 def resolve() -> None:

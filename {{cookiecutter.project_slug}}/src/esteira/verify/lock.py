@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 RWLOCK = Path(".dvc/tmp/rwlock")
-BUSY = "another DVC command is at work in this folder: wait for it, or end it, and run this again."
+BUSY = (
+    "another DVC command is at work in this folder: wait for it, or end it, and run this again "
+    "(`uv run esteira doctor` says which)."
+)
 
 
 @contextmanager
