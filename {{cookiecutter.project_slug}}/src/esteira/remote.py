@@ -79,11 +79,15 @@ def check_s3(options: dict[str, Any]) -> None:
         ) from None
     except refused.ProfileNotFound as error:
         raise UserError(f"{error}: correct `profile` of the remote, or AWS_PROFILE.") from None
-    except (refused.HTTPClientError, ValueError) as error:
+    except (refused.ConnectionError, refused.HTTPClientError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"no S3 server answers{there}: {reason} Is endpointurl right?") from None
+    except refused.ParamValidationError:
+        raise UserError(
+            f"{bucket!r} is no bucket's name: correct the url in .dvc/config."
+        ) from None
     except refused.BotoCoreError as error:
-        raise UserError(f"S3 cannot be used: {error}") from None
+        raise UserError(f"S3 cannot be used: {' '.join(str(error).split())}") from None
 
 
 def check() -> str:
