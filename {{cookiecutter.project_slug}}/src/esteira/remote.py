@@ -75,7 +75,7 @@ def check_s3(options: dict[str, Any]) -> None:
     except (refused.NoCredentialsError, refused.PartialCredentialsError):
         raise UserError(
             "no complete credentials: sign in (`aws sso login`), or set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY; in CI set the variable AWS_ROLE_READ (.github/aws/README.md)."
+            "AWS_SECRET_ACCESS_KEY; in CI set the variable AWS_ROLE_READ (.github/SETUP.md)."
         ) from None
     except refused.ProfileNotFound as error:
         raise UserError(f"{error}: correct `profile` of the remote, or AWS_PROFILE.") from None

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,9 @@ def reproduce(stale: f.Lock, unusable: str) -> f.Run:
             became[name] = f.Stage(name=name, state="cached")
     failed = process.wait() != 0
     close("failed" if failed else "ran")
+    named = re.search(r"failed to reproduce '([^']+)'", "\n".join(lines))
+    if failed and named and not current:  # it did not even start
+        became[named[1]] = f.Stage(name=named[1], state="failed")
     stages = [became.get(name, f.Stage(name=name, state="not reached")) for name in names]
     if not failed:
         return f.Run(state="reproduced", stages=stages)
