@@ -554,8 +554,8 @@ def test_reproduce_settles_the_lock_of_a_branch(author: Path) -> None:
     assert good, said
     assert git(author, "rev-parse", "change~1") == before
     changed = git(author, "diff", "--name-only", "change~1", "change").split()
-    assert "dvc.lock" in changed
-    assert all(name == "dvc.lock" or name.startswith("reports/") for name in changed)
+    assert {"dvc.lock", "environment.json"} <= set(changed)
+    assert all(re.match(r"dvc.lock|environment.json|reports/", name) for name in changed)
     assert "github-actions[bot]" in git(author, "log", "-1", "--format=%an", "change")
     fresh = author.parent / "fresh" / author.name
     git(author, "clone", "--quiet", "--branch", "change", str(author), str(fresh))

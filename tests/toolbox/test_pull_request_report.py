@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -362,6 +362,7 @@ def outside_code(markdown: str) -> str:
 MARKUP = [*"@#<>[]()!`|*_~:/\\\n\t &;-=.$", "a", "0", "http://", "www.", "GH-", "é", "b.c"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(MARKUP), min_size=1, max_size=60).map("".join)
     | st.text(min_size=1, max_size=60)
@@ -375,6 +376,7 @@ def test_no_text_becomes_a_link_a_mention_an_image_or_html(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", report)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=80))
 def test_a_hostile_text_adds_no_line_to_a_table(text: str) -> None:
     plain = facts(params=[f.Change(name="a", old="b", new="c")])
