@@ -240,7 +240,7 @@ class Pull:
             "owner": {"login": self.owner},
         }
         self.base = {"sha": git(author, "rev-parse", "main"), "ref": "main"}
-        self.base["repo"] = {"full_name": actions.REPOSITORY}
+        self.base["repo"] = {"id": 1, "full_name": actions.REPOSITORY}
         self.pull: dict[str, Any] = {"number": 12, "base": self.base}
         github.pulls.append(self.pull)
 
@@ -449,7 +449,7 @@ def test_the_role_is_taken_where_one_is_named_and_never_for_a_fork(tmp_path: Pat
     role = re.search(r"role: \$\{\{ (.*) \}\}", text)[1]
     assert role == (
         "github.event.pull_request.head.repo.full_name == github.repository "
-        "&& vars.AWS_ROLE_READ || ''"
+        "&& github.event.pull_request.user.login != 'dependabot[bot]' && vars.AWS_ROLE_READ || ''"
     )
 
 

@@ -185,6 +185,9 @@ STATES: dict[str, f.Facts] = {
         params=SETTING,
     ),
     "fork_fresh": facts(fork=True, pushed=f.Pushed(reason="no complete credentials")),
+    "not_checked": facts(
+        pushed=f.Pushed(reason="the remote is the folder ../store, which is not on this machine")
+    ),
     "data_and_schema": facts(
         data=[RAW, MODEL],
         metrics=metrics(0.992, rows=651.0),
@@ -314,7 +317,7 @@ def test_a_run_without_a_report_says_so() -> None:
 
 GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
          "head_moved", "truncated"}  # fmt: skip
-LOOK = {"fork_fresh", "drift_retrain", "metric_renamed", "stage_deleted"}
+LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_deleted"}
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -23,7 +23,7 @@ from esteira.files import write_text
 from esteira.pull_request import facts as f
 
 DRIFT_FOLDER = Path("reports/drift_check")
-NOISE = Path("reports/noise.json")
+NOISE = Path("reports/noise.json")  # `esteira noise` writes it
 REPRODUCE = ["dvc", "repro"]
 PULL = ["--pull", "--allow-missing", "--no-run-cache"]  # the run cache grows with history
 HISTORY = 12  # earlier values of the leading metric that the chart shows
@@ -305,7 +305,7 @@ def gate_rules(revision: str | None) -> dict[str, str]:
     content = yaml_at("gates.yaml", revision)
     rules = {
         str(rule.get("metric")): ", ".join(f"{k}: {v}" for k, v in rule.items() if k != "metric")
-        for rule in content.get("rules") or []
+        for rule in (content.get("rules") if isinstance(content.get("rules"), list) else [])
         if isinstance(rule, dict)
     }
     return rules | ({"drift": short(content["drift"])} if "drift" in content else {})
@@ -370,12 +370,13 @@ def history(base: str | None, leading: f.Gate | None) -> list[f.Point]:
     return points
 
 
-def noise() -> dict[str, Any]:
-    """Return the spread of each metric over a few seeds, as measured on main; see noise.py."""
+def noise(base: str | None) -> dict[str, Any]:
+    """Return the spread of each metric over a few seeds, as the base knows it; see noise.py."""
     try:
-        known = json.loads(NOISE.read_text(encoding="utf-8"))
-        return {"noise": known["spread"], "noise_seeds": len(known["seeds"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        known = json.loads(git("show", f"{base}:{NOISE}") or NOISE.read_text(encoding="utf-8"))
+        spread = {short(name): v for name, v in known["spread"].items() if finite(v)}
+        return {"noise": spread, "noise_seeds": len(known["seeds"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -432,11 +433,11 @@ def collect(base: str | None, output: str | Path) -> f.Facts:
     A fault of the pull request is a fact like any other, so that there is a report to read.
     """
     opened = event()
+    homes = [((opened.get(side) or {}).get("repo") or {}).get("id") for side in ("head", "base")]
     known: dict[str, Any] = {
         "number": opened.get("number", 0),
         "head": git("rev-parse", "HEAD") or "0" * 40,
-        "fork": bool(opened)
-        and opened["head"]["repo"]["full_name"] != opened["base"]["repo"]["full_name"],
+        "fork": homes[0] != homes[1],
     }
     try:
         known["base"] = merge_base(base or (opened["base"]["sha"] if opened else "origin/main"))
@@ -444,7 +445,7 @@ def collect(base: str | None, output: str | Path) -> f.Facts:
         known["params"] = changes(settings(start), settings(None)) if start else []
         known["columns"] = changes(schema_columns(start), schema_columns(None)) if start else []
         known["rules"] = changes(gate_rules(start), gate_rules(None)) if start else []
-        known |= measure(start) | noise()
+        known |= measure(start) | noise(start)
     except UserError as error:
         known["problem"] = short(str(error))
     found = f.Facts(**capped(known))
