@@ -185,7 +185,8 @@ def main() -> None:
         "`check` is `esteira pull-request collect`, "
         "`cached` is `dvc repro --pull --allow-missing`, "
         f"`pull` is `dvc pull && dvc repro`. A table of {ROWS:,} × {COLUMNS + 1}; one run of the "
-        f"line keeps {files} files of {total:,.0f} kB. Other: lists and heads. "
+        f"line keeps {files} files of {total:,.0f} kB. Other: "
+        "heads and lists; those of `check` name at most 256 prefixes. "
         f"Python {platform.python_version()}. `make benchmark-bytes` measures it again."
     )
     result = ROOT / "benchmarks" / "results" / "pull_request_bytes.md"
