@@ -146,6 +146,19 @@ def test_a_file_without_header_is_known_by_its_targets_name(fresh, tmp_path):
     assert list(schema.load().columns) == ["column_1", "column_2", "column_3"]
 
 
+def test_repeated_rows_are_kept_unless_an_identifier_tells_that_they_are_copies(fresh, messy):
+    raw = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+    twice = pd.concat([raw, raw.head(9)])
+    twice.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    changes = plan(messy, "gekauft")
+    assert "drop_duplicates: false" in changes.texts["params.yaml"]
+    assert any(d.warning and "repeated rows are kept" in d.what for d in changes.decisions)
+    numbered = raw.assign(Nr=range(len(raw)))
+    twice = pd.concat([numbered, numbered.head(9)])
+    twice.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    assert "drop_duplicates: true" in plan(messy, "gekauft").texts["params.yaml"]
+
+
 # --- nothing by halves
 
 
@@ -171,6 +184,13 @@ def test_a_refusal_changes_nothing(fresh, messy, target, options, sentence):
     assert texts(fresh) == before
 
 
+def test_a_project_that_lost_a_section_is_refused(fresh, messy):
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("drift_check:", "drift:"))
+    with pytest.raises(UserError, match="has lost 'drift_check'"):
+        plan(messy, "gekauft")
+
+
 def test_a_batch_that_lacks_a_column_is_refused(fresh, messy, tmp_path):
     batch = tmp_path / "new.csv"
     batch.write_bytes("Grösse;Stadt;Preis\n1;Bonn;2\n".encode("latin-1"))
@@ -181,7 +201,7 @@ def test_a_batch_that_lacks_a_column_is_refused(fresh, messy, tmp_path):
 def test_where_dvc_is_busy_everything_is_put_back(fresh, messy):
     changes = plan(messy, "gekauft")
     before = texts(fresh)
-    with Repo() as other, other.lock, pytest.raises(UserError, match="DVC cannot track"):
+    with Repo() as other, other.lock, pytest.raises(UserError, match="all is as it was"):
         carry_out(changes)
     assert texts(fresh) == before
     carry_out(changes)
@@ -193,10 +213,9 @@ def test_where_a_file_cannot_be_written_everything_is_put_back(fresh, messy):
     messy.write_text(messy.read_text(encoding="latin-1") + "0,5;Bonn;1,0;ja\n", encoding="latin-1")
     changes = plan(messy, "Preis", force=True)
     before = texts(fresh)
-    texts_, last = dict(changes.texts), "no folder\0/x"
-    texts_[last] = "a path that no system takes"
-    with pytest.raises(ValueError, match="null"):
-        carry_out(type(changes)(changes.decisions, changes.copies, texts_))
+    wrong = type(changes)(changes.decisions, changes.copies, {**changes.texts, "schema.yaml/x": ""})
+    with pytest.raises(UserError, match="all is as it was"):
+        carry_out(wrong)
     assert texts(fresh) == before
 
 

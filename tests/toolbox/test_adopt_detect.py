@@ -335,6 +335,8 @@ def hostile(draw):
 @given(hostile())
 @example((pd.DataFrame({"a": ["\ud7ff", "yes"] * 30, "no": ["1", "0", "1"] * 20}), "no"))
 @example((pd.DataFrame({"a": ["1,2", "x"] * 30, "'": ["on", "off", "null"] * 20}), "'"))
+@example((pd.DataFrame({"a": ["1e308", "-1e308", "7"] * 20, "b": ["x", "y"] * 30}), "b"))
+@example((pd.DataFrame({"a": ["1e-320", "2e-320", "0"] * 20, "b": ["x", "y"] * 30}), "b"))
 def test_any_table_is_decided_or_refused(case):
     """What is decided can be written, read back, and types the table without a stop."""
     raw, target = case

@@ -114,7 +114,8 @@ def rehearse(kind: str, strength: float = 1.0) -> str:
     except UserError:
         undo(reproduce=False)
         raise
-    return f"Drill: {done}; {len(batch)} rows in {path}.\n{_alarm()}\nUndo: esteira drill --undo"
+    done = f"Drill: {done}; {len(batch)} rows in {path}."
+    return f"{done}\n{_alarm()}\nUndo: uv run esteira drill --undo"
 
 
 def undo(reproduce: bool = True) -> str:

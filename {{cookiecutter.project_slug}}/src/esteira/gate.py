@@ -17,7 +17,7 @@ from esteira.files import read_yaml, significant
 from esteira.params import parse
 
 DRIFT_FILE = "reports/drift_check/metrics.json"
-ACTIONS = {0: "keep", 2: "unusable", 10: "retrain", 11: "rework"}
+ACTIONS = dict(enumerate(("keep", "retrain", "rework", "unusable")))  # as the drift check writes
 
 
 class Rule(BaseModel):

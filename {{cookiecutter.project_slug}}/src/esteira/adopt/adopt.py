@@ -28,6 +28,7 @@ from esteira.schema import Schema
 RAW = Path("data/raw")
 LEAST_ROWS = 52  # a little more than the drift check's least_rows
 EVALUATION = "reports/evaluate/metrics.json"
+RARE = 50  # rows of a class, below which it may be absent from a fold
 NOT_WORDS = {w for v in ("yes", "no", "on", "off", "y", "n") for w in (v, v.title(), v.upper())}
 LINE_ENDS = set("\n\r\x85\u2028\u2029")
 HEAD = """\
@@ -109,23 +110,17 @@ def plan(
     Raises UserError for a table, target or time that cannot be used, and for a project that has
     adopted a table before unless `force`.
     """
-    params = read_yaml("params.yaml")
-    source = str(params.get("ingest", {}).get("source", ""))
-    if not force and not source.startswith("sample-"):
-        raise UserError(
-            f"this project runs on {source} already: say --force to replace its schema.yaml, floors"
-            " and settings, and see what changes."
-        )
+    params = _project(force)
     header = header and not _no_header(path, target)
     form, decisions = sniff(path, header)
     found = detect(table.read_raw(path, form), form, target, time, task, positive)
     raw = table.read_raw(path, found.schema.file).dropna(how="all")  # as ingest does
+    settings, more = _settings(raw, found.schema, params["split"]["current"])
+    if settings["ingest"]["drop_duplicates"]:
+        raw = raw.drop_duplicates()
     typed, rejects = table.parse(raw, found.schema)
-    split = params.get("split", {})
-    newest, why = _newest(typed, found.schema, split.get("current", 0.15))
-    shares = newest, split.get("holdout", 0.25), split.get("seed", 0)
-    algorithm, rules, more = baseline.propose(typed, found.schema, *shares)
-    more += why
+    shares = settings["split"]["current"], params["split"]["holdout"], params["split"]["seed"]
+    algorithm, rules, floors = baseline.propose(typed, found.schema, *shares)
     copies = {RAW / _file_name(path): Path(path)}
     batch = "data/current.parquet"
     if current is not None:
@@ -135,37 +130,64 @@ def plan(
         if len(copies) == 1:
             raise UserError(f"{path} and {current} have one name: rename one of them.")
     own = (RAW / _file_name(path)).as_posix()
+    settings["ingest"]["source"] = own
+    scoring, score = _scoring(typed[target], found.schema.task)
+    settings |= {"train": {"algorithm": algorithm}, "drift_check": {"current": batch}}
+    if algorithm != params["train"]["algorithm"]:  # another one's would stop it
+        settings["train"]["hyperparameters"] = {}
     texts = {
         "schema.yaml": schema_text(found),
-        "params.yaml": _params_text(own, batch, newest, algorithm, found.schema),
+        "params.yaml": _params_text(settings, scoring),
         "dvc.yaml": _line_text(own, found.schema.task),
         "gates.yaml": _gates_text(rules, rejects["column"].nunique()),
     }
-    return Plan([*decisions, *found.decisions, *more], copies, texts)
+    return Plan([*decisions, *found.decisions, *more, *score, *floors], copies, texts)
+
+
+def _project(force: bool) -> dict[str, Any]:
+    """Return params.yaml of a project that may adopt a table. Raises UserError for any other."""
+    params, line, gates = map(read_yaml, ("params.yaml", "dvc.yaml", "gates.yaml"))
+    try:
+        source = params["ingest"]["source"]
+        edited = [line["stages"]["ingest"]["deps"], gates["rules"], params["train"]["search"]]
+        edited += [params["split"][n] for n in ("current", "holdout", "seed")]
+        edited += [params["evaluate"], params["drift_check"], params["train"]["algorithm"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"params.yaml, dvc.yaml or gates.yaml has lost {error}, which adopting edits: put it"
+            " back."
+        ) from None
+    if not force and not str(source).startswith("sample-"):
+        raise UserError(
+            f"this project runs on {source} already: say --force to replace its schema.yaml, floors"
+            " and settings, and see what changes."
+        )
+    return params
 
 
 def carry_out(changes: Plan) -> None:
     """Copy and track the raw files, then replace the project's files; undo all on any failure.
 
-    Raises UserError where DVC cannot track a file.
+    Raises UserError where DVC cannot track a file, or the disk takes no more.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     pointers = [Path(f"{raw}.dvc") for raw in changes.copies]
-    with _restoring([*changes.copies, *pointers, *map(Path, changes.texts)]):
-        for raw, source in changes.copies.items():
-            if raw.exists() and raw.samefile(source):
-                continue
-            with replacing(raw) as temporary:
-                shutil.copyfile(source, temporary)
-        try:
-            with Repo() as repo, repo.scm_context(quiet=True):
+    try:
+        with _restoring([*changes.copies, *pointers, *map(Path, changes.texts)]):
+            for raw, source in changes.copies.items():
+                if not (raw.exists() and raw.samefile(source)):
+                    with replacing(raw) as temporary:
+                        shutil.copyfile(source, temporary)
+            with Repo() as repo:
+                repo.scm_context.quiet = True  # no advice on Git
                 repo.add([str(raw) for raw in changes.copies])
-        except DvcException as error:
-            raise UserError(f"DVC cannot track the table: {error}.") from None
-        for path, text in changes.texts.items():
-            write_text(path, text)
+            for path, text in changes.texts.items():
+                write_text(path, text)
+    except (DvcException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"nothing was adopted, all is as it was: {reason}.") from None
 
 
 @contextmanager
@@ -273,28 +295,49 @@ def schema_text(found: Found) -> str:
     return "".join(lines)
 
 
-def _newest(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[float, list[Decision]]:
-    """Share of the newest rows: of a small table more, so that the drift check has enough rows."""
-    anchors = [name for name in (schema.target, schema.time) if name]
-    rows = len(typed.dropna(subset=anchors))
-    if rows * share >= LEAST_ROWS:
-        return share, []
-    share = min(0.35, math.ceil(100 * LEAST_ROWS / max(rows, 1)) / 100)
-    seen = f"{round(rows * share)} of {rows} rows; the drift check needs {LEAST_ROWS}"
-    short = rows * share < LEAST_ROWS
-    return share, [Decision(f"newest rows {share:.0%}", seen, "params.yaml, split.current", short)]
+def _settings(
+    raw: pd.DataFrame, schema: Schema, share: float
+) -> tuple[dict[str, dict[str, Any]], list[Decision]]:
+    """Decide what becomes of repeated rows, and how many of the newest the drift check gets."""
+    decisions = []
+    repeated, keep = int(raw.duplicated().sum()), not schema.named("identifier")
+    if repeated:
+        why = "no identifier tells copies from look-alikes" if keep else "identifier and all"
+        what = f"{repeated} repeated rows are {'kept' if keep else 'dropped'}"
+        decisions.append(Decision(what, why, "params.yaml, ingest.drop_duplicates", keep))
+        raw = raw if keep else raw.drop_duplicates()
+    rows = len(raw.dropna(subset=[name for name in (schema.target, schema.time) if name]))
+    if rows * share < LEAST_ROWS:
+        share = min(0.35, math.ceil(100 * LEAST_ROWS / max(rows, 1)) / 100)
+        seen = f"{round(rows * share)} of {rows} rows; the drift check needs {LEAST_ROWS}"
+        short = rows * share < LEAST_ROWS
+        where = "params.yaml, split.current"
+        decisions.append(Decision(f"newest rows {share:.0%}", seen, where, short))
+    drop = not (repeated and keep)
+    return {
+        "ingest": {"drop_duplicates": drop},
+        "split": {"current": share, "shuffle": schema.time is None},
+    }, decisions
 
 
-def _params_text(raw: str, batch: str, newest: float, algorithm: str, schema: Schema) -> str:
+def _scoring(target: pd.Series, task: str) -> tuple[str, list[Decision]]:
+    """Score to search and explain by: one that can do without a class that is rarely held out."""
+    rarest = int(target.value_counts().min())
+    if task == "regression" or rarest >= RARE:
+        return "r2" if task == "regression" else "neg_log_loss", []
+    why = f"the rarest class has {rarest} rows, and may have none where scores are taken"
+    where = "params.yaml, train.search.scoring and evaluate.importance"
+    return "accuracy", [Decision("score accuracy", why, where)]
+
+
+def _params_text(settings: dict[str, dict[str, Any]], scoring: str) -> str:
+    """Edit params.yaml: the settings by section, and the score."""
     params = _load("params.yaml")
-    scoring = "neg_log_loss" if schema.task == "classification" else "r2"
-    params["ingest"]["source"] = raw
-    params["split"]["current"] = newest
-    params["split"]["shuffle"] = schema.time is None
-    params["train"]["algorithm"] = algorithm
+    for section, values in settings.items():
+        for name, value in values.items():
+            params[section][name] = value
     params["train"]["search"]["scoring"] = scoring
     params["evaluate"]["importance"] = scoring
-    params["drift_check"]["current"] = batch
     return _dump(params)
 
 

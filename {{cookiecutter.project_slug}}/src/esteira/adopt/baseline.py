@@ -158,8 +158,9 @@ def _rule(metric: str, nothing: float, linear: float, actual: pd.Series) -> dict
     nothing = max(nothing, 0.0)  # the mean of older rows may do worse than that of the held-out
     middle = (nothing + linear) / 2
     if metric == "roc_auc":
-        few = actual.value_counts().min()  # of 20 models that know nothing, one has the luck
-        error = np.sqrt((len(actual) + 1) / 12 / few / max(1, len(actual) - few))
+        few = actual.value_counts().to_numpy()  # of 20 models that know nothing, one has the luck
+        errors = (len(actual) + 1) / 12 / few / np.maximum(1, len(actual) - few)
+        error = np.sqrt(errors.max() if len(few) == 2 else errors.sum() / len(few) ** 2)
         middle = max(middle, 0.5 + 1.64 * error)
     elif metric == "r2":
         middle = max(middle, 0.01)

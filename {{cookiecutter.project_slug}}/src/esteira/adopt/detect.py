@@ -371,12 +371,17 @@ def _span(values: pd.Series) -> tuple[float, float]:
     counts = values.value_counts()
     if len(counts) == high - low + 1 <= 31 and counts.min() >= 5 and (counts.index % 1 == 0).all():
         return low, high
-    return 0.0 if low >= 0 else -_up(high - low - low), _up(high + high - low)
+    width = min(high - low, 1e300 - max(-low, high))
+    if width <= 0:  # as large as numbers can be
+        return low, high
+    return 0.0 if low >= 0 else -_up(width - low), _up(high + width)
 
 
 def _up(bound: float) -> float:
-    """Round away from zero (up, if below it) to two significant digits."""
-    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) if bound else 1.0
+    """Round up to two significant digits."""
+    if abs(bound) < 1e-300:
+        return max(bound, 0.0)
+    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
     return max(bound, float(f"{math.ceil(bound / step) * step:.3g}"))
 
 
