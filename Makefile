@@ -2,6 +2,7 @@
 # make test    the template's tests
 # make lint    ruff over both houses
 # make benchmark-overhead   what DVC and imports add to the line's work
+# make benchmark-bytes      what a pull request downloads
 # make lock    newer versions: the project's constraints.txt and constraints-dev.txt
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
@@ -14,7 +15,7 @@ unexport VIRTUAL_ENV
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint lock clean benchmark-overhead
+.PHONY: demo test lint lock clean benchmark-overhead benchmark-bytes
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -38,6 +39,9 @@ lint: .venv/ready
 
 benchmark-overhead: .venv/ready
 	.venv/bin/python benchmarks/repro_overhead.py
+
+benchmark-bytes: .venv/ready
+	.venv/bin/python benchmarks/pull_request_bytes.py
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

@@ -53,6 +53,7 @@ def first_commit() -> str | None:
         owner = ANSWERS["owner"]
         email = f"{owner}@users.noreply.github.com"
         identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
+    run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
     made = run("git", "add", "--all")
     if made.returncode == 0:
         message = "Start from the Esteira template"

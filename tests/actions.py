@@ -25,14 +25,13 @@ KEYS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 # As actions/checkout does it: the commits that `fetch-depth` asks for, and no others.
-CHECK_OUT = """git init --quiet . && git remote add origin "file://$CLONE"
+CHECK_OUT = """git init --quiet . && git remote add origin "file://$ORIGIN"
 if [ "$DEPTH" = 0 ]; then git fetch --quiet origin '+refs/heads/*:refs/remotes/origin/*'
 else git fetch --quiet --depth 1 origin "${REF:-$GITHUB_SHA}"; fi
 if [ "$DEPTH" = 0 ]; then git checkout --quiet --detach "$REF"
 else git checkout --quiet --detach FETCH_HEAD; fi"""
 COPY_IN = 'mkdir -p "$INPUT" && cp -r "$ARTIFACTS/$NAME/." "$INPUT"'
 COPY_OUT = """mkdir -p "$ARTIFACTS/$NAME"
-cp "$GITHUB_STEP_SUMMARY" "$ARTIFACTS/summary.md" 2>/dev/null || true
 while read -r file; do if [ -e "$file" ]; then cp --parents "$file" "$ARTIFACTS/$NAME"; fi
 done <<< "$INPUT\""""
 SIGN_IN = "\n".join(f'echo "{name}={value}" >> "$GITHUB_ENV"' for name, value in KEYS.items())
@@ -45,6 +44,7 @@ STAND_INS = {
     "actions/download-artifact": COPY_IN,
     "aws-actions/configure-aws-credentials": 'echo "signed in with $ROLE"\n' + SIGN_IN,
 }
+IDENTITY = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
 INPUTS = {
     "name": "NAME",
     "path": "INPUT",
@@ -106,9 +106,10 @@ def act(
     wrapper.chmod(0o755)
     (beside / "event.json").write_text(json.dumps(event), encoding="utf-8")
     helpers.run(clone, "git", "remote", "add", "github", f"https://github.com/{REPOSITORY}.git")
-    git(clone, "config", "uploadpack.allowAnySHA1InWant", "true")
+    origin = git(clone, "remote", "get-url", "origin")
+    git(Path(origin), "config", "uploadpack.allowAnySHA1InWant", "true")
     passed = {
-        "CLONE": str(clone),
+        "ORIGIN": origin,
         "ARTIFACTS": str(beside / "artifacts"),
         "WRAPPERS": str(beside / "wrappers"),
         "PYTHONPATH": "src",
@@ -120,6 +121,7 @@ def act(
         **(env or {}),
     }
     command = [
+        "env", *(word for name in IDENTITY for word in ("-u", name)),
         "act", kind, "-P", "ubuntu-24.04=-self-hosted", "--remote-name", "github",
         "-e", str(beside / "event.json"), "-W", f".github/workflows/{workflow}.yml",
         "--no-cache-server", "--action-cache-path", str(home / "actions"),
@@ -134,13 +136,14 @@ def act(
 class Bucket:
     """An S3 server on loopback, as a process of its own."""
 
-    def __init__(self) -> None:
-        """Start the server and wait for its port."""
+    def __init__(self, **env: str) -> None:
+        """Start the server, with more variables, and wait for its port."""
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env=environment(**env),
         )
         for line in self.process.stdout:
             if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):

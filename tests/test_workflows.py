@@ -240,7 +240,7 @@ class Pull:
             "owner": {"login": self.owner},
         }
         self.base = {"sha": git(author, "rev-parse", "main"), "ref": "main"}
-        self.base["repo"] = {"full_name": actions.REPOSITORY}
+        self.base["repo"] = {"id": 1, "full_name": actions.REPOSITORY}
         self.pull: dict[str, Any] = {"number": 12, "base": self.base}
         github.pulls.append(self.pull)
 
@@ -332,8 +332,8 @@ def test_an_unchanged_pull_request_is_green_and_tests_the_project(pull: Pull) ->
     assert pull.report["run"]["state"] == "not needed"
     assert pull.report["lock"]["state"] == "fresh"
     assert pull.report["pushed"]["state"] == "pushed"
-    summary = (pull.folder / "artifacts" / "summary.md").read_text("utf-8")
-    assert "### ✅ `roc_auc`" in summary
+    summary = pull.said.partition("Summary - ")[2]
+    assert summary.startswith("<!-- esteira:pull-request -->\n\n### ✅ `roc_auc`")
     assert "unchanged; 4 of 4 gates pass; no drift; lock is fresh" in summary
 
 
@@ -352,8 +352,11 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
         "evaluate",
         "drift_check",
     ]
-    # Only what train and its successors read was fetched; the raw table was not.
-    assert "data/raw" not in pull.said.split("Running stage")[0].split("$ dvc repro")[1]
+    # Only what train and its successors read was fetched.
+    [workspace] = pull.folder.glob("home/actions/*/hostexecutor")
+    assert (workspace / "data" / "train.parquet").exists()
+    assert not (workspace / "data" / "raw" / "patients.csv").exists()
+    assert not (workspace / "data" / "ingested.parquet").exists()
     moved = {m["name"]: (m["base"], m["now"]) for m in report["metrics"]}
     assert moved["roc_auc"][0] != moved["roc_auc"][1]
     assert "dvc.lock is stale" in pull.said
@@ -446,7 +449,7 @@ def test_the_role_is_taken_where_one_is_named_and_never_for_a_fork(tmp_path: Pat
     role = re.search(r"role: \$\{\{ (.*) \}\}", text)[1]
     assert role == (
         "github.event.pull_request.head.repo.full_name == github.repository "
-        "&& vars.AWS_ROLE_READ || ''"
+        "&& github.event.pull_request.user.login != 'dependabot[bot]' && vars.AWS_ROLE_READ || ''"
     )
 
 
@@ -480,7 +483,7 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     [comment] = pull.github.comments.values()
     assert "### ❌ The check left no report that can be read" in comment["body"]
     assert "@all" not in comment["body"]
-    many = [{"file": "a", "name": f"{i}" * 80, "base": 1.0, "now": 2.0} for i in range(500)]
+    many = [{"file": "a" * 99, "name": f"{i}" * 80, "base": 1.0, "now": 2.0} for i in range(500)]
     assert attempt(json.dumps(good | {"metrics": many}))
     [comment] = pull.github.comments.values()
     assert 50_000 < len(comment["body"]) < 65_536
@@ -551,8 +554,8 @@ def test_reproduce_settles_the_lock_of_a_branch(author: Path) -> None:
     assert good, said
     assert git(author, "rev-parse", "change~1") == before
     changed = git(author, "diff", "--name-only", "change~1", "change").split()
-    assert "dvc.lock" in changed
-    assert all(name == "dvc.lock" or name.startswith("reports/") for name in changed)
+    assert {"dvc.lock", "environment.json"} <= set(changed)
+    assert all(re.match(r"dvc.lock|environment.json|reports/", name) for name in changed)
     assert "github-actions[bot]" in git(author, "log", "-1", "--format=%an", "change")
     fresh = author.parent / "fresh" / author.name
     git(author, "clone", "--quiet", "--branch", "change", str(author), str(fresh))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -66,6 +67,20 @@ def counts(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return np.array([(values == cell).sum() for cell in cells])
 
 
+def test_the_tails_of_the_distributions_are_scipys() -> None:
+    for x in (0, 0.01, 0.7, 3, 20, 200):
+        for freedom in (1, 2, 3, 9, 10, 57):
+            want = stats.chi2.sf(x, freedom)
+            assert statistics.chi2_upper(x, freedom) == pytest.approx(want, rel=1e-9, abs=1e-300)
+        assert statistics.normal_upper(x) == pytest.approx(stats.norm.sf(x), rel=1e-12)
+    for least, trials, rate in ((0, 5, 0.1), (5, 5, 0.1), (3, 40, 0.02), (900, 100_000, 0.008)):
+        want = stats.binom.sf(least - 1, trials, rate)
+        assert statistics.binomial_upper(least, trials, rate) == pytest.approx(want, rel=1e-8)
+    for distance in (0.001, 0.01, 0.03, 0.05, 0.1, 0.3):
+        want = stats.kstwobign.sf(np.sqrt(500) * distance)
+        assert statistics.ks_p(distance, 1000, 1000) == pytest.approx(want, rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_ks_and_chi_squared_are_scipys(seed: int) -> None:
     draw = np.random.default_rng(seed)
@@ -122,7 +137,7 @@ def test_correlations_and_auc_are_scipys() -> None:
     area, z = statistics.auc_z(x, y)
     test = stats.mannwhitneyu(y, x, use_continuity=False, method="asymptotic")
     assert area == pytest.approx(test.statistic / 80 / 60)
-    assert statistics.upper_p(abs(z)) == pytest.approx(test.pvalue / 2)
+    assert statistics.normal_upper(abs(z)) == pytest.approx(test.pvalue / 2)
 
 
 def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:
@@ -439,6 +454,25 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     assert "@media print" in text
 
 
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_browser_shows_the_verdict_and_every_column(known: dict, tmp_path: Path) -> None:
+    check.write(judge(known, squad_table(1500, 19, flip=True)), tmp_path)
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    flags += " --disable-background-networking --disable-component-update --dump-dom"
+    done = subprocess.run(
+        ["chromium", *flags.split(), f"--user-data-dir={tmp_path / 'browser'}",
+         (tmp_path / "report.html").as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    page = Page()
+    page.feed(done.stdout)  # as the browser's own parser understood it
+    assert re.search("<h1>The concept drifted: rework</h1>", done.stdout)
+    segments = page.tags[: page.tags.index("details")].count("tr") - 3
+    assert page.tags.count("meter") == 7
+    assert 1 <= segments <= 5
+    assert page.tags.count("li") == done.stdout.count("</li>") >= 1
+
+
 def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
@@ -490,7 +524,7 @@ def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
     code = (
         "import sys; from esteira.drift import check; "
         "check.compare_files('reference.json', 'batch.parquet', fast=True); "
-        "print({'sklearn', 'pandas', 'scipy.stats'} & set(sys.modules))"
+        "print({'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -185,6 +185,9 @@ STATES: dict[str, f.Facts] = {
         params=SETTING,
     ),
     "fork_fresh": facts(fork=True, pushed=f.Pushed(reason="no complete credentials")),
+    "not_checked": facts(
+        pushed=f.Pushed(reason="the remote is the folder ../store, which is not on this machine")
+    ),
     "data_and_schema": facts(
         data=[RAW, MODEL],
         metrics=metrics(0.992, rows=651.0),
@@ -314,7 +317,7 @@ def test_a_run_without_a_report_says_so() -> None:
 
 GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
          "head_moved", "truncated"}  # fmt: skip
-LOOK = {"fork_fresh", "drift_retrain", "metric_renamed", "stage_deleted"}
+LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_deleted"}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -362,6 +365,7 @@ def outside_code(markdown: str) -> str:
 MARKUP = [*"@#<>[]()!`|*_~:/\\\n\t &;-=.$", "a", "0", "http://", "www.", "GH-", "é", "b.c"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(MARKUP), min_size=1, max_size=60).map("".join)
     | st.text(min_size=1, max_size=60)
@@ -375,6 +379,7 @@ def test_no_text_becomes_a_link_a_mention_an_image_or_html(text: str) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", report)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=80))
 def test_a_hostile_text_adds_no_line_to_a_table(text: str) -> None:
     plain = facts(params=[f.Change(name="a", old="b", new="c")])

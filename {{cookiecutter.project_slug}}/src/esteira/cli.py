@@ -97,6 +97,27 @@ def record() -> None:
     print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
 
 
+@app.command("resolve-lock")
+def resolve_lock() -> None:
+    """Resolve a merge conflict in dvc.lock: compute what the merged code and settings give."""
+    from esteira.verify import doctor
+
+    doctor.resolve()
+    print(
+        "dvc.lock and the metrics are those of the merged project: `git commit`, then `dvc push`."
+    )
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Put aside what is damaged.")] = False,
+) -> None:
+    """Look for crashed commands, damaged or missing files, conflicts; say what to do; exit 1."""
+    from esteira.verify import doctor
+
+    sys.exit(0 if doctor.main(fix) else 1)
+
+
 @app.command()
 def adopt(
     path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],

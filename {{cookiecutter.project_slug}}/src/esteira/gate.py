@@ -4,8 +4,8 @@ DVC keeps no output of a stage that fails, so the stages measure and this comman
 """
 
 import json
-import math
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -81,7 +81,8 @@ def read_metrics(file: str, revision: str | None = None) -> dict[str, Any]:
 def number(metrics: dict[str, Any], name: str, place: str) -> float:
     """Return a metric that is a finite number. Raises UserError for anything else."""
     value = metrics.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not abs(value) <= sys.float_info.max:  # NaN compares with nothing
         found = "is missing" if name not in metrics else f"is {value!r}, not a number"
         raise UserError(f"{name} {found} in {place}.")
     return value

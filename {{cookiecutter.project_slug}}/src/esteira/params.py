@@ -1,5 +1,6 @@
 """Typed settings: stage `x` reads section `x:` of params.yaml and nothing else."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -56,3 +57,7 @@ def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) ->
             main(read(section, kind))
     except UserError as error:
         sys.exit(f"{section}: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(f"{section}: the disk is full: make room, then `uv run dvc repro`.")

@@ -75,15 +75,19 @@ def check_s3(options: dict[str, Any]) -> None:
     except (refused.NoCredentialsError, refused.PartialCredentialsError):
         raise UserError(
             "no complete credentials: sign in (`aws sso login`), or set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY; in CI set the variable AWS_ROLE_READ (.github/aws/README.md)."
+            "AWS_SECRET_ACCESS_KEY; in CI set the variable AWS_ROLE_READ (.github/SETUP.md)."
         ) from None
     except refused.ProfileNotFound as error:
         raise UserError(f"{error}: correct `profile` of the remote, or AWS_PROFILE.") from None
-    except (refused.HTTPClientError, ValueError) as error:
+    except (refused.ConnectionError, refused.HTTPClientError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"no S3 server answers{there}: {reason} Is endpointurl right?") from None
+    except refused.ParamValidationError:
+        raise UserError(
+            f"{bucket!r} is no bucket's name: correct the url in .dvc/config."
+        ) from None
     except refused.BotoCoreError as error:
-        raise UserError(f"S3 cannot be used: {error}") from None
+        raise UserError(f"S3 cannot be used: {' '.join(str(error).split())}") from None
 
 
 def check() -> str:

@@ -24,9 +24,11 @@ def rank_correlations(codes: Codes) -> Floats:
     for rank, column, known in zip(ranks, codes, there > 0, strict=True):
         count = np.bincount(column[known], minlength=256)
         rank[known] = (np.cumsum(count) - count / 2)[column[known]] - known.sum() / 2
-    norm = (ranks**2) @ there.T
+    # einsum, not BLAS: one thread and one order of summing, so the same bits everywhere
+    products = np.einsum("ir,jr->ij", ranks, ranks)
+    norm = np.einsum("ir,jr->ij", ranks**2, there)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return ranks @ ranks.T / np.sqrt(norm * norm.T)
+        return products / np.sqrt(norm * norm.T)
 
 
 def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any, ...]]:
@@ -109,7 +111,7 @@ def told_apart(theirs: Codes, mine: Codes) -> tuple[float, float]:
 def domain(profile: Profile, mine: Codes, settings: "Settings") -> dict[str, Any]:
     """Classifier two-sample test (Lopez-Paz & Oquab 2017): can the batch be told apart?"""
     area, z = told_apart(unpack(profile["sample"], len(profile["columns"])), mine)
-    sure = st.upper_p(z) <= settings.auc_alpha
+    sure = st.normal_upper(z) <= settings.auc_alpha
     return {"auc": area, "drift": bool(sure and area >= limit(profile, "auc", settings.auc))}
 
 
@@ -192,7 +194,7 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     gain, gain_z = residual_gain(theirs, old, weight, mine, new)
     metrics |= {"loss_current_expected": expected, "concept_residual_gain": gain}
     relative = rise / max(expected, 1e-12)
-    tests = np.array([st.upper_p(z), st.upper_p(gain_z)])
+    tests = np.array([st.normal_upper(z), st.normal_upper(gain_z)])
     worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
     drift = (worse and relative >= limit(profile, "loss", settings.loss)) or (
         follows and gain >= settings.gain

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,15 @@ def bars(row: Row) -> list[tuple[str, float, float]]:
     if "edges" not in entry:
         top = np.argsort(-np.maximum(a, b), kind="stable")[:12]
         drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
-        drawn.append(("all others", 1 - a[top].sum(), b.sum() - b[top].sum()))
+        drawn.append(("all others", max(0, 1 - a[top].sum()), max(0, b.sum() - b[top].sum())))
         drawn.append(("never seen before", 0.0, 1 - b.sum() if unseen else 0.0))
         return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
     edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
     low, high = edges[np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)]
     grid = np.linspace(low, high, BARS + 1 if high > low else 1)
     grid[0] = np.nextafter(low, -np.inf)
-    sides = [np.diff(np.interp(grid, edges, upto), prepend=0, append=1) for upto in (before, now)]
+    uptos = (np.interp(grid, edges, upto) for upto in (before, now))
+    sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0) for upto in uptos]
     middles = [f"{middle:.4g}" for middle in (grid[:-1] + grid[1:]) / 2]
     labels = [f"below {low:.4g}", *middles, f"above {high:.4g}"]
     return [(name, float(x), float(y)) for name, x, y in zip(labels, *sides, strict=True)]
@@ -118,9 +120,14 @@ def line(row: Row) -> list[str]:
     return [escape(row["column"]), kind, state, meter, f"{row['p']:.2g}", missing, says]
 
 
+def prose(text: str) -> str:
+    """A sentence as HTML, with the names in backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def html(out: Row, title: str) -> str:
     """The whole page: self-contained, without script, light and dark, fit to print."""
-    rows, blocks = worst_first(out), [f"<p class=note>{escape(note)}" for note in out["notes"]]
+    rows, blocks = worst_first(out), [f"<p class=note>{prose(note)}" for note in out["notes"]]
     cards = "".join(
         f"<article><h3>{escape(row['column'])}</h3>{drawing(row)}<p>{escape(row['says'])}</article>"
         for row in rows[:DRAWN]
@@ -151,7 +158,7 @@ def html(out: Row, title: str) -> str:
         "headline": HEADLINES[out["action"]],
         "advice": out["advice"],
         "rows": "{:,} rows of reference, {:,} rows in the batch".format(*out["rows"]),
-        "reasons": "".join(f"<li>{escape(reason)}" for reason in out["reasons"]),
+        "reasons": "".join(f"<li>{prose(reason)}" for reason in out["reasons"]),
         "body": "\n".join(blocks),
     }
     for name, text in filled.items():

@@ -1,15 +1,49 @@
-"""The formulas of the drift check, on counts. numpy and scipy.special only: both start fast.
+"""The formulas of the drift check, on counts. The tails of four distributions are written out,
+because importing scipy.special would cost a third of the time that a check of a small batch takes.
 
 Throughout, `a` are the reference's counts per cell and `b` the batch's, one-dimensional arrays of
 the same length; cells of a numeric column are in ascending order.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+
+
+def normal_upper(z: float) -> float:
+    """Probability that a standard normal variable exceeds `z`."""
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+def chi2_upper(x: float, freedom: int) -> float:
+    """Probability that chi-squared of `freedom` degrees exceeds `x`.
+
+    By the recurrence of the incomplete gamma function that integration by parts gives,
+    Q(a + 1, x) = Q(a, x) + x^a e^-x / Γ(a + 1), up from Q(1/2, x) = erfc(√x) or Q(1, x) = e^-x.
+    """
+    if x <= 0:
+        return 1.0
+    x, a = x / 2, 1 - freedom % 2 / 2
+    q = math.erfc(math.sqrt(x)) if freedom % 2 else math.exp(-x)
+    while a < freedom / 2:
+        q += math.exp(a * math.log(x) - x - math.lgamma(a + 1))
+        a += 1
+    return min(1.0, q)
+
+
+def binomial_upper(least: int, trials: int, rate: float) -> float:
+    """Probability of `least` successes or more."""
+    if least <= 0:
+        return 1.0
+    ways = math.lgamma(trials + 1) - math.lgamma(least + 1) - math.lgamma(trials - least + 1)
+    first = ways + least * math.log(rate) + (trials - least) * math.log1p(-rate)
+    k = np.arange(least, trials)
+    ratios = np.log((trials - k) / (k + 1) * (rate / (1 - rate)))
+    return min(1.0, float(np.exp(first + np.cumsum(ratios)).sum()) + math.exp(first))
 
 
 def ks_distance(a: Counts, b: Counts) -> float:
@@ -19,14 +53,18 @@ def ks_distance(a: Counts, b: Counts) -> float:
 
 def ks_p(distance: float, n: int, m: int) -> float:
     """Asymptotic p-value of the two-sample Kolmogorov-Smirnov distance for `n` and `m` rows."""
-    return float(special.kolmogorov(np.sqrt(n * m / (n + m)) * distance))
+    x = math.sqrt(n * m / (n + m)) * distance
+    if x < 0.3:  # the series converges slowly, and its value is 0.99999 or more
+        return 1.0
+    return 2 * sum((-1) ** (k - 1) * math.exp(-2 * (k * x) ** 2) for k in range(1, 20))
 
 
 def rank_p(a: Counts, b: Counts) -> float:
     """p-value of a joint rank test of location (Wilcoxon) and scale (Mood).
 
-    Lepage's construction (Lepage 1971) with Mood's scores in place of Ansari-Bradley's: the two
-    linear rank statistics, with their permutation covariance and so with ties, as a quadratic form.
+    Lepage's construction (Lepage 1971, Biometrika 58) with Mood's scores in place of
+    Ansari-Bradley's, as in Rublík 2009: the two linear rank statistics as a quadratic form, with
+    their permutation covariance and so with ties.
     """
     n, m = int(a.sum()), int(b.sum())
     cells = a + b
@@ -41,9 +79,9 @@ def rank_p(a: Counts, b: Counts) -> float:
     location, scale = (scores * b).sum(axis=1) / np.where(spread > 0, spread, 1)
     shared = covariance[0, 1] / (spread[0] * spread[1]) if spread[1] > 0 else 1.0
     if 1 - shared**2 < 1e-6:  # two distinct values: scale says nothing that location does not
-        return float(special.chdtrc(1, location**2))
+        return chi2_upper(location**2, 1)
     form = (location**2 - 2 * shared * location * scale + scale**2) / (1 - shared**2)
-    return float(special.chdtrc(2, form))
+    return chi2_upper(form, 2)
 
 
 def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple[Counts, Counts]:
@@ -64,7 +102,7 @@ def chi2_p(a: Counts, b: Counts) -> float:
     if len(a) < 2:
         return 1.0
     expected = np.outer([a.sum(), b.sum()], (a + b) / (a.sum() + b.sum()))
-    return float(special.chdtrc(len(a) - 1, ((np.stack([a, b]) - expected) ** 2 / expected).sum()))
+    return chi2_upper(((np.stack([a, b]) - expected) ** 2 / expected).sum(), len(a) - 1)
 
 
 def psi(a: Counts, b: Counts) -> float:
@@ -95,14 +133,9 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     if min(total, n + m - total) * min(share, 1 - share) >= 10:
         rate = total / (n + m)
         z = (y / m - x / n) / np.sqrt(rate * (1 - rate) * (1 / n + 1 / m))
-        return float(2 * special.ndtr(-abs(z)))
-    tails = special.bdtr(y, total, share), binomial_tail(y, total, share)
-    return float(min(1, 2 * min(tails)))
-
-
-def binomial_tail(least: int, trials: int, rate: float) -> float:
-    """Probability of `least` successes or more."""
-    return 1.0 if least <= 0 else float(special.bdtrc(least - 1, trials, rate))
+        return 2 * normal_upper(abs(z))
+    tails = binomial_upper(x, total, 1 - share), binomial_upper(y, total, share)
+    return min(1.0, 2 * min(tails))
 
 
 def unseen_p(singletons: int, n: int, unseen: int, m: int) -> float:
@@ -112,7 +145,7 @@ def unseen_p(singletons: int, n: int, unseen: int, m: int) -> float:
     categories seen once (Good 1953); the test is conditional on their sum, so it knows how
     uncertain that share is.
     """
-    return binomial_tail(unseen, unseen + singletons + 1, m / (n + m))
+    return binomial_upper(unseen, unseen + singletons + 1, m / (n + m))
 
 
 def cohens_h(p: float, q: float) -> float:
@@ -138,7 +171,8 @@ def correlation_p(r: Floats, n: int, s: Floats, m: int) -> Floats:
     """
     r, s = np.clip(r, -0.999999, 0.999999), np.clip(s, -0.999999, 0.999999)
     variance = (1 + r**2 / 2) / (n - 3) + (1 + s**2 / 2) / (m - 3)
-    return 2 * special.ndtr(-np.abs(np.arctanh(r) - np.arctanh(s)) / np.sqrt(variance))
+    z = np.abs(np.arctanh(r) - np.arctanh(s)) / np.sqrt(variance)
+    return np.array([2 * normal_upper(value) for value in z])
 
 
 def auc_z(reference: Floats, batch: Floats) -> tuple[float, float]:
@@ -154,8 +188,3 @@ def auc_z(reference: Floats, batch: Floats) -> tuple[float, float]:
     ties = (count.astype(float) ** 3 - count).sum() / ((n + m) * (n + m - 1))
     variance = (n + m + 1 - ties) / (12 * n * m)
     return float(area), float((area - 0.5) / np.sqrt(variance)) if variance > 0 else 0.0
-
-
-def upper_p(z: float) -> float:
-    """One-sided p-value of a z-score."""
-    return float(special.ndtr(-z))

@@ -4,55 +4,27 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from esteira import gate, remote
 from esteira.errors import UserError
 from esteira.files import write_text
+from esteira.pull_request import compare
 from esteira.pull_request import facts as f
+from esteira.pull_request.compare import git, short, yaml_at
 
 DRIFT_FOLDER = Path("reports/drift_check")
-NOISE = Path("reports/noise.json")
+NOISE = Path("reports/noise.json")  # `esteira noise` writes it
 REPRODUCE = ["dvc", "repro"]
 PULL = ["--pull", "--allow-missing", "--no-run-cache"]  # the run cache grows with history
 HISTORY = 12  # earlier values of the leading metric that the chart shows
-
-
-def git(*words: str) -> str | None:
-    """Return what a Git command printed, without its last line end, or None where it failed."""
-    done = subprocess.run(["git", *words], capture_output=True)
-    return None if done.returncode else done.stdout.decode("utf-8", "replace").rstrip("\n")
-
-
-def short(value: Any, length: int = 500) -> str:
-    """Return a value as text of at most `length` characters."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def yaml_at(path: str, revision: str | None) -> dict[str, Any]:
-    """Read a YAML mapping in the working tree or a revision; empty where there is none to read."""
-    if revision is None:
-        text = (
-            Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else ""
-        )
-    else:
-        text = git("show", f"{revision}:{path}") or ""
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def event() -> dict[str, Any]:
@@ -157,6 +129,9 @@ def reproduce(stale: f.Lock, unusable: str) -> f.Run:
             became[name] = f.Stage(name=name, state="cached")
     failed = process.wait() != 0
     close("failed" if failed else "ran")
+    named = re.search(r"failed to reproduce '([^']+)'", "\n".join(lines))
+    if failed and named and not current:  # it did not even start
+        became[named[1]] = f.Stage(name=named[1], state="failed")
     stages = [became.get(name, f.Stage(name=name, state="not reached")) for name in names]
     if not failed:
         return f.Run(state="reproduced", stages=stages)
@@ -254,103 +229,6 @@ def drift() -> f.Drift | None:
         return None  # the gate on the drift check's action says what is wrong
 
 
-def changes(old: dict[str, str], new: dict[str, str]) -> list[f.Change]:
-    """Return what differs between two mappings of texts."""
-    names = [name for name in old | new if old.get(name) != new.get(name)]
-    return [
-        f.Change(
-            name=short(name),
-            old=short(old[name]) if name in old else None,
-            new=short(new[name]) if name in new else None,
-        )
-        for name in names
-    ]
-
-
-def settings(revision: str | None) -> dict[str, str]:
-    """Return params.yaml as {dotted name: value as text}."""
-    found: dict[str, str] = {}
-
-    def add(prefix: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for name, inner in value.items():
-                add(f"{prefix}.{name}" if prefix else str(name), inner)
-        else:
-            found[prefix] = short(value)
-
-    content = yaml_at("params.yaml", revision)
-    if content:
-        add("", content)
-    return found
-
-
-def schema_columns(revision: str | None) -> dict[str, str]:
-    """Return the columns of schema.yaml as {name: its rules as text}."""
-    columns = yaml_at("schema.yaml", revision).get("columns", {})
-    described = {}
-    for name, rules in columns.items() if isinstance(columns, dict) else ():
-        parts = (
-            [f"{key}: {short(v)}" for key, v in rules.items()] if isinstance(rules, dict) else []
-        )
-        described[str(name)] = ", ".join(parts)
-    return described
-
-
-def gate_rules(revision: str | None) -> dict[str, str]:
-    """Return gates.yaml as {what is judged: its terms as text}."""
-    content = yaml_at("gates.yaml", revision)
-    rules = {
-        str(rule.get("metric")): ", ".join(f"{k}: {v}" for k, v in rule.items() if k != "metric")
-        for rule in content.get("rules") or []
-        if isinstance(rule, dict)
-    }
-    return rules | ({"drift": short(content["drift"])} if "drift" in content else {})
-
-
-def outputs(revision: str | None) -> dict[str, tuple[str, int]]:
-    """Return DVC's files as {path: (hash, bytes)}, from .dvc files and dvc.lock."""
-    if revision is None:
-        listed = (
-            git("ls-files", "--cached", "--others", "--exclude-standard", "*.dvc") or ""
-        ).split("\n")
-        in_git = set((git("ls-files") or "").splitlines())
-    else:
-        listed = (git("ls-tree", "-r", "--name-only", revision) or "").splitlines()
-        in_git, listed = set(listed), [name for name in listed if name.endswith(".dvc")]
-    found: dict[str, tuple[str, int]] = {}
-    for file in filter(None, listed):
-        for out in yaml_at(file, revision).get("outs", []):
-            path = (Path(file).parent / out["path"]).as_posix()
-            found[path] = (str(out.get("md5", "")), int(out.get("size", 0)))
-    for stage in yaml_at("dvc.lock", revision).get("stages", {}).values():
-        for out in stage.get("outs", []):
-            folder = any(name.startswith(out["path"] + "/") for name in in_git)
-            if out["path"] not in in_git and not folder:
-                found[out["path"]] = (str(out.get("md5", "")), int(out.get("size", 0)))
-    return found
-
-
-def data(base: str | None) -> list[f.Data]:
-    """Return DVC's files whose content differs between the base and now."""
-    old, new = outputs(base) if base else {}, outputs(None)
-    found = []
-    for path in old | new:
-        (old_hash, old_size), (new_hash, new_size) = (
-            side.get(path, (None, None)) for side in (old, new)
-        )
-        if old_hash != new_hash:
-            found.append(
-                f.Data(
-                    path=short(path),
-                    old_hash=old_hash,
-                    new_hash=new_hash,
-                    old_size=old_size,
-                    new_size=new_size,
-                )
-            )
-    return found
-
-
 def history(base: str | None, leading: f.Gate | None) -> list[f.Point]:
     """Return the leading metric at the last commits of the base branch that changed its file."""
     if base is None or leading is None:
@@ -366,12 +244,13 @@ def history(base: str | None, leading: f.Gate | None) -> list[f.Point]:
     return points
 
 
-def noise() -> dict[str, Any]:
-    """Return the spread of each metric over a few seeds, as measured on main; see noise.py."""
+def noise(base: str | None) -> dict[str, Any]:
+    """Return the spread of each metric over a few seeds, as the base knows it; see noise.py."""
     try:
-        known = json.loads(NOISE.read_text(encoding="utf-8"))
-        return {"noise": known["spread"], "noise_seeds": len(known["seeds"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        known = json.loads(git("show", f"{base}:{NOISE}") or NOISE.read_text(encoding="utf-8"))
+        spread = {short(name): v for name, v in known["spread"].items() if finite(v)}
+        return {"noise": spread, "noise_seeds": len(known["seeds"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -380,14 +259,6 @@ def capped(parts: dict[str, Any]) -> dict[str, Any]:
     long = {k: v for k, v in parts.items() if isinstance(v, list) and len(v) > f.MOST_ENTRIES}
     left_out = sum(len(value) - f.MOST_ENTRIES for value in long.values())
     return parts | {k: v[: f.MOST_ENTRIES] for k, v in long.items()} | {"left_out": left_out}
-
-
-def removed(base: str | None) -> Iterable[f.Stage]:
-    """Yield the stages that the base had and dvc.yaml no longer has."""
-    now = yaml_at("dvc.yaml", None).get("stages", {})
-    for name in yaml_at("dvc.yaml", base).get("stages", {}) if base else ():
-        if name not in now:
-            yield f.Stage(name=name, state="removed")
 
 
 def chain(error: BaseException | None) -> str:
@@ -405,7 +276,7 @@ def measure(base: str | None) -> dict[str, Any]:
     parts: dict[str, Any] = {"lock": lock()}
     run = reproduce(parts["lock"], unusable)
     stopped = run.state == "failed"
-    parts["run"] = run.model_copy(update={"stages": run.stages + list(removed(base))})
+    parts["run"] = run.model_copy(update={"stages": run.stages + list(compare.removed(base))})
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -417,7 +288,7 @@ def measure(base: str | None) -> dict[str, Any]:
     parts["gates"] = [] if stopped else gates(base)
     stale = "the lock is stale, so what it names is not what will be merged"
     parts["pushed"] = pushed(unusable) if run.state == "not needed" else f.Pushed(reason=stale)
-    parts |= {"drift": None if stopped else drift(), "data": data(base)}
+    parts |= {"drift": None if stopped else drift(), "data": compare.data(base)}
     parts["history"] = history(base, next((g for g in parts["gates"] if g.limit is not None), None))
     return parts
 
@@ -428,19 +299,17 @@ def collect(base: str | None, output: str | Path) -> f.Facts:
     A fault of the pull request is a fact like any other, so that there is a report to read.
     """
     opened = event()
+    homes = [((opened.get(side) or {}).get("repo") or {}).get("id") for side in ("head", "base")]
     known: dict[str, Any] = {
         "number": opened.get("number", 0),
         "head": git("rev-parse", "HEAD") or "0" * 40,
-        "fork": bool(opened)
-        and opened["head"]["repo"]["full_name"] != opened["base"]["repo"]["full_name"],
+        "fork": homes[0] != homes[1],
     }
     try:
         known["base"] = merge_base(base or (opened["base"]["sha"] if opened else "origin/main"))
         start = known["base"]
-        known["params"] = changes(settings(start), settings(None)) if start else []
-        known["columns"] = changes(schema_columns(start), schema_columns(None)) if start else []
-        known["rules"] = changes(gate_rules(start), gate_rules(None)) if start else []
-        known |= measure(start) | noise()
+        known |= compare.texts(start)
+        known |= measure(start) | noise(start)
     except UserError as error:
         known["problem"] = short(str(error))
     found = f.Facts(**capped(known))

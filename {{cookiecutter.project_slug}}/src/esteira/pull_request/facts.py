@@ -13,6 +13,7 @@ from esteira.errors import UserError
 
 MOST_BYTES = 1_000_000
 MOST_ENTRIES = 500
+NOT_CHECKED = "whether the data is pushed was not checked"
 ACTIONS = ("keep", "retrain", "rework", "unusable")
 
 Text = Annotated[str, Field(max_length=500)]
@@ -213,6 +214,6 @@ def warnings(facts: Facts) -> list[str]:
         found.append(f"the drift check says {facts.drift.action}")
     if facts.rules:
         found.append("gates.yaml is changed")
-    if facts.fork and facts.pushed.state == "unchecked":
-        found.append("from a fork, so its data was not checked")
+    if facts.pushed.state == "unchecked" and (facts.fork or facts.lock.state == "fresh"):
+        found.append("from a fork, so its data was not checked" if facts.fork else NOT_CHECKED)
     return found

@@ -123,17 +123,18 @@ def sentence(facts: f.Facts) -> str:
     """Give the verdict in one sentence."""
     refused, look = f.faults(facts), f.warnings(facts)
     icon = "❌" if refused else "⚠️" if look else "✅"
-    passed = sum(not gate.reason for gate in facts.gates)
-    said = [] if facts.run.state == "failed" or facts.problem else [lead(facts)]
-    if facts.gates and passed == len(facts.gates):
-        said.append(f"{passed} of {passed} gates pass")
-    if facts.drift and facts.drift.action == "keep":
-        said.append("no drift")
+    said = []
+    if facts.run.state == "impossible":
+        said.append("not reproduced, the numbers are those that were committed")
+    elif facts.gates:
+        said.append(lead(facts))
+        if not any(gate.reason for gate in facts.gates):
+            said.append(f"{len(facts.gates)} of {len(facts.gates)} gates pass")
+        if facts.drift and facts.drift.action == "keep":
+            said.append("no drift")
     if facts.lock.state == "fresh":
         said.append("lock is fresh")
-    if facts.run.state == "impossible":
-        said.append("not reproduced")
-    said += [plain(clause, 200) for clause in refused + look]
+    said += [plain(clause) for clause in refused + look]
     return f"### {icon} {'; '.join(said)}"
 
 
@@ -202,8 +203,8 @@ def stages(facts: f.Facts) -> str:
     lines = [f"**Stages:** {'; '.join(parts)}."] if parts else []
     if run.state == "impossible":
         lines.append(
-            f"**Not reproduced:** {plain(run.reason)} The numbers above are those that were "
-            "committed, not computed here."
+            f"**Not reproduced:** {plain(run.reason.rstrip('.'))}. The numbers above are those "
+            "that were committed, not computed here."
         )
     return "\n\n".join(lines)
 
@@ -263,8 +264,6 @@ def state(facts: f.Facts) -> str:
 def remedy(facts: f.Facts) -> str:
     """The exact commands that mend a stale lock, unpushed data or a failed stage."""
     parts = []
-    if facts.problem:
-        parts.append(plain(facts.problem, 500))
     if facts.run.lines:
         lines = "\n".join(clean(line, 200) for line in facts.run.lines).replace("`", "'")
         parts.append(f"The last lines of the run:\n\n```text\n{lines}\n```")

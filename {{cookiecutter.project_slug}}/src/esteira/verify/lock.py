@@ -1,5 +1,6 @@
 """What dvc.lock says, compared with the repository and with the remote; merged locks resolved."""
 
+import json
 import logging
 import os
 import subprocess
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
-BUSY = "another DVC command is at work in this folder: wait for it, or end it, and run this again."
+RWLOCK = Path(".dvc/tmp/rwlock")
+BUSY = (
+    "another DVC command is at work in this folder: wait for it, or end it, and run this again "
+    "(`uv run esteira doctor` says which)."
+)
 
 
 @contextmanager
@@ -42,6 +47,35 @@ def repository(**options: Any) -> Iterator["Repo"]:
         raise UserError(f"DVC cannot read this project: {text}.") from None
 
 
+def rwlock() -> tuple[bool, dict[int, str]]:
+    """Return whether DVC's list of busy files can be read, and the commands it names by PID."""
+    if not RWLOCK.exists():
+        return True, {}
+    try:
+        listed = json.loads(RWLOCK.read_text(encoding="utf-8"))
+        entries = [*listed.get("write", {}).values()]
+        entries += [entry for readers in listed.get("read", {}).values() for entry in readers]
+        return True, {int(entry["pid"]): str(entry["cmd"]) for entry in entries}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False, {}
+
+
+def at_work() -> dict[int, str]:
+    """Return the DVC commands that are at work in this folder, by process number."""
+    return {pid: name for pid, name in rwlock()[1].items() if is_dvc(pid)}
+
+
+def is_dvc(pid: int) -> bool:
+    """Whether a process lives and is DVC, or a command of the toolbox."""
+    import psutil
+
+    try:
+        words = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+    return any(Path(word).stem in ("dvc", "esteira") for word in words)
+
+
 def pipeline(repo: "Repo") -> list["PipelineStage"]:
     """Return the stages of dvc.yaml, each after those that it needs."""
     from dvc.repo.reproduce import plan_repro
@@ -57,6 +91,8 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     says (`--pushed` tells whether it can be had). `only` names the stages to look at. Raises
     UserError for one that is not in dvc.yaml.
     """
+    if at_work():  # DVC would take their files for changed ones
+        raise UserError(BUSY)
     with repository() as repo:
         line = {stage.addressing: stage for stage in pipeline(repo)}
         if strange := sorted(set(only or []) - set(line)):

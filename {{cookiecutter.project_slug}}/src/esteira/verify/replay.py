@@ -311,7 +311,13 @@ def told(
         cause = blame(replay, stage, one)
         faults = [f"{f}: {cause}." if f.endswith("each time") else f for f in faults]
     for output in outputs:
-        if output["verdict"] == "differs":
+        here = md5(replay.root / output["path"])
+        if here not in ("", output["expected"]):
+            faults.append(
+                f"{output['path']} in this folder is not the file that dvc.lock names, though DVC "
+                "takes it for that: `uv run esteira doctor`."
+            )
+        elif output["verdict"] == "differs":
             faults += differs(replay.root, output, one, bool(reads))
     return faults
 

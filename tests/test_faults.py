@@ -1,0 +1,598 @@
+"""When things break: one clear sentence, one command that recovers, nothing lost."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from helpers import run, surroundings
+from moto.server import ThreadedMotoServer
+from ruamel.yaml import YAML
+
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
+FILES, SIZE = 120, 50_000
+SLOW = """
+import sys, time
+from esteira.files import replacing
+with replacing("made/one.txt") as path, path.open("w") as file:
+    for n in range(100):
+        file.write(f"{n}\\n"); file.flush()
+        time.sleep(float(open("pace.txt").read()))
+"""
+
+
+@pytest.fixture(scope="session")
+def many(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a DVC project with a slow stage and a folder of many files, reproduced and pushed."""
+    project = tmp_path_factory.mktemp("many") / "churn-radar"
+    (project / "src" / "squad").mkdir(parents=True)
+    (project / "made").mkdir()
+    shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
+    shutil.copytree(reproduced / "src" / "esteira", project / "src" / "esteira")
+    for name in ("pyproject.toml", "uv.lock", ".gitattributes", ".gitignore"):
+        shutil.copy(reproduced / name, project)
+    (project / "pace.txt").write_text("0")
+    (project / "src" / "squad" / "slow.py").write_text(SLOW)
+    each = f"i in range({FILES}): open(f'made/many/{{i}}', 'w').write(str(i) * {SIZE})"
+    (project / "many.py").write_text(f"import os; os.makedirs('made/many')\nfor {each}\n")
+    (project / "dvc.yaml").write_text(
+        "stages:\n  slow:\n    cmd: python -m squad.slow\n    deps: [pace.txt, src/squad/slow.py, "
+        "src/esteira/files.py, src/esteira/errors.py]\n    outs: [made/one.txt]\n"
+        "  many:\n    cmd: python many.py\n    deps: [many.py]\n    outs: [made/many]\n"
+    )
+    with (project / ".gitignore").open("a") as file:
+        file.write("/made/\n")
+    run(project, "git", "init", "--quiet", "--initial-branch=main")
+    run(project, "dvc", "repro")
+    run(project, "dvc", "push")
+    run(project, "esteira", "record")
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "-m", "Reproduce")
+    return project
+
+
+@pytest.fixture
+def small(many: Path, tmp_path: Path) -> Path:
+    """Return a copy of the small project, and of its remote beside it, to break at will."""
+    shutil.copytree(many.parent, tmp_path / "squad", symlinks=True)
+    return tmp_path / "squad" / many.name
+
+
+@contextlib.contextmanager
+def started(project: Path, *command: str) -> Iterator[subprocess.Popen]:
+    """Run a command in the background; at the end, end it and all that came from it."""
+    process = subprocess.Popen(
+        command,
+        cwd=project,
+        env=surroundings(project),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen | None = None) -> bool:
+    """Wait for something, for a minute at most; False if `process` ended before it came."""
+    end = time.monotonic() + 60
+    while not condition():
+        if process is not None and process.poll() is not None:
+            return condition()
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+    return True
+
+
+def stage_process(project: Path, stage: str) -> int | None:
+    """Return the process that runs `stage` of this project."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            env = process.environ()
+            if env.get("DVC_STAGE") == stage and env.get("DVC_ROOT") == str(project):
+                return process.pid
+    return None
+
+
+def doctor(project: Path, *options: str) -> str:
+    """Run `esteira doctor`; return what it says, "" if all is well."""
+    done = run(project, "esteira", "doctor", *options, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode in (0, 1), done.stderr
+    assert (done.returncode == 0) == ("All is well" in done.stdout or "--fix" in options) or options
+    return "" if "All is well" in done.stdout else done.stdout
+
+
+def well(project: Path) -> None:
+    """Check that nothing was lost: Git is clean, and the doctor and the lock agree."""
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+    assert doctor(project) == ""
+    lock = YAML(typ="safe", pure=True).load((project / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out for stage in lock["stages"].values() for out in stage["outs"]]
+    for out in outs:
+        if not out["md5"].endswith(".dir"):
+            assert md5(project / out["path"]) == out["md5"], out["path"]
+        elif out["path"] == "made/many":
+            assert whole(project / "made" / "many")
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()  # noqa: S324
+
+
+def whole(folder: Path) -> bool:
+    return all((folder / str(i)).read_text() == str(i) * SIZE for i in range(FILES))
+
+
+def objects(folder: Path) -> list[Path]:
+    """Return the objects of a cache or of a remote folder."""
+    return [p for p in (folder / "files" / "md5").rglob("*") if p.is_file()]
+
+
+def remote(project: Path) -> Path:
+    return project.parent / "churn-radar-dvc-remote"
+
+
+def clone(project: Path) -> Path:
+    """Return a fresh clone, beside the project, that has the same remote."""
+    made = project.parent / "clone"
+    run(project.parent, "git", "clone", "--quiet", str(project), str(made))
+    return made
+
+
+@pytest.mark.parametrize("stage", LINE)
+def test_a_repro_killed_in_a_stage_leaves_a_sentence_and_runs_again(
+    project: Path, stage: str
+) -> None:
+    run(project, "esteira", "record")
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "-m", "Record")
+    with started(project, "dvc", "repro", "--force", "--single-item", stage) as repro:
+        until(lambda: stage_process(project, stage) is not None, repro)
+        child = stage_process(project, stage)
+        repro.kill()
+        repro.wait()
+        assert child is not None
+        psutil.Process(child).suspend()  # it lives on, for as long as it likes
+        said = doctor(project)
+        assert f"stage '{stage}' still runs (process {child})" in said
+        assert f"`kill {child}`" in said
+    run(project, "dvc", "repro")
+    well(project)
+
+
+def test_a_stage_killed_while_it_writes_leaves_no_half_file(small: Path) -> None:
+    (small / "pace.txt").write_text("0.05")
+    before = (small / "made" / "one.txt").read_bytes()
+    with started(small, "dvc", "repro") as repro:
+        until(lambda: any((small / "made").glob(".*.tmp")), repro)
+        os.kill(stage_process(small, "slow"), signal.SIGKILL)
+        repro.wait()
+    assert not (small / "made" / "one.txt").exists(), "absent, never half"
+    said = doctor(small)
+    assert ".tmp is what a killed command had begun to write" in said
+    doctor(small, "--fix")
+    run(small, "git", "checkout", "--quiet", ".")
+    run(small, "dvc", "repro")
+    assert (small / "made" / "one.txt").read_bytes() == before
+    well(small)
+
+
+def killed_halfway(project: Path, folder: Path, *command: str) -> None:
+    """Kill a DVC command after some of its objects have come into `folder`."""
+    with started(project, *command) as process:
+        until(lambda: len(objects(folder)) > FILES // 4, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_commit_killed_halfway(small: Path) -> None:
+    shutil.rmtree(small / ".dvc" / "cache")
+    killed_halfway(small, small / ".dvc" / "cache", "dvc", "commit", "--force")
+    run(small, "dvc", "commit", "--force")
+    doctor(small, "--fix")
+    well(small)
+
+
+def test_a_push_killed_halfway(small: Path) -> None:
+    shutil.rmtree(remote(small))
+    killed_halfway(small, remote(small), "dvc", "push")
+    there = {p.parent.name + p.name for p in objects(remote(small)) if p.suffix != ".tmp"}
+    if len(there) < FILES:
+        said = run(small, "esteira", "verify", "--pushed", check=False)
+        assert said.returncode == 1
+        assert "uv run dvc push" in said.stderr
+    run(small, "dvc", "push")
+    assert run(small, "esteira", "verify", "--pushed").returncode == 0
+    again = clone(small)
+    run(again, "dvc", "pull")
+    assert whole(again / "made" / "many")
+    well(small)
+
+
+def test_a_pull_killed_halfway(small: Path) -> None:
+    again = clone(small)
+    killed_halfway(again, again / ".dvc" / "cache", "dvc", "pull")
+    assert "`uv run dvc pull`" in doctor(again)
+    run(again, "dvc", "pull")
+    doctor(again, "--fix")
+    well(again)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return an empty file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_during_pull_leaves_no_truncated_file(
+    small: Path, tiny_disk: Path
+) -> None:
+    again = clone(small)
+    (again / ".dvc" / "cache").symlink_to(tiny_disk)
+    failed = run(again, "dvc", "pull", check=False)
+    assert failed.returncode != 0
+    assert "No space left on device" in failed.stdout + failed.stderr
+    assert "MB are free" in doctor(again)
+    subprocess.run(["mount", "-o", "remount,size=100m", str(tiny_disk)], check=True)
+    run(again, "dvc", "pull")
+    assert whole(again / "made" / "many")
+    doctor(again, "--fix")
+    (again / ".dvc" / "cache").unlink()
+    shutil.copytree(tiny_disk, again / ".dvc" / "cache", symlinks=True)
+    well(again)
+
+
+def test_a_disk_that_fills_during_a_stage_is_told_in_a_sentence(
+    project: Path, tiny_disk: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=32k", str(tiny_disk)], check=True)
+    shutil.rmtree(project / "data")
+    (project / "data").symlink_to(tiny_disk)
+    done = run(project, "python", "-m", "churn_radar.stages.ingest", check=False)
+    assert done.stderr == ("ingest: the disk is full: make room, then `uv run dvc repro`.\n")
+    assert list(tiny_disk.iterdir()) == [], "nothing half-written"
+
+
+def damage(path: Path, cut: bool = False) -> None:
+    """Change a byte of a file, or cut off its end, as a bad disk or copy would."""
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[:-7] if cut else content[:9] + bytes([content[9] ^ 1]) + content[10:])
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_file_in_the_cache(small: Path, cut: bool) -> None:
+    digest = md5(small / "made" / "many" / "7")
+    damage(small / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:], cut)
+    shutil.rmtree(small / "made" / "many")
+    said = doctor(small)
+    assert "made/many/7 is damaged in DVC's cache" in said
+    assert "`uv run esteira doctor --fix` puts it aside; then `uv run dvc pull`" in said
+    doctor(small, "--fix")
+    run(small, "dvc", "pull")
+    assert whole(small / "made" / "many")
+    well(small)
+
+
+def test_a_file_damaged_in_the_cache_and_checked_out_is_no_proof(small: Path) -> None:
+    damage(small / ".dvc" / "cache" / "files" / "md5" / md5(small / "made" / "one.txt")[:2]
+           / md5(small / "made" / "one.txt")[2:])  # fmt: skip
+    (small / "made" / "one.txt").unlink()
+    run(small, "dvc", "checkout", "--force", check=False)
+    done = run(small, "esteira", "verify", "--lock", check=False)
+    assert done.returncode == 0, "DVC believes a protected file in its cache"
+    done = run(small, "esteira", "verify", "slow", check=False)
+    assert done.returncode == 1
+    assert "slow made/one.txt in this folder is not the file that dvc.lock names" in done.stderr
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_file_on_the_remote(small: Path, cut: bool) -> None:
+    digest = md5(small / "made" / "one.txt")
+    damage(remote(small) / "files" / "md5" / digest[:2] / digest[2:], cut)
+    again = clone(small)
+    refused = run(again, "dvc", "pull", check=False)
+    assert refused.returncode != 0, "verify = true"
+    assert not (again / "made" / "one.txt").exists()
+    assert "no good copy is here" in doctor(again)
+    assert "made/one.txt is damaged on the remote" in doctor(small)
+    doctor(small, "--fix")
+    run(small, "dvc", "push")
+    run(again, "dvc", "pull")
+    well(again)
+    well(small)
+
+
+def test_two_repros_at_once(small: Path) -> None:
+    (small / "pace.txt").write_text("0.2")
+    with started(small, "dvc", "repro") as first:
+        until(lambda: any((small / "made").glob(".*.tmp")), first)
+        second = run(small, "dvc", "repro", check=False)
+        assert second.returncode != 0
+        assert "is busy, it is being blocked by" in second.stdout + second.stderr
+        assert "is at work here" in doctor(small)
+        check = run(small, "esteira", "verify", "--lock", check=False)
+        assert check.returncode == 2
+        assert check.stderr == (
+            "esteira: another DVC command is at work in this folder: wait for it, or end it, and "
+            "run this again (`uv run esteira doctor` says which).\n"
+        )
+    run(small, "git", "checkout", "--quiet", ".")
+    doctor(small, "--fix")
+    run(small, "dvc", "repro")
+    well(small)
+
+
+@pytest.mark.parametrize(
+    "left", ['{"write": {', "[]", '{"write": {"made/one.txt": {"pid": 1, "cmd": "dvc repro"}}}']
+)
+def test_a_damaged_list_of_busy_files(small: Path, left: str) -> None:
+    (small / ".dvc" / "tmp" / "rwlock").write_text(left.replace("made/", f"{small}/made/"))
+    (small / "pace.txt").write_text("0.0")
+    assert run(small, "dvc", "repro", check=False).returncode != 0
+    assert "`uv run esteira doctor --fix` puts it aside" in doctor(small)
+    doctor(small, "--fix")
+    (small / "pace.txt").write_text("0")
+    run(small, "dvc", "repro")
+    well(small)
+
+
+FORGED = """
+stages:
+  score:
+    cmd: python score.py
+    deps: [score.py]
+    params: [score]
+    outs:
+    - score.txt: {cache: false}
+"""
+
+
+@pytest.fixture
+def two_branches(small: Path) -> Path:
+    """Return a project whose branches `one` and `two` leave the metric, and together change it."""
+    (small / "dvc.yaml").write_text(FORGED)
+    (small / "score.py").write_text(
+        "from ruamel.yaml import YAML\np = YAML(typ='safe').load(open('params.yaml'))['score']\n"
+        "open('score.txt', 'w').write('high\\n' if p['a'] + p['z'] > 3 else 'low\\n')\n"
+    )
+    lines = {"a": 1, "m": 0, "n": 0, "o": 0, "p": 0, "q": 0, "z": 1}
+    text = "score:\n" + "".join(f"  {name}: {value}\n" for name, value in lines.items())
+    (small / "dvc.lock").unlink()
+
+    def commit(message: str) -> None:
+        run(small, "dvc", "repro")
+        run(small, "esteira", "record")
+        run(small, "git", "add", "--all")
+        run(small, "git", "commit", "--quiet", "-m", message)
+
+    (small / "params.yaml").write_text(text)
+    commit("Score")
+    for branch, name in (("one", "a"), ("two", "z")):
+        run(small, "git", "checkout", "--quiet", "-b", branch, "main")
+        (small / "params.yaml").write_text(text.replace(f"{name}: 1", f"{name}: 2"))
+        commit(branch)
+        assert (small / "score.txt").read_text() == "low\n"
+    run(small, "git", "checkout", "--quiet", "one")
+    return small
+
+
+def test_a_merge_of_two_locks_is_a_conflict_that_resolve_lock_resolves(two_branches: Path) -> None:
+    project = two_branches
+    merged = run(project, "git", "merge", "--no-edit", "two", check=False)
+    assert merged.returncode != 0
+    assert "`uv run esteira resolve-lock`" in doctor(project)
+    run(project, "esteira", "resolve-lock")
+    assert (project / "score.txt").read_text() == "high\n"
+    run(project, "git", "commit", "--quiet", "--no-edit")
+    run(project, "esteira", "verify")
+    well(project)
+    again = run(project, "esteira", "resolve-lock", check=False)
+    assert "dvc.lock is not in conflict" in again.stderr
+    assert again.returncode == 2
+
+
+def test_resolve_lock_wants_the_settings_resolved_first(two_branches: Path) -> None:
+    project = two_branches
+    settings = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(settings.replace("z: 1", "z: 9"))
+    run(project, "dvc", "repro")
+    run(project, "git", "commit", "--quiet", "--all", "-m", "Another z")
+    run(project, "git", "merge", "--no-edit", "two", check=False)
+    refused = run(project, "esteira", "resolve-lock", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("esteira: first resolve params.yaml (edit, `git add`)")
+    (project / "params.yaml").write_text(settings.replace("z: 1", "z: 2"))
+    run(project, "git", "add", "params.yaml")
+    run(project, "esteira", "resolve-lock")
+    run(project, "git", "commit", "--quiet", "--no-edit")
+    run(project, "esteira", "verify")
+    well(project)
+
+
+def test_a_lock_forged_by_a_clean_merge_is_found_by_execution_only(two_branches: Path) -> None:
+    """What `dvc.lock -merge` in .gitattributes prevents."""
+    project = two_branches
+    for branch in ("two", "one"):
+        run(project, "git", "checkout", "--quiet", branch)
+        (project / ".gitattributes").write_text("")
+        (project / "environment.json").unlink()
+        run(project, "git", "commit", "--quiet", "--all", "-m", "Merge locks line by line")
+    run(project, "git", "merge", "--no-edit", "two")
+    assert run(project, "esteira", "verify", "--lock").returncode == 0, "DVC is deceived"
+    found = run(project, "esteira", "verify", check=False)
+    assert found.returncode == 1
+    assert "score score.txt comes out otherwise than dvc.lock says" in found.stderr
+    assert "put `dvc.lock -merge` into .gitattributes" in doctor(project)
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """An S3 server that forwards to a good one, until it is told to refuse or to hang."""
+
+    protocol_version = "HTTP/1.1"
+    behind: int  # port of the good one
+    allowed: int | None = None  # requests that it will still answer; None is all of them
+    pause: float = 0  # seconds before each answer
+
+    def answer(self) -> None:
+        kind = type(self)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        time.sleep(kind.pause)
+        if kind.allowed is not None:
+            kind.allowed -= 1
+        if kind.allowed is not None and kind.allowed < 0:
+            status, headers = 403, {}
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        else:
+            good = http.client.HTTPConnection("127.0.0.1", kind.behind)
+            good.request(self.command, self.path, body, dict(self.headers))
+            got = good.getresponse()
+            status, headers, body = got.status, dict(got.getheaders()), got.read()
+            good.close()
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        size = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def s3(small: Path) -> Iterator[tuple[Path, type[Faulty], ThreadingHTTPServer]]:
+    """Return the small project with an empty bucket as its remote, and the server to spoil."""
+    good = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    good.start()
+    kind = type("Faulty", (Faulty,), {"behind": good.get_host_and_port()[1]})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bucket = f"squad-{server.server_port}"
+    connection = http.client.HTTPConnection("127.0.0.1", kind.behind)
+    connection.request("PUT", f"/{bucket}")
+    assert connection.getresponse().status == 200
+    url = f"http://127.0.0.1:{server.server_port}"
+    run(small, "dvc", "remote", "modify", "storage", "url", f"s3://{bucket}/dvc")
+    run(small, "dvc", "remote", "modify", "storage", "endpointurl", url)
+    run(small, "git", "commit", "--quiet", "--all", "-m", "Use a bucket")
+    yield small, kind, server
+    server.shutdown()
+    server.server_close()
+    good.stop()
+
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every command the keys of the bucket."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_remote_that_refuses_in_the_middle_of_push_and_pull(s3: tuple) -> None:
+    project, server, _ = s3
+    server.allowed = FILES // 2
+    failed = run(project, "dvc", "push", check=False)
+    assert failed.returncode != 0
+    server.allowed = None
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 1
+    assert "not on the remote: made/many" in done.stderr
+    assert "`uv run dvc push`" in doctor(project)
+    run(project, "dvc", "push")
+    run(project, "esteira", "verify", "--pushed")
+    again = clone(project)
+    server.allowed = FILES // 2
+    assert run(again, "dvc", "pull", check=False).returncode != 0
+    done = run(again, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "may not list" in done.stderr
+    server.allowed = None
+    run(again, "dvc", "pull")
+    assert whole(again / "made" / "many")
+    well(again)
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_slow_remote_a_hanging_one_and_none(s3: tuple) -> None:
+    project, server, listening = s3
+    shutil.rmtree(project / "made" / "many")
+    (project / "many.py").write_text("import os; os.makedirs('made/many')\n")
+    (project / "dvc.yaml").write_text((project / "dvc.yaml").read_text().split("  many:")[0])
+    run(project, "dvc", "repro")
+    server.pause = 0.3
+    run(project, "dvc", "push")
+    run(project, "esteira", "verify", "--pushed")
+    server.pause = 20
+    began = time.monotonic()
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert "no S3 server answers at http://127.0.0.1" in done.stderr
+    assert "no S3 server answers" in doctor(project)
+    listening.shutdown()
+    listening.server_close()
+    done = run(project, "esteira", "verify", "--pushed", check=False)
+    assert done.returncode == 2
+    assert "http://127.0.0.1" in done.stderr
+    assert "connect" in done.stderr
+    assert time.monotonic() - began < 60, "DVC alone would have taken minutes"
+    run(project, "esteira", "verify", "--lock")
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_truncated_object_in_a_bucket(s3: tuple) -> None:
+    project, server, _ = s3
+    run(project, "dvc", "push")
+    digest = md5(project / "made" / "one.txt")
+    bucket = run(project, "dvc", "remote", "list").stdout.split()[1].split("/")[2]
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server.behind}")
+    key = f"dvc/files/md5/{digest[:2]}/{digest[2:]}"
+    assert client.head_object(Bucket=bucket, Key=key)["ContentLength"] > 4
+    client.put_object(Bucket=bucket, Key=key, Body=b"0\n1\n")
+    again = clone(project)
+    assert run(again, "dvc", "pull", check=False).returncode != 0
+    assert not (again / "made" / "one.txt").exists()
+    assert "made/one.txt is damaged on the remote" in doctor(project)
+    doctor(project, "--fix")
+    run(project, "dvc", "push")
+    run(again, "dvc", "pull")
+    well(again)

@@ -1,0 +1,54 @@
+"""The pre-push hook: what CI would refuse is told before it is pushed."""
+
+import subprocess
+from pathlib import Path
+
+import helpers
+import pytest
+
+
+@pytest.fixture
+def origin(project: Path, tmp_path: Path) -> Path:
+    """Return an empty repository that `project` pushes to."""
+    helpers.run(tmp_path, "git", "init", "--quiet", "--bare", "origin.git")
+    helpers.run(project, "git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    return tmp_path / "origin.git"
+
+
+def push(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return helpers.run(project, "git", "push", "--quiet", "origin", *words, check=False)
+
+
+def heads(origin: Path) -> str:
+    return helpers.run(origin, "git", "for-each-ref", "--format=%(refname:short)").stdout
+
+
+def test_a_fresh_and_pushed_lock_passes(project: Path, origin: Path) -> None:
+    done = push(project, "main")
+    assert done.returncode == 0, done.stderr
+    assert heads(origin) == "main\n"
+
+
+def test_unpushed_data_is_refused_unless_insisted(project: Path, origin: Path) -> None:
+    [remote] = project.parent.glob("*-dvc-remote")
+    next(path for path in sorted(remote.rglob("*")) if path.is_file()).unlink()
+    done = push(project, "main")
+    assert done.returncode != 0
+    assert "not on the remote" in done.stderr
+    assert "uv run dvc push" in done.stderr
+    assert heads(origin) == ""
+    assert push(project, "--no-verify", "main").returncode == 0
+
+
+def test_a_stale_lock_is_refused_but_a_branch_can_be_deleted(project: Path, origin: Path) -> None:
+    assert push(project, "main:old").returncode == 0
+    params = project / "params.yaml"
+    text = params.read_text("utf-8").replace("hyperparameters: {}", "hyperparameters: {C: 0.5}")
+    params.write_text(text, "utf-8")
+    helpers.run(project, "git", "commit", "--quiet", "--all", "-m", "Change a setting")
+    done = push(project, "main")
+    assert done.returncode != 0
+    assert "stale: train" in done.stderr
+    assert "uv run dvc repro" in done.stderr
+    assert heads(origin) == "old\n"
+    assert push(project, "--delete", "old").returncode == 0

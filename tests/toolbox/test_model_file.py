@@ -1,0 +1,251 @@
+"""Models on disk: loading one never runs code, and one model has one file."""
+
+import copy
+import json
+import pickle
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from esteira import model_file
+from esteira.errors import UserError
+
+# What would run a program or write a file: a model must be refused before it names one.
+DANGEROUS = [
+    ("os", "system"),
+    ("posix", "system"),
+    ("builtins", "eval"),
+    ("builtins", "exec"),
+    ("builtins", "__import__"),
+    ("builtins", "open"),
+    ("subprocess", "Popen"),
+    ("subprocess", "check_output"),
+    ("runpy", "run_path"),
+    ("pickle", "loads"),
+    ("joblib", "load"),
+    ("numpy", "load"),
+    ("pandas", "read_pickle"),
+    ("importlib", "import_module"),
+    ("ctypes", "CDLL"),
+    ("webbrowser", "open"),
+    ("shutil", "rmtree"),
+    ("pathlib", "Path"),
+]
+WATCHED = {"os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "ctypes.dlopen", "exec"}
+
+
+class Seen:
+    """Collects the events of Python's audit hooks while it is on; a hook cannot be removed."""
+
+    on = False
+    events: list[str] = []  # noqa: RUF012
+
+
+def watch(event: str, args: tuple) -> None:
+    installed = event == "exec" and Path(getattr(args[0], "co_filename", "")).is_absolute()
+    if Seen.on and event in WATCHED and not installed:  # importing an installed module is harmless
+        Seen.events.append(event)
+
+
+sys.addaudithook(watch)
+
+
+@contextmanager
+def nothing_runs() -> Iterator[None]:
+    """Fail the test if what is inside runs a program or compiled text."""
+    Seen.events, Seen.on = [], True
+    try:
+        yield
+    finally:
+        Seen.on = False
+    assert Seen.events == []
+
+
+def double(table: pd.DataFrame) -> pd.DataFrame:
+    return table * 2
+
+
+def data(rows: int = 90) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=rows), "b": rng.normal(size=rows)})
+    table["c"] = rng.choice(["x", "y", "é"], rows)
+    return table, np.where(table["a"] + rng.normal(size=rows) > 0, "yes", "no")
+
+
+def fitted(estimator: Any) -> Any:
+    table, target = data()
+    if hasattr(estimator, "random_state"):
+        estimator.set_params(random_state=7)
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    preprocess = make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (OneHotEncoder(sparse_output=False), make_column_selector(dtype_exclude="number")),
+    )
+    numeric = "Regressor" in type(estimator).__name__ or isinstance(estimator, Ridge)
+    return make_pipeline(preprocess, estimator).fit(table, target == "yes" if numeric else target)
+
+
+ESTIMATORS = [
+    LogisticRegression(),
+    Ridge(),
+    RandomForestClassifier(n_estimators=5),
+    HistGradientBoostingClassifier(max_iter=5),
+    HistGradientBoostingRegressor(max_iter=5),
+    KNeighborsClassifier(),
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_equal_models_have_equal_bytes_and_predict_alike(tmp_path: Path, estimator: Any) -> None:
+    first, again = tmp_path / "first.skops", tmp_path / "again.skops"
+    model = fitted(estimator)
+    model_file.save(model, first)
+    model_file.save(fitted(copy.deepcopy(estimator)), again)
+    assert first.read_bytes() == again.read_bytes()
+    loaded = model_file.load(first)
+    table, _ = data()
+    assert np.array_equal(loaded.predict(table), model.predict(table))
+
+
+def test_another_model_has_other_bytes(tmp_path: Path) -> None:
+    model_file.save(fitted(LogisticRegression(C=1)), tmp_path / "one.skops")
+    model_file.save(fitted(LogisticRegression(C=2)), tmp_path / "two.skops")
+    assert (tmp_path / "one.skops").read_bytes() != (tmp_path / "two.skops").read_bytes()
+
+
+def tampered(source: Path, target: Path, change: Any) -> Path:
+    """Write a copy of a model file whose schema `change` has edited in place."""
+    with zipfile.ZipFile(source) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(parts["schema.json"])
+    change(schema)
+    parts["schema.json"] = json.dumps(schema).encode()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return target
+
+
+def nodes(node: Any) -> Iterator[dict]:
+    """Yield every object that a schema describes."""
+    if isinstance(node, dict):
+        if "__class__" in node:
+            yield node
+        for value in node.values():
+            yield from nodes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from nodes(value)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.skops"
+    table, target = data()
+    steps = FunctionTransformer(double), LogisticRegression()
+    model_file.save(make_pipeline(*steps).fit(table[["a", "b"]], target), path)
+    return path
+
+
+def function(schema: dict) -> dict:
+    """Return the part of the schema that names the function of FunctionTransformer."""
+    return next(n for n in nodes(schema) if n.get("__loader__") == "FunctionNode")
+
+
+@pytest.mark.parametrize(("module", "name"), DANGEROUS)
+def test_a_model_that_calls_something_else_is_refused(
+    good: Path, tmp_path: Path, module: str, name: str
+) -> None:
+    def change(schema: dict) -> None:
+        node = function(schema)
+        content = node.get("content", node)
+        content["module_path"], content["function"] = module, name
+        node["__module__"], node["__class__"] = module, name
+
+    path = tampered(good, tmp_path / "evil.skops", change)
+    with nothing_runs(), pytest.raises(UserError, match=r"is refused: it holds .* use only models"):
+        model_file.load(path, functions=(double,))
+
+
+def test_the_projects_own_function_must_be_named(good: Path) -> None:
+    assert model_file.load(good, functions=(double,)).predict(data()[0][["a", "b"]]).shape == (90,)
+    with pytest.raises(UserError, match=r"is refused: it holds \S*double"):
+        model_file.load(good)
+
+
+class Payload:
+    def __reduce__(self) -> tuple:
+        return Path.write_text, (Path("owned.txt"), "owned")
+
+
+def test_a_pickle_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("evil.skops").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(UserError, match=r"evil\.skops is not a model of this line"):
+        model_file.load("evil.skops")
+    assert not Path("owned.txt").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_refused(good: Path, tmp_path: Path, share: float) -> None:
+    content = good.read_bytes()
+    (tmp_path / "cut.skops").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match=r"cut\.skops is not a model of this line"):
+        model_file.load(tmp_path / "cut.skops", functions=(double,))
+
+
+def test_an_absent_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        model_file.load(tmp_path / "none.skops")
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    which=st.integers(0, 10_000),
+    evil=st.sampled_from(DANGEROUS),
+    loader=st.sampled_from(
+        ["", "FunctionNode", "TypeNode", "MethodNode", "ObjectNode", "ReduceNode", "PartialNode"]
+    ),
+)
+def test_no_edit_of_a_model_file_runs_anything(
+    good: Path, tmp_path: Path, which: int, evil: tuple[str, str], loader: str
+) -> None:
+    """Whatever object of the file is made something dangerous, loading stops or ignores it."""
+
+    def change(schema: dict) -> None:
+        every = list(nodes(schema))
+        node = every[which % len(every)]
+        node["__module__"], node["__class__"] = evil
+        node["__loader__"] = loader or node["__loader__"]
+        if isinstance(node.get("content"), dict):
+            node["content"] |= {"module_path": evil[0], "function": evil[1]}
+
+    path = tampered(good, tmp_path / "evil.skops", change)
+    try:
+        with nothing_runs():
+            loaded = model_file.load(path, functions=(double,))
+    except UserError:
+        return
+    assert type(loaded).__module__.startswith("sklearn.")

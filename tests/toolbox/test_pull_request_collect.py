@@ -1,0 +1,156 @@
+"""Collecting the facts: what is broken, absent or renamed is a fact, and never a green check."""
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import helpers
+import pytest
+
+from esteira.pull_request import collect as room
+from esteira.pull_request import facts as f
+from esteira.pull_request.render import render
+
+EVALUATE = "reports/evaluate/metrics.json"
+
+
+def collect(base: str = "main") -> f.Facts:
+    """Collect in this process, for speed; what is written must be what is returned."""
+    found = room.collect(base, ".report/report.json")
+    assert f.read(".report/report.json") == found
+    return found
+
+
+@pytest.fixture
+def branch(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the reproduced project on a branch, as the current folder."""
+    helpers.run(project, "git", "checkout", "--quiet", "-b", "change")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", str(project / "src"))
+    monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
+    return project
+
+
+def agree(project: Path, file: str) -> None:
+    """Make dvc.lock name a file as it is now, as a merge can."""
+    content = (project / file).read_bytes()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    lock = (project / "dvc.lock").read_text("utf-8")
+    old = rf"(path: {file}\n +hash: md5\n +md5: )\w+(\n +size: )\d+"
+    new, count = re.subn(old, rf"\g<1>{digest}\g<2>{len(content)}", lock)
+    assert count == 1
+    (project / "dvc.lock").write_text(new, "utf-8")
+
+
+def edit(project: Path, file: str, old: str, new: str) -> None:
+    path = project / file
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def told(facts: f.Facts) -> str:
+    return "; ".join(f.faults(facts))
+
+
+def test_nothing_changed(branch: Path) -> None:
+    (branch / "reports" / "noise.json").write_text('{"seeds": [0, 1], "spread": {"roc_auc": 0.01}}')
+    facts = collect()
+    assert told(facts) == ""
+    assert f.warnings(facts) == []
+    assert (facts.run.state, facts.lock.state, facts.pushed.state) == (
+        "not needed",
+        "fresh",
+        "pushed",
+    )
+    assert {stage.state for stage in facts.run.stages} == {"cached"}
+    assert all(metric.base == metric.now for metric in facts.metrics)
+    assert (facts.params, facts.data, facts.columns, facts.rules) == ([], [], [], [])
+    assert (facts.noise, facts.noise_seeds) == ({"roc_auc": 0.01}, 2)
+    assert facts.gates[0].metric == "roc_auc"
+    assert len(facts.history) == 1
+    assert len(facts.drift.columns) >= facts.drift.checked > 0
+
+
+# Committed by hand; the line is not run again, so each costs a second or two.
+BROKEN = {
+    "nan": (EVALUATE, '{"roc_auc": NaN, "log_loss": 0.1, "rows": 122}', "roc_auc is NaN"),
+    "a word": (EVALUATE, '{"roc_auc": "good", "log_loss": 0.1}', "roc_auc is good"),
+    "huge": (EVALUATE, '{"roc_auc": 1%s, "log_loss": 0.1}' % ("0" * 400), "roc_auc is 1000"),
+    "missing key": (EVALUATE, '{"log_loss": 0.1}', "gates refuse (roc_auc"),
+    "not JSON": (EVALUATE, "<html>", "metrics.json"),
+    "gates": ("gates.yaml", "rules: [}", "gates.yaml is not valid YAML"),
+    "no gates": ("gates.yaml", "rules: []", "gates.yaml has no rules"),
+    "params": ("params.yaml", "train: [}", "params.yaml"),
+    "pipeline": ("dvc.yaml", "stages: [}", "dvc.yaml"),
+    "drift": ("reports/drift_check/metrics.json", "{}", "gates refuse (drift)"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_a_fact_and_never_a_yes(branch: Path, case: str) -> None:
+    file, content, said = BROKEN[case]
+    # As a merge can leave it: the file and the lock agree, so nothing is run again.
+    (branch / file).write_text(content, "utf-8")
+    if file.startswith("reports"):
+        agree(branch, file)
+    facts = collect()
+    assert said in told(facts), told(facts)
+    assert "### ❌" in render(facts)
+
+
+def test_a_renamed_metric_is_shown_as_gone(branch: Path) -> None:
+    edit(branch, EVALUATE, '"f1"', '"f_one"')
+    agree(branch, EVALUATE)
+    facts = collect()
+    assert "1 metrics are gone (f1)" in f.warnings(facts)
+    here = {metric.name: (metric.base, metric.now) for metric in facts.metrics}
+    assert here["f1"][1] is None
+    assert here["f_one"][0] is None
+
+
+def test_a_deleted_stage_is_named_and_its_gate_refuses(branch: Path) -> None:
+    path = branch / "dvc.yaml"
+    text = path.read_text("utf-8")
+    start, end = text.index("  drift_check:\n"), text.index("artifacts:")
+    last = text.index("  - Drift by column")
+    path.write_text(text[:start] + text[end:last], "utf-8")
+    shutil.rmtree(branch / "reports" / "drift_check")
+    facts = collect()
+    assert "stages removed: drift_check" in f.warnings(facts)
+    assert "gates refuse (drift)" in told(facts)
+
+
+def test_settings_columns_and_rules_are_compared_with_the_merge_base(branch: Path) -> None:
+    edit(branch, "gates.yaml", "limit: 0.95", "limit: 0.9")
+    edit(branch, "schema.yaml", "mean area: {type: number, min: 0}", "mean area: {type: number}")
+    helpers.run(branch, "git", "commit", "--quiet", "--all", "-m", "Loosen")
+    helpers.run(branch, "git", "checkout", "--quiet", "main")
+    edit(branch, "gates.yaml", "limit: 0.25", "limit: 0.2")  # main's own, not this change's
+    helpers.run(branch, "git", "commit", "--quiet", "--all", "-m", "Tighten")
+    helpers.run(branch, "git", "checkout", "--quiet", "change")
+    # The line is not run: what it would give is not what is looked at.
+    shutil.rmtree(branch / "src" / "churn_radar" / "stages")
+    facts = collect()
+    assert [change.name for change in facts.columns] == ["mean area"]
+    assert [change.name for change in facts.rules] == ["roc_auc"]
+    assert "gates.yaml is changed" in f.warnings(facts)
+    assert facts.run.state == "failed"
+    assert "stage ingest failed" in told(facts)
+
+
+def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:
+    assert "the base 'nowhere' is no commit here" in told(collect("nowhere"))
+
+
+def test_the_noise_is_measured_with_other_seeds_and_nothing_else_is_touched(branch: Path) -> None:
+    said = helpers.run(branch, "esteira", "noise", "--seeds", "2").stdout
+    assert "Wrote reports/noise.json" in said
+    found = json.loads((branch / "reports" / "noise.json").read_text("utf-8"))
+    assert found["seeds"] == [0, 1]
+    assert found["spread"]["roc_auc"] > 0
+    changed = helpers.run(branch, "git", "status", "--porcelain").stdout
+    assert changed == "?? reports/noise.json\n"
+    assert "noise" not in told(collect())
