@@ -15,7 +15,10 @@ unexport VIRTUAL_ENV
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test lint lock clean benchmark-overhead benchmark-bytes
+help:
+	@grep "^# make" Makefile
+
+.PHONY: help demo test lint lock clean benchmark-overhead benchmark-bytes
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:

@@ -38,7 +38,7 @@ def seed_lock() -> str | None:
     locked = run("uv", "lock", "--quiet") if locked.returncode == 0 else locked
     if locked.returncode:
         Path("uv.lock").unlink(missing_ok=True)
-        return "uv could not resolve the packages: " + " ".join(locked.stderr.split())[:300]
+        return "uv could not resolve the packages: " + " ".join(locked.stderr.split())[:400]
     return None
 
 
@@ -94,12 +94,13 @@ def main() -> None:
         notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     if reason := first_commit():
         notes.append(f"No first commit: {reason}. Later: git init, git add --all, git commit.")
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(f"\n{ANSWERS['project_slug']} is ready. Next:\n")
+    state = "is generated, but not all of it" if notes else "is ready"
+    print(f"\n{ANSWERS['project_slug']} {state}. Next:\n")
     print(f"  cd {os.path.relpath(Path.cwd(), os.environ.get('PWD', Path.cwd().parent))}")
     print("  uv run dvc repro        # reproduce the line; the first time, this installs it too")
     print("  uv run esteira gate     # is the model good enough, and has the data drifted?")
+    for note in notes:
+        print(f"\nNote: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

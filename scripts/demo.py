@@ -13,7 +13,8 @@ EVALUATED = "reports/evaluate/metrics.json"
 
 def step(title: str, *command: str, cwd: Path = ROOT) -> None:
     """Say what is done, and do it in full sight. Exits with the command's status if it fails."""
-    print(f"\n\033[1m{title}\033[0m\n$ {' '.join(command)}", flush=True)
+    title = f"\033[1m{title}\033[0m" if sys.stdout.isatty() else title
+    print(f"\n{title}\n$ {' '.join(command)}", flush=True)
     status = subprocess.run(command, cwd=cwd, env=os.environ | {"PWD": str(cwd)}).returncode
     if status:
         sys.exit(f"demo: `{' '.join(command)}` failed with status {status}.")
@@ -24,7 +25,14 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     step("1. Generate a project", "cookiecutter", "--no-input", "-o", "demo", str(ROOT))
     (project,) = (path for path in FOLDER.iterdir() if (path / "dvc.yaml").exists())
-    step("2. Install its locked packages", "uv", "sync", "--compile-bytecode", cwd=project)
+    step(
+        "2. Install its locked packages (about half a minute)",
+        "uv",
+        "sync",
+        "--quiet",
+        "--compile-bytecode",
+        cwd=project,
+    )
     step("3. Reproduce its line", "uv", "run", "dvc", "repro", cwd=project)
     step("The metrics", "uv", "run", "dvc", "metrics", "show", EVALUATED, cwd=project)
     step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)

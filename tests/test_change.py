@@ -104,6 +104,12 @@ def test_a_search_reports_what_it_found(project: Path) -> None:
         ),
         (
             "params.yaml",
+            "scoring: neg_log_loss",
+            "scoring: neg_log_los",
+            "which scikit-learn does not know; did you mean 'neg_log_loss'?",
+        ),
+        (
+            "params.yaml",
             "importance: neg_log_loss",
             "importance: best",
             "evaluate: section `evaluate:` of params.yaml cannot be used:",

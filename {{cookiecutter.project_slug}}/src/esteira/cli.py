@@ -24,7 +24,7 @@ def gate(
         str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
     ] = None,
 ) -> None:
-    """Judge the committed metrics by gates.yaml; exit with 1 if a rule is broken."""
+    """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
     from esteira.gate import judge_all
 
     verdicts = judge_all(base)

@@ -16,6 +16,6 @@ def engineer(table: pd.DataFrame) -> pd.DataFrame:
     for name in table.select_dtypes("datetime"):
         date = table.pop(name).dt
         table[f"{name} month"] = date.month
-        table[f"{name} weekday"] = date.dayofweek
+        table[f"{name} weekday"] = date.day_of_week
         table[f"{name} hour"] = date.hour
     return table

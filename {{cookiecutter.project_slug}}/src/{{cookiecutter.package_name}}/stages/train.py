@@ -1,10 +1,12 @@
 """Train: fit the pipeline of model.py, or search its hyperparameters first."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from pandas import DataFrame, Series
 from pydantic import Field
 from sklearn.base import is_classifier
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
@@ -65,6 +67,12 @@ def main(settings: Settings) -> None:
     if settings.algorithm not in ALGORITHMS[what.task]:
         names = ", ".join(ALGORITHMS[what.task])
         raise UserError(f"`train.algorithm` is {settings.algorithm!r}; model.py has {names}.")
+    if settings.search.scoring not in get_scorer_names():
+        near = get_close_matches(settings.search.scoring, get_scorer_names(), n=1)
+        raise UserError(
+            f"`train.search.scoring` is {settings.search.scoring!r}, which scikit-learn does not "
+            f"know{f'; did you mean {near[0]!r}?' if near else '.'}"
+        )
     model = build(what.task, settings.algorithm, settings.seed)
     metrics: dict[str, float] = {"rows": len(rows), "inputs": len(what.inputs)}
     try:
