@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -202,7 +203,7 @@ class GitHub:
         if len(body.get("body", "")) > 65_536:
             return 422, {"message": "body is too long (maximum is 65536 characters)"}
         if method == "GET" and path == f"/repos/{REPOSITORY}/pulls":
-            wanted = urllib.request.unquote(re.search(r"head=([^&]+)", query)[1])
+            wanted = urllib.parse.unquote(re.search(r"head=([^&]+)", query)[1])
             return 200, [p for p in self.pulls if p["head"]["label"] == wanted]
         if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/(\d+)/comments", path):
             number = int(found[1])
