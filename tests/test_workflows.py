@@ -270,6 +270,7 @@ class Pull:
             env={"AWS_EC2_METADATA_DISABLED": "true"} | (env or {}),
         )
         self.said = done.stdout + done.stderr
+        self.conclusion = "success" if "Job succeeded" in self.said else "failure"
         return done
 
     @property
@@ -290,7 +291,7 @@ class Pull:
             "workflow_run": {
                 "id": 7,
                 "event": "pull_request",
-                "conclusion": "success",
+                "conclusion": self.conclusion,
                 "head_sha": git(self.clone, "rev-parse", "HEAD"),
                 "head_branch": "change",
                 "head_repository": self.home,
@@ -489,12 +490,14 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     assert 50_000 < len(comment["body"]) < 65_536
     assert "Shortened to fit" in comment["body"]
     pull.pull["head"]["sha"] = "d" * 40  # pushed to while the report was on its way
-    assert attempt(json.dumps(good))
+    assert attempt(json.dumps(good), conclusion="failure")
+    assert "### ❌" in comment["body"]
+    assert "the run failed all the same" in comment["body"]
     assert "The branch has moved on to dddddddddd" in comment["body"]
 
 
 def test_runs_of_other_events_and_cancelled_ones_post_nothing(pull: Pull) -> None:
-    pull.folder, pull.clone = pull.author.parent / "none", pull.author
+    pull.folder, pull.clone, pull.conclusion = pull.author.parent / "none", pull.author, ""
     for run in ({"event": "push"}, {"conclusion": "cancelled"}):
         pull.comment(**run)
         assert "Run Main" not in pull.said

@@ -284,8 +284,10 @@ def hostile(text: str) -> f.Facts:
 
 STATES["hostile"] = hostile(HOSTILE)
 PLACES = {"head_moved": PLACE._replace(moved="d00d" + "3" * 36)}
+PLACES["tests_failed"] = PLACE._replace(red=True)
 PLACES["truncated"] = PLACE._replace(bytes=5_000)
 STATES["head_moved"] = STATES["better"]
+STATES["tests_failed"] = STATES["better"]
 STATES["truncated"] = facts(
     metrics=[
         *metrics(),
@@ -323,8 +325,8 @@ LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_d
 @pytest.mark.parametrize("state", STATES)
 def test_the_first_line_and_the_exit_status_agree(state: str) -> None:
     icon = "✅" if state in GREEN else "⚠️" if state in LOOK else "❌"
-    assert f"### {icon}" in r.render(STATES[state])
-    assert bool(f.faults(STATES[state])) == (icon == "❌")
+    assert f"### {icon}" in r.render(STATES[state], PLACES.get(state))
+    assert bool(f.faults(STATES[state])) == (icon == "❌" and state != "tests_failed")
 
 
 def test_facts_without_gates_or_lock_are_never_a_yes() -> None:

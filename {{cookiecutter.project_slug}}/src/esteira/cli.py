@@ -1,5 +1,6 @@
 """The project's commands: `uv run esteira …`. Each imports the room it needs, when it is called."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -190,7 +191,8 @@ def render(report: Report = Path(REPORT)) -> None:
     """Print the report as Markdown, as for the job summary."""
     from esteira.pull_request import facts, render
 
-    place = render.Place(run=render.here(), bytes=render.SUMMARY_BYTES)
+    red = os.environ.get("JOB_STATUS") == "failure"
+    place = render.Place(run=render.here(), red=red, bytes=render.SUMMARY_BYTES)
     sys.stdout.write(render.render(facts.read(report), place))
 
 

@@ -90,7 +90,8 @@ def post(report: str | Path, api: Api, event: dict[str, Any]) -> str:
     if run["conclusion"] == "cancelled":
         return "Nothing to post: the run was cancelled, a newer one replaces it."
     sha, pulls = run["head_sha"], opened(api, repository, run)
-    place = Place(repository=event["repository"]["html_url"], run=run["html_url"])
+    red = run["conclusion"] != "success"
+    place = Place(event["repository"]["html_url"], run["html_url"], red=red)
     try:
         found = f.read(report)
     except UserError as error:

@@ -28,6 +28,7 @@ class Place(NamedTuple):
     repository: str = ""  # https://github.com/owner/name
     run: str = ""  # the run's page
     moved: str = ""  # the pull request's newest commit, where it is not the one reported
+    red: bool = False  # the run failed, whatever the facts say: its tests, for one
     bytes: int = COMMENT_BYTES
 
 
@@ -119,9 +120,11 @@ def lead(facts: f.Facts) -> str:
     return f"{name} {number(rule.base)} → {number(rule.now)} ({moved})"
 
 
-def sentence(facts: f.Facts) -> str:
-    """Give the verdict in one sentence."""
+def sentence(facts: f.Facts, red: bool = False) -> str:
+    """Give the verdict in one sentence; `red` where the run failed beside the facts."""
     refused, look = f.faults(facts), f.warnings(facts)
+    if red and not refused:
+        refused = ["the run failed all the same, such as in the project's tests: see its log"]
     icon = "❌" if refused else "⚠️" if look else "✅"
     said = []
     if facts.run.state == "impossible":
@@ -374,7 +377,7 @@ def render(facts: f.Facts, place: Place | None = None) -> str:
         head.append(
             f"> The branch has moved on to {place.moved[:10]}; its report will replace this one."
         )
-    head += [sentence(facts), remedy(facts)]
+    head += [sentence(facts, place.red), remedy(facts)]
     parts = {part: part(facts) for part in (gates, drift, changed, stages, state, charts)}
     end = [again(facts), footer(facts, place)]
 
