@@ -20,6 +20,7 @@ from helpers import run, surroundings
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
+SOAK = int(os.environ.get("ESTEIRA_SOAK", "1"))  # `make soak` kills at more moments
 LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
 FILES, SIZE = 120, 50_000
 SLOW = """
@@ -156,19 +157,22 @@ def clone(project: Path) -> Path:
     return made
 
 
+@pytest.mark.parametrize("later", range(SOAK))
 @pytest.mark.parametrize("stage", LINE)
 def test_a_repro_killed_in_a_stage_leaves_a_sentence_and_runs_again(
-    project: Path, stage: str
+    project: Path, stage: str, later: int
 ) -> None:
     run(project, "esteira", "record")
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "-m", "Record")
     with started(project, "dvc", "repro", "--force", "--single-item", stage) as repro:
         until(lambda: stage_process(project, stage) is not None, repro)
+        time.sleep(0.2 * later)
         child = stage_process(project, stage)
+        if child is None:
+            return  # it was faster
         repro.kill()
         repro.wait()
-        assert child is not None
         psutil.Process(child).suspend()  # it lives on, for as long as it likes
         said = doctor(project)
         assert f"stage '{stage}' still runs (process {child})" in said
@@ -194,25 +198,30 @@ def test_a_stage_killed_while_it_writes_leaves_no_half_file(small: Path) -> None
     well(small)
 
 
-def killed_halfway(project: Path, folder: Path, *command: str) -> None:
+SHARES = pytest.mark.parametrize("share", [(i + 1) / (SOAK + 3) for i in range(SOAK)])
+
+
+def killed_halfway(project: Path, folder: Path, share: float, *command: str) -> None:
     """Kill a DVC command after some of its objects have come into `folder`."""
     with started(project, *command) as process:
-        until(lambda: len(objects(folder)) > FILES // 4, process)
+        until(lambda: len(objects(folder)) > FILES * share, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def test_a_commit_killed_halfway(small: Path) -> None:
+@SHARES
+def test_a_commit_killed_halfway(small: Path, share: float) -> None:
     shutil.rmtree(small / ".dvc" / "cache")
-    killed_halfway(small, small / ".dvc" / "cache", "dvc", "commit", "--force")
+    killed_halfway(small, small / ".dvc" / "cache", share, "dvc", "commit", "--force")
     run(small, "dvc", "commit", "--force")
     doctor(small, "--fix")
     well(small)
 
 
-def test_a_push_killed_halfway(small: Path) -> None:
+@SHARES
+def test_a_push_killed_halfway(small: Path, share: float) -> None:
     shutil.rmtree(remote(small))
-    killed_halfway(small, remote(small), "dvc", "push")
+    killed_halfway(small, remote(small), share, "dvc", "push")
     there = {p.parent.name + p.name for p in objects(remote(small)) if p.suffix != ".tmp"}
     if len(there) < FILES:
         said = run(small, "esteira", "verify", "--pushed", check=False)
@@ -226,9 +235,10 @@ def test_a_push_killed_halfway(small: Path) -> None:
     well(small)
 
 
-def test_a_pull_killed_halfway(small: Path) -> None:
+@SHARES
+def test_a_pull_killed_halfway(small: Path, share: float) -> None:
     again = clone(small)
-    killed_halfway(again, again / ".dvc" / "cache", "dvc", "pull")
+    killed_halfway(again, again / ".dvc" / "cache", share, "dvc", "pull")
     assert "`uv run dvc pull`" in doctor(again)
     run(again, "dvc", "pull")
     doctor(again, "--fix")

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -79,6 +80,11 @@ def nothing_runs() -> Iterator[None]:
     finally:
         Seen.on = False
     assert Seen.events == []
+
+
+def test_the_watch_sees_a_program() -> None:
+    with pytest.raises(AssertionError), nothing_runs():
+        subprocess.run(["git", "--version"], check=True, capture_output=True)
 
 
 def double(table: pd.DataFrame) -> pd.DataFrame:

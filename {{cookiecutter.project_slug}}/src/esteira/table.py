@@ -190,7 +190,8 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
     if column.type == "datetime":
         # utc=True takes mixed offsets too; a moment with an offset is kept as its UTC time
         parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
-        return parsed.dt.tz_localize(None).astype("datetime64[us]")
+        parsed = parsed.dt.tz_localize(None).astype("datetime64[us]")
+        return parsed.where(parsed.dt.year.between(1, 9999))  # pandas reads "-1" as a year
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")  # a code 1 with gaps beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())

@@ -107,7 +107,7 @@ def remarks(row: Row, entry: Row, found: Row) -> Iterator[str]:
         yield f"missing {row['missing_reference']:.1%} → {row['missing_current']:.1%}"
     if found["infinite"]:
         yield f"{found['infinite']} infinite values, taken as missing"
-    if found.get("unseen"):
+    if found.get("unseen") and "unseen" in row:
         names = sorted(found["unseen"], key=lambda c: (-found["unseen"][c], c))
         yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
     if "distribution" in sure and "edges" in entry:

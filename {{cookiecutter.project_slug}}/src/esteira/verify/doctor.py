@@ -24,7 +24,7 @@ class Finding:
     """One thing that is wrong: what, what to do, and how `--fix` does it where that is safe."""
 
     what: str
-    advice: str
+    advice: str = ""
     fix: Callable[[], None] | None = None
 
 
@@ -162,7 +162,7 @@ def files() -> Iterator[Finding]:
         try:
             yield from on_remote(repo, outs, {oid for _, oid in broken})
         except UserError as error:
-            yield Finding(str(error).rstrip("."), "`uv run esteira doctor` again after that")
+            yield Finding(str(error).rstrip("."))
     for stage, why in lock_file.stale().items():
         yield Finding(f"dvc.lock does not describe {stage}: {'; '.join(why)}", "`uv run dvc repro`")
 
@@ -270,11 +270,10 @@ def main(fix: bool) -> bool:
     """Print what is wrong and what to do; with `fix`, do what is safe. Returns if all is well."""
     findings = list(examine())
     for finding in findings:
-        done = ""
         if fix and finding.fix:
             finding.fix()
-            done = " [done]"
-        print(f"- {finding.what}: {finding.advice}{done}.")
+        done = " [done]" if fix and finding.fix else ""
+        print(f"- {': '.join(filter(None, (finding.what, finding.advice)))}{done}.")
     left = [f for f in findings if not (fix and f.fix)]
     if not findings:
         print("All is well: no crash, conflict or damage found, and dvc.lock is fresh and pushed.")

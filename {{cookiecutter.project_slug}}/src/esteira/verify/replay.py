@@ -127,6 +127,7 @@ class Replay:
         self.other_bytes: set[str] = set()
         (self.scratch / "observer").mkdir()
         (self.scratch / "tmp").mkdir()
+        (self.scratch / "made").mkdir()
         observer = Path(__file__).with_name("observer.py")
         shutil.copy(observer, self.scratch / "observer" / "sitecustomize.py")
 
@@ -231,8 +232,8 @@ class Replay:
             self.other_bytes.add(path)
         else:
             verdict = "differs"
-        if verdict in ("identical", "other bytes"):
-            self.made[expected] = folder / path
+        if verdict in ("identical", "other bytes") and expected not in self.made:
+            self.made[expected] = (folder / path).rename(self.scratch / "made" / expected)
         return {"path": path, "expected": expected, "found": found, "verdict": verdict}
 
 
@@ -267,13 +268,15 @@ def check(replay: Replay, stage: "PipelineStage") -> dict[str, Any]:
     workers = min(2, os.cpu_count() or 1)
     try:
         with ThreadPoolExecutor(workers) as pool:
-            (one, folder), (two, _) = pool.map(lambda v: replay.run(stage, v), (first, second))
+            (one, folder), (two, other) = pool.map(lambda v: replay.run(stage, v), (first, second))
+            shutil.rmtree(other)
     except UserError as error:
         return answer(stage, began, [], [f"{error}."])
     outputs = [
         replay.compare(path, out, one, two, folder)
         for path, out in local(stage.outs, replay.root).items()
     ]
+    shutil.rmtree(folder)
     faults = told(stage, replay, one, two, outputs)
     return answer(stage, began, outputs, faults)
 
@@ -343,13 +346,15 @@ def blame(replay: Replay, stage: "PipelineStage", one: Run) -> str:
     """Find which condition makes the outputs change, by varying one at a time."""
     varied = conditions()
     first = merged(tuple(side[0] for side in varied.values()))
-    if replay.run(stage, first)[0].outputs != one.outputs:
+
+    def outputs(variables: dict[str, str]) -> dict[str, str]:
+        run, folder = replay.run(stage, variables)
+        shutil.rmtree(folder)
+        return run.outputs
+
+    if outputs(first) != one.outputs:
         return "even under the same conditions, so by the time, or by a random number without seed"
-    guilty = [
-        name
-        for name, (_, other) in varied.items()
-        if replay.run(stage, first | other)[0].outputs != one.outputs
-    ]
+    guilty = [name for name, (_, other) in varied.items() if outputs(first | other) != one.outputs]
     return f"it changes with the {' and the '.join(guilty)}" if guilty else "by chance"
 
 
