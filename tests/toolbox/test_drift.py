@@ -132,12 +132,22 @@ def test_correlations_and_auc_are_scipys() -> None:
     draw = np.random.default_rng(3)
     codes = draw.integers(0, 200, (3, 500)).astype(np.uint8)
     want = stats.spearmanr(codes.T).statistic
-    np.testing.assert_allclose(joint.rank_correlations(codes), want, atol=1e-12)
+    np.testing.assert_allclose(joint.rank_correlations(codes)[0], want, atol=1e-12)
     x, y = draw.poisson(5, 80).astype(float), draw.poisson(6, 60).astype(float)
     area, z = statistics.auc_z(x, y)
     test = stats.mannwhitneyu(y, x, use_continuity=False, method="asymptotic")
     assert area == pytest.approx(test.statistic / 80 / 60)
     assert statistics.normal_upper(abs(z)) == pytest.approx(test.pvalue / 2)
+
+
+def test_the_variance_of_a_rank_correlation_is_what_repetition_shows() -> None:
+    def cyclic(seed: int) -> np.ndarray:
+        month = np.random.default_rng(seed).integers(1, 13, 300)
+        return np.stack([month, month % 12 // 3]).astype(np.uint8)  # December is winter too
+
+    many = [joint.rank_correlations(cyclic(seed)) for seed in range(300)]
+    seen = np.arctanh([r[0, 1] for r, _ in many]).var()
+    assert np.mean([v[0, 1] for _, v in many]) == pytest.approx(seen, rel=0.25)
 
 
 def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:

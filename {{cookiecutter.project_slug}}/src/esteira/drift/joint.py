@@ -17,18 +17,31 @@ RATIO = 10  # inputs this much denser in the batch than in the holdout are out o
 SEGMENT = 30  # fewest rows of a segment worth naming
 
 
-def rank_correlations(codes: Codes) -> Floats:
-    """Spearman's correlations of coded columns (columns, rows), missing cells left out by pair."""
+def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
+    """Spearman's correlations of coded columns (columns, rows), missing cells left out by pair.
+
+    Also the variance of Fisher's z of each: the larger of (1 + r**2 / 2) / (n - 3), which fits
+    normal pairs (Bonett & Wright 2000), and what the ranks' fourth moments give by the delta
+    method, which holds for columns that are discrete, cyclic or tied to each other as well.
+    """
     there = (codes != MISSING).astype(float)
-    ranks = np.zeros(codes.shape)
-    for rank, column, known in zip(ranks, codes, there > 0, strict=True):
+    z = np.zeros(codes.shape)
+    for rank, column, known in zip(z, codes, there > 0, strict=True):
         count = np.bincount(column[known], minlength=256)
         rank[known] = (np.cumsum(count) - count / 2)[column[known]] - known.sum() / 2
-    # einsum, not BLAS: one thread and one order of summing, so the same bits everywhere
-    products = np.einsum("ir,jr->ij", ranks, ranks)
-    norm = np.einsum("ir,jr->ij", ranks**2, there)
+        rank /= np.sqrt((rank**2).sum() / max(1, known.sum())) or 1.0
+
+    def products(a: Floats, b: Floats) -> Floats:
+        # not BLAS: one thread and one order of summing, so the same bits everywhere
+        return np.einsum("ir,jr->ij", a, b)
+
+    n, square = products(there, there), products(z**2, there)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return products / np.sqrt(norm * norm.T)
+        r = products(z, z) / np.sqrt(square * square.T)
+        z22, z31, z40 = (products(z**p, z**q) / n for p, q in ((2, 2), (3, 1), (4, 0)))
+        moments = z22 - r * (z31 + z31.T) + r**2 / 4 * (z40 + z40.T + 2 * z22)
+        spread = np.maximum(1 + r**2 / 2, moments / np.maximum(1 - r**2, 1e-6) ** 2)
+        return r, spread / np.maximum(n - 3, 1)
 
 
 def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any, ...]]:
@@ -39,12 +52,12 @@ def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any
         return []
     names = list(columns)
     theirs = unpack(profile["sample"], len(columns))[numeric]
-    before, now = rank_correlations(theirs), rank_correlations(mine[numeric])
     left, right = np.triu_indices(len(numeric), 1)
-    r, s = before[left, right], now[left, right]
+    sides = (rank_correlations(side) for side in (theirs, mine[numeric]))
+    (r, error), (s, other) = ([matrix[left, right] for matrix in side] for side in sides)
     known = np.isfinite(r) & np.isfinite(s)
     left, right, r, s = left[known], right[known], r[known], s[known]
-    p = st.correlation_p(r, theirs.shape[1], s, mine.shape[1])
+    p = st.correlation_p(r, s, (error + other)[known])
     hit = p <= st.benjamini_hochberg(p, settings.correlation_alpha)
     hit &= np.abs(r - s) >= limit(profile, "correlation", settings.correlation)
     found = [
@@ -126,7 +139,7 @@ def usual(profile: Profile) -> dict[str, float]:
     changes, areas, rises = [0.0], [0.5], [0.0]
     for at in np.array_split(np.arange(codes.shape[1]), BLOCKS):
         rest = np.delete(codes, at, axis=1)
-        change = np.abs(rank_correlations(rest) - rank_correlations(codes[:, at]))
+        change = np.abs(rank_correlations(rest)[0] - rank_correlations(codes[:, at])[0])
         changes += change[np.isfinite(change)].tolist()
         if len(at) > 1:
             areas.append(told_apart(rest, codes[:, at])[0])
