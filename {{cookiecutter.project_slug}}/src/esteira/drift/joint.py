@@ -141,7 +141,7 @@ def usual(profile: Profile) -> dict[str, float]:
         rest = np.delete(codes, at, axis=1)
         change = np.abs(rank_correlations(rest)[0] - rank_correlations(codes[:, at])[0])
         changes += change[np.isfinite(change)].tolist()
-        if len(at) > 1:
+        if len(at) >= 10:
             areas.append(told_apart(rest, codes[:, at])[0])
     if "residuals" in profile:
         power = 1 if profile["task"]["kind"] == "regression" else 2
