@@ -171,9 +171,10 @@ def label_shift(profile: Profile, answers: Any) -> list[str]:
 def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings") -> dict[str, Any]:
     """Does the target still follow from the inputs as the model learnt it?
 
-    Two one-sided tests where the inputs overlap: the batch's loss against the holdout's loss
-    reweighted to the batch's inputs (the decomposition of Cai, Namkoong & Yadlowsky 2023), and
-    whether the residual follows from the inputs more than it did on the holdout.
+    It does not if the loss rose for sure, and either by much or with a pattern: two one-sided
+    tests where the inputs overlap. One is the batch's loss against the holdout's loss
+    reweighted to the batch's inputs (the decomposition of Cai, Namkoong & Yadlowsky 2023), the
+    other whether the residual follows from the inputs more than it did on the holdout.
     """
     theirs = unpack(profile["holdout"], len(profile["columns"]))
     old = np.array(profile["residuals"])
@@ -209,9 +210,8 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     relative = rise / max(expected, 1e-12)
     tests = np.array([st.normal_upper(z), st.normal_upper(gain_z)])
     worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
-    drift = (worse and relative >= limit(profile, "loss", settings.loss)) or (
-        follows and gain >= settings.gain
-    )
+    large = relative >= limit(profile, "loss", settings.loss)
+    drift = worse and (large or (follows and gain >= settings.gain))
     answer |= {"assessable": True, "drift": bool(drift), "says": []}
     if drift:
         figures = f"loss {loss_new.mean():.4g}, expected {expected:.4g}, {relative:+.0%}"
