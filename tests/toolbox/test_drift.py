@@ -132,12 +132,22 @@ def test_correlations_and_auc_are_scipys() -> None:
     draw = np.random.default_rng(3)
     codes = draw.integers(0, 200, (3, 500)).astype(np.uint8)
     want = stats.spearmanr(codes.T).statistic
-    np.testing.assert_allclose(joint.rank_correlations(codes), want, atol=1e-12)
+    np.testing.assert_allclose(joint.rank_correlations(codes)[0], want, atol=1e-12)
     x, y = draw.poisson(5, 80).astype(float), draw.poisson(6, 60).astype(float)
     area, z = statistics.auc_z(x, y)
     test = stats.mannwhitneyu(y, x, use_continuity=False, method="asymptotic")
     assert area == pytest.approx(test.statistic / 80 / 60)
     assert statistics.normal_upper(abs(z)) == pytest.approx(test.pvalue / 2)
+
+
+def test_the_variance_of_a_rank_correlation_is_what_repetition_shows() -> None:
+    def cyclic(seed: int) -> np.ndarray:
+        month = np.random.default_rng(seed).integers(1, 13, 300)
+        return np.stack([month, month % 12 // 3]).astype(np.uint8)  # December is winter too
+
+    many = [joint.rank_correlations(cyclic(seed)) for seed in range(300)]
+    seen = np.arctanh([r[0, 1] for r, _ in many]).var()
+    assert np.mean([v[0, 1] for _, v in many]) == pytest.approx(seen, rel=0.25)
 
 
 def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:
@@ -280,7 +290,7 @@ def test_absent_changed_and_lost_columns_make_a_batch_unusable(known: dict) -> N
     ("rows", "says"),
     [
         (0, "The batch is empty."),
-        (5, "Too few rows for a verdict: 5, at least 50 are needed."),
+        (5, "Too few rows in the batch for a verdict: 5, at least 50 are needed."),
     ],
 )
 def test_too_few_rows_give_no_verdict(known: dict, rows: int, says: str, tmp_path: Path) -> None:
@@ -353,6 +363,9 @@ def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "reference.json").write_text("{}")
     with pytest.raises(UserError, match="not a reference profile of this version"):
         profile.read(tmp_path / "reference.json")
+    small = profile.build(squad_table(9, 1))
+    found = check.check(small, squad_table(99, 2), check.Settings())
+    assert found["reasons"][0].startswith("Too few rows in the reference for a verdict: 9")
     with pytest.raises(UserError, match="the reference has no rows"):
         profile.build(squad_table(0, 1))
 
@@ -421,6 +434,25 @@ def test_counts_of_parts_add_up_to_the_counts_of_the_whole(known: dict) -> None:
         whole = profile.count(entry, batch, name)
         parts = [profile.count(entry, batch.slice(i, 250), name) for i in range(0, 1000, 250)]
         assert (whole["counts"] == sum(part["counts"] for part in parts)).all()
+
+
+def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
+    frame = odd_table(300, 4).drop(columns=["nested", "day"])
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=70)
+    frame.to_csv(tmp_path / "a.csv.gz", index=False)
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for other in ("a.csv.gz", "a.jsonl"):
+        found = check.compare_files(
+            str(tmp_path / "a.parquet"), str(tmp_path / other), out=str(tmp_path / "out")
+        )
+        assert found["action"] == "keep", found["reasons"]
+        assert found["metrics"]["max_ks"] == found["metrics"]["max_psi"] == 0
+    (tmp_path / "b.csv").write_text("x,y,x\n1,2,3\n")
+    with pytest.raises(UserError, match="more than one column `x`"):
+        tables.open_table(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_bytes("naïve\nà\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is not written in UTF-8"):
+        tables.open_table(tmp_path / "c.csv")
 
 
 class Page(HTMLParser):

@@ -32,9 +32,10 @@ Predict = Callable[[tables.Source, Any], Any]
 
 def faults(profile: profiles.Profile, source: tables.Source, least: int) -> dict[str, str]:
     """What makes a batch unusable by its shape alone: a sentence by column ("" for the whole)."""
-    if (m := tables.rows(source)) < least:
-        few = f"Too few rows for a verdict: {m}, at least {least} are needed."
-        return {"": few if m else "The batch is empty."}
+    for what, n in (("batch", tables.rows(source)), ("reference", profile["rows"])):
+        if n < least:
+            few = f"Too few rows in the {what} for a verdict: {n}, at least {least} are needed."
+            return {"": few if n else f"The {what} is empty."}
     kinds, found = tables.fields(source), {}
     for name, entry in profile["columns"].items():
         want = "category" if entry["kind"] == "text" else entry["kind"]
@@ -178,6 +179,9 @@ def check(
             out["concept"] = joint.concept(profile, mine, missed, settings)
         else:
             out["notes"] += joint.label_shift(profile, answers)
+    elif labelled or not label:
+        needs = "the model's predictions" if label else "a target and predictions of it"
+        out["notes"].append(f"Concept drift cannot be told without {needs}.")
     return conclude(out)
 
 

@@ -163,14 +163,12 @@ def benjamini_hochberg(p: Floats, alpha: float) -> float:
     return float(ordered[below[-1]]) if len(below) else -1.0
 
 
-def correlation_p(r: Floats, n: int, s: Floats, m: int) -> Floats:
-    """Two-sided p-values that rank correlations `r` (n rows) and `s` (m rows) are the same.
+def correlation_p(r: Floats, s: Floats, variance: Floats) -> Floats:
+    """Two-sided p-values that correlations `r` and `s` are equal, by the difference of Fisher's z.
 
-    Fisher's z with the variance (1 + rho**2 / 2) / (n - 3) that fits Spearman's coefficient
-    (Bonett & Wright 2000).
+    `variance` is the sum of both z's variances.
     """
     r, s = np.clip(r, -0.999999, 0.999999), np.clip(s, -0.999999, 0.999999)
-    variance = (1 + r**2 / 2) / (n - 3) + (1 + s**2 / 2) / (m - 3)
     z = np.abs(np.arctanh(r) - np.arctanh(s)) / np.sqrt(variance)
     return np.array([2 * normal_upper(value) for value in z])
 

@@ -19,29 +19,39 @@ SAMPLE = 2000  # rows kept for the questions that need whole rows
 
 def open_table(path: str | Path) -> Source:
     """Open a table file: Parquet is read by row group, text through pyarrow. Raises UserError."""
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise UserError(f"{path} does not exist: give the path of a table's file.")
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            form = pq.read_schema(path)
-            texts = [f.name for f in form if kind_of(f.type) == "category"]
-            return pq.ParquetFile(path, read_dictionary=texts)
-        if {".jsonl", ".ndjson", ".json"} & set(path.suffixes):
-            import pyarrow.json
-
-            return pyarrow.json.read_json(path)
-        import pyarrow.csv
-
-        with pa.input_stream(path) as stream:
-            head = stream.read(4096).decode("utf-8", "replace").partition("\n")[0]
-        return pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(delimiter=max(",;\t|", key=head.count)),
-            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
-        )
+        source = open_as_named(Path(path))
+        names = source.schema.names
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as a table: {error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not written in UTF-8: save it as UTF-8.") from None
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UserError(f"{path} has more than one column `{twice[0]}`: rename all but one.")
+    return source
+
+
+def open_as_named(path: Path) -> Source:
+    """Open a file as what its name says: Parquet, JSON lines, else delimited text."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        form = pq.read_schema(path)
+        texts = [f.name for f in form if kind_of(f.type) == "category"]
+        return pq.ParquetFile(path, read_dictionary=texts)
+    if {".jsonl", ".ndjson", ".json"} & set(path.suffixes):
+        import pyarrow.json
+
+        return pyarrow.json.read_json(path)
+    import pyarrow.csv
+
+    with pa.input_stream(path) as stream:
+        head = stream.read(4096).decode("utf-8", "replace").partition("\n")[0]
+    return pyarrow.csv.read_csv(
+        path,
+        parse_options=pyarrow.csv.ParseOptions(delimiter=max(",;\t|", key=head.count)),
+        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
+    )
 
 
 def to_source(table: Any) -> Source:
