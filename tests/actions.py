@@ -103,7 +103,8 @@ def act(
     for name in ("wrappers", "artifacts", "home"):
         (beside / name).mkdir(exist_ok=True)
     wrapper = beside / "wrappers" / "uv"
-    wrapper.write_text(UV.format(uv=shutil.which("uv", path=helpers.surroundings()["PATH"])), encoding="utf-8")
+    uv = shutil.which("uv", path=helpers.surroundings()["PATH"])
+    wrapper.write_text(UV.format(uv=uv), encoding="utf-8")
     wrapper.chmod(0o755)
     (beside / "event.json").write_text(json.dumps(event), encoding="utf-8")
     helpers.run(clone, "git", "remote", "add", "github", f"https://github.com/{REPOSITORY}.git")
