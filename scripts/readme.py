@@ -11,7 +11,10 @@ def fill(text: str) -> str:
 
     def section(found: re.Match) -> str:
         table = (ROOT / "benchmarks" / "results" / f"{found[1]}.md").read_text(encoding="utf-8")
-        return f"<!-- results: {found[1]} -->\n{table.strip()}\n<!-- end -->"
+        # The page's own title is the summary's, and its sections are no chapters of README.md.
+        table = re.sub(r"^# .*\n+", "", table)
+        table = re.sub(r"^##+ (.*)$", r"**\1**", table, flags=re.MULTILINE)
+        return f"<!-- results: {found[1]} -->\n{table.strip()}\n\n<!-- end -->"
 
     return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, text, flags=re.DOTALL)
 
