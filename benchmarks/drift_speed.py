@@ -201,10 +201,11 @@ def main() -> None:
     if given.write:
         text = ["# Speed of the drift check", "", *__doc__.splitlines()[4:], "", *lines, ""]
         text += [
-            f"Medians, on {os.cpu_count()} cores; turns of each size: ours {turns(measured, False)},"
-            f" peers {turns(measured, True)}. `esteira` checks the batch against the profile, as the line does; `both"
-            " files` makes the profile first, as the peers must; `all of it` adds the domain"
-            " classifier and concept drift. All three write JSON, CSV and the HTML report.",
+            f"Medians, on {os.cpu_count()} cores that other work shared; turns by size: ours"
+            f" {turns(measured, False)}, peers {turns(measured, True)}. `esteira` checks the batch"
+            " against the profile, as the line does; `both files` makes the profile first, as the"
+            " peers must; `all of it` adds the domain classifier and concept drift. All three"
+            " write JSON, CSV and the HTML report.",
             "",
             "Peers: " + "; ".join(f"`{pins}`" for pins in PEERS.values()) + ".",
             "",
