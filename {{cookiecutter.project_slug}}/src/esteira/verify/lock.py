@@ -65,6 +65,16 @@ def at_work() -> dict[int, str]:
     return {pid: name for pid, name in rwlock()[1].items() if is_dvc(pid)}
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is running; one that was killed and not yet buried is not."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def is_dvc(pid: int) -> bool:
     """Whether a process lives and is DVC, or a command of the toolbox."""
     import psutil
@@ -73,7 +83,7 @@ def is_dvc(pid: int) -> bool:
         words = psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
-    return any(Path(word).stem in ("dvc", "esteira") for word in words)
+    return lives(pid) and any(Path(word).stem in ("dvc", "esteira") for word in words)
 
 
 def pipeline(repo: "Repo") -> list["PipelineStage"]:
