@@ -85,9 +85,13 @@ def started(project: Path, *command: str) -> Iterator[subprocess.Popen]:
     try:
         yield process
     finally:
+        family = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        psutil.wait_procs(family, timeout=10)  # a stage may outlive, by a moment, the DVC above it
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen | None = None) -> bool:
