@@ -127,7 +127,7 @@ def test_the_command_counts_what_is_broken_and_knows_another_file(
     assert status.value.code == 0
     assert "keeps every rule: 6 rows" in capsys.readouterr().out
     good().to_csv("other.csv", index=False, sep=";")
-    with pytest.raises(UserError, match="not written as `file:` in schema.yaml says"):
+    with pytest.raises(UserError, match=r"not written as `file:` in schema\.yaml says"):
         cli.validate("other.csv")
 
 

@@ -232,11 +232,11 @@ def _order(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[str, list
             if older in (0, count) and expected >= 10:  # by luck once in 20,000 tables
                 there = "none of" if older else "only"
                 why = f"class {name} is in {there} the last {len(rows) - cut} rows"
-    for name in [] if why else [schema.target, *schema.features]:
-        tie = rows[name].rank().corr(place)
-        if abs(tie) > (0.5 if name == schema.target else 0.95):
-            why = f"they are sorted by `{name}` (rank correlation with the row number {tie:.2f})"
-            break
+    ties = {n: rows[n].rank().corr(place) for n in (schema.target, *schema.features)}
+    sorts = [n for n, tie in ties.items() if abs(tie) > (0.5 if n == schema.target else 0.95)]
+    if sorts and not why:
+        name = max(sorts, key=lambda n: abs(ties[n]))
+        why = f"they are sorted by `{name}` (rank correlation with the row number {ties[name]:.2f})"
     if not why:
         seen = "no column sorts the rows, so the last ones are taken for the newest"
         return "rows", [Decision("order of the rows is time", seen, "params.yaml, split.order")]
