@@ -1,5 +1,7 @@
 """Refuse a bad answer before a file is written, with one sentence for each."""
 
+import csv
+import difflib
 import json
 import keyword
 import os
@@ -21,6 +23,30 @@ TAKEN = {
 # A relative path of a table is meant from where the command was given.
 FOLDERS = (os.environ.get("PWD", "."), ANSWERS["_output_dir"])
 FREE_TEXT = ("project_name", "description", "owner", "squad", "remote_url", "dataset", "target")
+
+
+def absent_from(path: Path, target: str) -> str:
+    """Return a sentence if the first line of a plain-text table surely lacks the target."""
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt") or re.fullmatch(r"column_\d+", target):
+        return ""
+    with path.open("rb") as source:
+        line = source.readline(1 << 20)
+    if not line.strip() or b"\0" in line or not line.endswith(b"\n") or line.count(b'"') % 2:
+        return ""  # empty, UTF-16, or not whole: adopting tells
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = line.decode("latin-1")
+        if not target.isascii():  # it may be written in yet another encoding
+            return ""
+    if target in text.replace('""', '"'):
+        return ""
+    mark = max(",;\t|", key=text.count)
+    names = [cell.strip() for cell in next(csv.reader([text.strip()], delimiter=mark))]
+    lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(target.lower(), lower, n=1, cutoff=0)
+    hint = f": did you mean {lower[near[0]]!r}?" if near else "."
+    return f"target {target!r} is not in the first line of {path.name}{hint}"
 
 
 def faults(answers: dict[str, str]) -> list[str]:
@@ -69,13 +95,18 @@ def faults(answers: dict[str, str]) -> list[str]:
                 f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: "
                 "leave target as it is, or give dataset the path of your own file."
             )
-    elif not any(Path(folder, dataset).expanduser().is_file() for folder in FOLDERS):
+        return found
+    tables = [Path(folder, dataset).expanduser() for folder in FOLDERS]
+    table = next((path for path in tables if path.is_file()), None)
+    if table is None:
         found.append(
             f"dataset {dataset!r} is no sample ({' or '.join(SAMPLES)}) and no file here: give "
             "the path of your table."
         )
     elif not target.strip():
         found.append(f"target is empty: name the column of {dataset} that is to be predicted.")
+    elif absent := absent_from(table, target.strip()):
+        found.append(absent)
     return found
 
 

@@ -146,6 +146,20 @@ def test_a_bad_answer_is_refused_before_a_file_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_target_that_is_not_in_the_header_is_refused_before_anything_is_installed(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    table, out = tmp_path / "churn.csv", tmp_path / "out"
+    table.write_bytes("\ufeffGröße;Churn\n1;yes\n".encode())
+    out.mkdir()
+    with pytest.raises(FailedHookException):
+        bake(out, dataset=str(table), target="churn")
+    said = capfd.readouterr().err
+    assert "'churn' is not in the first line of churn.csv: did you mean 'Churn'?" in said
+    assert "Traceback" not in said
+    assert list(out.iterdir()) == []
+
+
 def test_all_bad_answers_are_told_at_once(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(FailedHookException):
         bake(tmp_path, project_slug="X", package_name="json", owner="a b", remote_url="ftp://x")

@@ -104,7 +104,7 @@ def test_comments_and_other_settings_survive(fresh, messy):
     for name, lines in before.items():
         after = Path(name).read_text().splitlines()
         lost = [line for line in lines if line not in after]
-        allowed = {"params.yaml": 6, "dvc.yaml": 0, "gates.yaml": 3}
+        allowed = {"params.yaml": 7, "dvc.yaml": 0, "gates.yaml": 3}
         assert len(lost) <= allowed[name], lost
         comments = [line.partition(" # ")[2] for line in lines if " # " in line]
         assert all(comment in "\n".join(after) for comment in comments)
@@ -125,6 +125,32 @@ def test_a_time_column_holds_out_the_newest_rows(fresh, messy):
     adopt(messy, "gekauft")
     assert schema.load().time == "Datum"
     assert yaml("params.yaml")["split"]["shuffle"] is False
+
+
+def order_of(changes):
+    split = YAML(typ="safe", pure=True).load(changes.texts["params.yaml"])["split"]["order"]
+    (said,) = [d for d in changes.decisions if d.what.startswith("order of the rows")]
+    return split, said.evidence
+
+
+def test_the_order_of_the_rows_is_time_unless_a_column_sorts_them(fresh, messy):
+    rows = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+
+    def written(rows, target):
+        rows.to_csv(messy, sep=";", index=False, encoding="latin-1")
+        return order_of(plan(messy, target))
+
+    order, why = written(rows, "gekauft")
+    assert order == "random"
+    assert "class ja is in none of the last" in why
+    order, _ = written(rows.sample(frac=1, random_state=1), "gekauft")
+    assert order == "rows"
+    by_size = rows.sort_values("Größe", key=lambda v: v.str.replace(",", ".").astype(float))
+    order, why = written(by_size, "gekauft")
+    assert order == "random"
+    assert "sorted by `Größe`" in why
+    order, why = written(by_size, "Preis")
+    assert order == "random"
 
 
 def test_a_current_batch_comes_along(fresh, messy, tmp_path):
@@ -245,6 +271,8 @@ def test_another_table_replaces_the_former_one(fresh, messy, tmp_path):
     adopt(messy, "gekauft")
     other = tmp_path / "other.csv"
     other.write_bytes(messy.read_bytes())
-    adopt(other, "gekauft", force=True)
+    changes = adopt(other, "gekauft", force=True)
     deps = yaml("dvc.yaml")["stages"]["ingest"]["deps"]
     assert [d for d in deps if d.startswith("data/raw/")] == ["data/raw/other.csv"]
+    kept = [d.what for d in changes.decisions if d.warning and "stay" in d.what]
+    assert kept == ["data/raw/meine_Tabelle.csv and its .dvc file stay"]

@@ -153,8 +153,8 @@ def test_quotes_embedded_newlines_and_double_names(tmp_path):
     [
         ("t.csv", b"", "is empty"),
         ("t.csv", b"  \n\n", "is empty"),
-        ("t.csv", b"a,b\n1,2\n1,2,3,4\n", "line 3"),
-        ("t.csv", b"a,b\n1,2,3\n1,2,4\n", "more cells than the header"),
+        ("t.csv", b"a,b\n1,2\n1,2,3,4\n", "line 3 has 4 cells where 2 were expected"),
+        ("t.csv", b"a,b\n1,2,3\n1,2,4\n", "have 3 cells where the header has 2 names"),
         ("t.csv", b'a,b\n1,"2\n', "EOF inside string"),
         ("t.csv", b"PK\x03\x04rest", "Excel"),
         ("t.csv", b"\x1f\x8brest", "gzip"),
@@ -170,6 +170,19 @@ def test_unreadable_files_are_refused_in_one_sentence(tmp_path, name, content, s
     with pytest.raises(UserError, match=sentence) as refusal:
         read(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_is_told_from_an_absent_file(tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        sniff(tmp_path)
+
+
+def test_names_that_come_twice_are_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,a\n1,2,3\n")
+    (said,) = [d for d in sniff(path)[1] if d.warning]
+    assert "`a` 2 times; the second is `a.1`" in said.evidence
+    assert list(read(path)) == ["a", "b", "a.1"]
 
 
 def test_an_absent_file_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """The fire drill: each kind raises its alarm, and undo leaves no trace."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -88,6 +89,10 @@ def test_what_cannot_be_rehearsed_is_refused(kind, strength, sentence):
 
 def test_there_must_be_something_to_undo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for action in (drill.undo, lambda: drill.rehearse("data")):
+        with pytest.raises(UserError, match="run this in the project's folder"):
+            action()
+    Path("params.yaml").write_text("drift_check: {}\n")
     with pytest.raises(UserError, match="no drill to undo"):
         drill.undo()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from esteira import schema, table, validate
+from esteira import cli, schema, table, validate
+from esteira.errors import UserError
 
 SOURCE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "src"
 STAGE = SOURCE / "{{cookiecutter.package_name}}" / "stages" / "validate.py"
@@ -105,6 +106,29 @@ def test_an_ignored_column_may_be_absent_and_infinity_is_no_number(expected):
     raw.loc[0, "pay"] = "inf"
     found = table_of(raw, expected)
     assert list(found) == [("pay", "type number")]
+
+
+def test_the_command_counts_what_is_broken_and_knows_another_file(
+    tmp_path, monkeypatch, capsys, expected
+):
+    monkeypatch.chdir(tmp_path)
+    raw = good()
+    raw.loc[[0, 1], "city"] = "[Ur]"
+    raw.to_csv("new.csv", index=False)
+    with pytest.raises(SystemExit) as status:
+        cli.validate("new.csv")
+    assert status.value.code == 1
+    said = capsys.readouterr().out
+    assert "[Ur]" in said
+    assert "new.csv breaks rules: 1, in 2 of 6 rows." in said
+    good().to_csv("good.csv", index=False)
+    with pytest.raises(SystemExit) as status:
+        cli.validate("good.csv")
+    assert status.value.code == 0
+    assert "keeps every rule: 6 rows" in capsys.readouterr().out
+    good().to_csv("other.csv", index=False, sep=";")
+    with pytest.raises(UserError, match=r"not written as `file:` in schema\.yaml says"):
+        cli.validate("other.csv")
 
 
 def run_stage(folder: Path, raw: pd.DataFrame) -> subprocess.CompletedProcess:

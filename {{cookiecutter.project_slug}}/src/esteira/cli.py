@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from esteira.errors import UserError
@@ -161,9 +162,25 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     from esteira.validate import check, summary
 
     what = schema.load()
-    found = summary(check(table.read_raw(path, what.file), what)[1])
-    print(found.to_string(index=False) if len(found) else f"{path} keeps every rule.")
-    sys.exit(1 if len(found) else 0)
+    raw = table.read_raw(path, what.file)
+    if not set(what.columns) & set(raw):
+        form = what.file
+        raise UserError(
+            f"{path} is not written as `file:` in schema.yaml says (delimiter {form.delimiter!r},"
+            f" {form.encoding}), or is another table: none of the schema's columns is in it."
+        )
+    faults = check(raw, what)[1]
+    found = summary(faults)
+    if found.empty:
+        print(f"{path} keeps every rule: {len(raw)} rows.")
+        sys.exit(0)
+    shown = Table(*(name.replace("_", " ") for name in found))
+    for row in found.itertuples(index=False):
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(shown)
+    rows = faults["row"].nunique()
+    print(f"{path} breaks rules: {len(found)}, in {rows} of {len(raw)} rows.")
+    sys.exit(1)
 
 
 pull_request = typer.Typer(no_args_is_help=True, help="Report what a pull request moves.")

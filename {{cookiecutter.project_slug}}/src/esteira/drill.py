@@ -13,7 +13,7 @@ import pandas as pd
 
 from esteira import schema, table
 from esteira.errors import UserError
-from esteira.files import write_text
+from esteira.files import read_yaml, write_text
 from esteira.gate import ACTIONS
 from esteira.schema import Schema
 
@@ -102,8 +102,9 @@ def rehearse(kind: str, strength: float = 1.0) -> str:
         raise UserError(f"there is no drill {kind!r}: choose one of {', '.join(KINDS)}.")
     if not 0 < strength < float("inf"):
         raise UserError(f"--strength is {strength:g}: it must be above 0; 1 is a plain drift.")
+    what = schema.load()
     rows = table.read(SOURCE).reset_index(drop=True)
-    batch, done = KINDS[kind](rows, schema.load(), strength, np.random.default_rng(0))
+    batch, done = KINDS[kind](rows, what, strength, np.random.default_rng(0))
     path = FOLDER / f"{kind}.parquet"
     table.write(batch, path)
     before = _point_at(path.as_posix())
@@ -120,6 +121,7 @@ def rehearse(kind: str, strength: float = 1.0) -> str:
 
 def undo(reproduce: bool = True) -> str:
     """Check the former batch again and remove the drill. Raises UserError if there is none."""
+    read_yaml("params.yaml")  # or says that this is not the project's folder
     if not BEFORE.exists():
         raise UserError("there is no drill to undo.")
     before = BEFORE.read_text(encoding="utf-8")

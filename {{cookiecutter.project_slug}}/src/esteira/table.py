@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -67,8 +68,7 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     Raises UserError for a file that is absent, empty or malformed, naming the line where known.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of the table's file.")
+    require(path)
     try:
         if kind(path) == "parquet":
             frame = pd.read_parquet(path)
@@ -80,10 +80,31 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
     except FORMAT_ERRORS as error:
-        why = _bad_line(path, form) or " ".join(str(error).split()).removesuffix(".")
+        why = _bad_line(path, form) or _ragged(str(error), form)
+        why = why or " ".join(str(error).split()).removesuffix(".")
         raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
     frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
     return frame.reset_index(drop=True).apply(lambda values: _cells(values, form))
+
+
+def require(path: Path) -> None:
+    """Raise UserError unless `path` is a file."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the path of the table's file.")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of the table's file.")
+
+
+def _ragged(error: str, form: "FileFormat") -> str:
+    """Say in our words what pandas says of a line with too many cells."""
+    said = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error)
+    if not said:
+        return ""
+    expected, line, found = said.groups()
+    return (
+        f"line {line} has {found} cells where {expected} were expected; put cells that hold"
+        f" {form.delimiter!r} between quotes, or correct the line"
+    )
 
 
 def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
@@ -101,7 +122,10 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
         names, extra = frame.columns, frame.index.nlevels
         frame = frame.reset_index()
         if not (frame.iloc[:, -extra:] == "").all(axis=None):
-            raise ValueError("its rows have more cells than the header has names")
+            raise ValueError(
+                f"its rows have {len(names) + extra} cells where the header has {len(names)} names:"
+                " name every column, or correct the rows"
+            )
         frame = frame.iloc[:, :-extra].set_axis(names, axis=1)
     if not form.header:
         frame.columns = [f"column_{i}" for i in range(1, frame.shape[1] + 1)]

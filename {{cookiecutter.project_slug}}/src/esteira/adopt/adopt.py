@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from esteira import table
@@ -69,8 +70,12 @@ def plan(
     if settings["ingest"]["drop_duplicates"]:
         raw = raw.drop_duplicates()
     typed, rejects = table.parse(raw, found.schema)
-    shares = settings["split"]["current"], params["split"]["holdout"], params["split"]["seed"]
-    algorithm, rules, floors = baseline.propose(typed, found.schema, *shares)
+    share, held, seed = (
+        {**params["split"], **settings["split"]}[n] for n in ("current", "holdout", "seed")
+    )
+    order, sorted_by = _order(typed, found.schema, share)
+    settings["split"]["order"] = order
+    algorithm, rules, floors = baseline.propose(typed, found.schema, order, share, held, seed)
     copies = {RAW / _file_name(path): Path(path)}
     batch = "data/current.parquet"
     if current is not None:
@@ -91,6 +96,7 @@ def plan(
         "dvc.yaml": texts.line_text(own, found.schema.task),
         "gates.yaml": texts.gates_text(rules, rejects["column"].nunique()),
     }
+    more += [*sorted_by, *_left_over(params["ingest"]["source"], copies)]
     return Plan([*decisions, *found.decisions, *more, *score, *floors], copies, files)
 
 
@@ -200,14 +206,50 @@ def _settings(
     if rows * share < LEAST_ROWS:
         share = min(0.35, math.ceil(100 * LEAST_ROWS / max(rows, 1)) / 100)
         seen = f"{round(rows * share)} of {rows} rows; the drift check needs {LEAST_ROWS}"
-        short = rows * share < LEAST_ROWS
         where = "params.yaml, split.current"
-        decisions.append(Decision(f"newest rows {share:.0%}", seen, where, short))
+        decisions.append(Decision(f"newest rows {share:.0%}", seen, where))
+        if rows * share < LEAST_ROWS:
+            why = f"{rows} rows; with fewer than 150 the drift check or a gate may never pass"
+            decisions.append(Decision("the table is too small", why, "", warning=True))
     drop = not (repeated and keep)
     return {
         "ingest": {"drop_duplicates": drop},
         "split": {"current": share, "shuffle": schema.time is None},
     }, decisions
+
+
+def _order(typed: pd.DataFrame, schema: Schema, share: float) -> tuple[str, list[Decision]]:
+    """Decide whether the file's order can be that of time: not where a column sorts the rows."""
+    rows = typed.dropna(subset=[schema.target])
+    if schema.time or rows.empty:
+        return "rows", []
+    place, target = pd.Series(np.arange(len(rows)), rows.index), rows[schema.target]
+    cut, why = len(rows) - round(len(rows) * share), ""
+    if schema.task == "classification":
+        for name, count in target.value_counts().items():
+            older = int((target.iloc[:cut] == name).sum())
+            expected = count * min(share, 1 - share)
+            if older in (0, count) and expected >= 10:  # by luck once in 20,000 tables
+                there = "none of" if older else "only"
+                why = f"class {name} is in {there} the last {len(rows) - cut} rows"
+    ties = {n: rows[n].rank().corr(place) for n in (schema.target, *schema.features)}
+    sorts = [n for n, tie in ties.items() if abs(tie) > (0.5 if n == schema.target else 0.95)]
+    if sorts and not why:
+        name = max(sorts, key=lambda n: abs(ties[n]))
+        why = f"they are sorted by `{name}` (rank correlation with the row number {ties[name]:.2f})"
+    if not why:
+        seen = "no column sorts the rows, so the last ones are taken for the newest"
+        return "rows", [Decision("order of the rows is time", seen, "params.yaml, split.order")]
+    why += "; if they are in time order all the same, write rows"
+    return "random", [Decision("order of the rows is random", why, "params.yaml, split.order")]
+
+
+def _left_over(source: str, copies: dict[Path, Path]) -> list[Decision]:
+    """Tell of the raw file of an earlier adoption, which may be its only copy and so stays."""
+    if source.startswith("sample-") or Path(source) in copies:
+        return []
+    why = f"nothing uses it now; `uv run dvc remove {source}.dvc` and deleting it lets it go"
+    return [Decision(f"{source} and its .dvc file stay", why, "", warning=True)]
 
 
 def _scoring(target: pd.Series, task: str) -> tuple[str, list[Decision]]:

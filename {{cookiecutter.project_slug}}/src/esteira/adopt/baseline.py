@@ -17,19 +17,19 @@ Scores = dict[str, float]
 
 
 def propose(
-    typed: pd.DataFrame, schema: Schema, current: float, holdout: float, seed: int
+    typed: pd.DataFrame, schema: Schema, order: str, current: float, holdout: float, seed: int
 ) -> tuple[str, list[dict[str, Any]], list[Decision]]:
     """Choose `linear` or `boosting` inside the training rows, and floors on the held-out rows.
 
-    `current` and `holdout` are the shares in section `split:` of params.yaml. A floor lies halfway
-    between what knows only the mean or the classes' shares and a linear model, so a model that
-    learns nothing is refused. Returns algorithm, rules for gates.yaml, and decisions.
+    `order`, `current`, `holdout` and `seed` are those of section `split:` of params.yaml. A floor
+    lies halfway between what knows only the mean or the classes' shares and a linear model, so a
+    model that learns nothing is refused. Returns algorithm, rules for gates.yaml, and decisions.
     """
     anchors = [name for name in (schema.target, schema.time) if name]
     rows = typed.dropna(subset=anchors)
     if schema.time:
         rows = rows.sort_values(schema.time, kind="stable", ignore_index=True)
-    else:
+    elif order == "random":
         rows = rows.sample(frac=1, random_state=seed, ignore_index=True)
     rows = rows.tail(max(500, min(ROWS, CELLS // typed.shape[1])))
     rows = rows.head(len(rows) - round(len(rows) * current))

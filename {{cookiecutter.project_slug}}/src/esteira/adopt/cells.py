@@ -96,4 +96,5 @@ def _marks(
     best = max(choices, key=lambda choice: len(votes[choice]))
     gained = [name for name in votes[best] if name not in votes[choices[0]]]
     example = f", as `{cells[gained[0]].index[0]}`" if gained else ""
-    return *best, f"{len(gained)} more columns are numbers that way{example}"
+    said = "1 more column is a number" if len(gained) == 1 else f"{len(gained)} more are numbers"
+    return *best, f"{said} that way{example}"

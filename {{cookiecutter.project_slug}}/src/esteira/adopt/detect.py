@@ -62,6 +62,8 @@ def detect(
     Raises UserError where the line could not run: unknown or useless target or time, no rows,
     no usable feature.
     """
+    if raw.empty:
+        raise UserError("the table has a header and no rows: there is nothing to learn from.")
     for name in filter(None, (target, time)):
         if name not in raw:
             hint = " ".join(["", *(f"Perhaps {d.evidence}." for d in _header(raw, form))])
@@ -255,7 +257,7 @@ def _target(
         )
     if positive is not None and positive not in classes.index:
         raise UserError(
-            f"`{name}` has no class {positive!r}: {closest(positive, [*classes.index])}."
+            f"`{name}` has no class {positive!r}: {closest(positive, [*classes.index])}"
         )
     if positive is not None and len(classes) != 2:
         raise UserError(f"--positive needs two classes; `{name}` has {len(classes)}.")
@@ -319,7 +321,7 @@ def _time(
         if len(rising) != 1:
             if dates:
                 why = f"{', '.join(dates)}: none, or more than one, rises with the rows"
-                decisions.append(Decision("no time column: rows in random order", why, "--time"))
+                decisions.append(Decision("no time column", why, "--time"))
             return None
         time, why = rising[0], f"its dates rise in {order[rising[0]]:.0%} of the rows"
     cells = table.cast(raw[time], guesses[time].column, form)

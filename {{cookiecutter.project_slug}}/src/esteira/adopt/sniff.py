@@ -42,8 +42,7 @@ def sniff(path: str | Path, header: bool = True) -> tuple[FileFormat, list[Decis
     first 256 kB. Raises UserError for a file that is absent, empty, or no text table.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give the path of the table's file.")
+    table.require(path)
     if table.kind(path) == "parquet":
         return FileFormat(), [Decision("Parquet", f"the name {path.name}")]
     try:
@@ -65,7 +64,24 @@ def sniff(path: str | Path, header: bool = True) -> tuple[FileFormat, list[Decis
     decisions.append(
         Decision(f"delimiter {DELIMITERS[delimiter]}", why, "schema.yaml, file.delimiter")
     )
+    if header:
+        decisions += _repeated(text, delimiter, quote)
     return FileFormat(encoding=encoding, delimiter=delimiter, quote=quote, header=header), decisions
+
+
+def _repeated(text: str, delimiter: str, quote: str) -> list[Decision]:
+    """Warn of names that the header gives twice."""
+    source = io.StringIO(text.lstrip("\ufeff"), newline="")
+    rows = csv.reader(source, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+    try:
+        names = Counter(cell.strip() for cell in next(filter(None, rows), []))
+    except csv.Error:  # reading the table tells
+        return []
+    twice = [name for name, count in names.items() if name and count > 1]
+    if not twice:
+        return []
+    why = f"the header has `{twice[0]}` {names[twice[0]]} times; the second is `{twice[0]}.1`"
+    return [Decision("columns of one name are renamed", why, "schema.yaml, columns", warning=True)]
 
 
 def _encoding(path: Path, sample: bytes) -> tuple[str, str]:

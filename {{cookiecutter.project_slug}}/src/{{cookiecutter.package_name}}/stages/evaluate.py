@@ -55,6 +55,17 @@ def regression_metrics(actual: Series, predicted: np.ndarray) -> dict[str, float
     }
 
 
+def _refuse_unknown(actual: Series, classes: list[str]) -> None:
+    """Raise UserError if a class was held out whole: the model has never seen it."""
+    unknown = actual[~actual.isin(classes)].value_counts()
+    if len(unknown):
+        raise UserError(
+            f"class {unknown.index[0]!r} is in {unknown.iloc[0]} held-out rows and in none that"
+            " the model was trained on: set `shuffle: true` or `order: random` in section"
+            " `split:` of params.yaml, or leave those rows out."
+        )
+
+
 def main(settings: Settings) -> None:
     """Write reports/evaluate/ (metrics and plots) and models/reference.json."""
     what = schema.load()
@@ -64,6 +75,7 @@ def main(settings: Settings) -> None:
     drawn: dict[str, list[dict[str, Any]]]
     if what.task == "classification":
         classes, probability = list(model.classes_), model.predict_proba(inputs)
+        _refuse_unknown(actual, classes)
         measured = classification_metrics(actual, probability, classes, what.positive)
         drawn = plots.classification(actual, probability, classes, what.positive)
     else:

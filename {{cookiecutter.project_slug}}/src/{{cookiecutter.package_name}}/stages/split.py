@@ -1,6 +1,6 @@
 """Split: the newest rows are the current batch; of the rest, some are held out from training."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -16,6 +16,7 @@ class Settings(Section):
     """Section `split:` of params.yaml."""
 
     current: Share  # share of the newest rows that play the new batch in the drift check
+    order: Literal["rows", "random"]  # of the file, if no column is the time
     holdout: Share  # share of the rest that evaluates the model
     shuffle: bool  # hold out random rows (stratified by class), or else the newest ones
     seed: int
@@ -33,7 +34,7 @@ def main(settings: Settings) -> None:
     rows = table.read("data/validated.parquet")
     if what.time:
         rows = rows.sort_values(what.time, kind="stable", ignore_index=True)
-    elif settings.shuffle:  # the file may be sorted, by the target at worst
+    elif settings.order == "random":  # the file is sorted, by the target at worst
         rows = rows.sample(frac=1, random_state=settings.seed, ignore_index=True)
     rest, current = newest(rows, settings.current)
     if not settings.shuffle:
