@@ -390,7 +390,8 @@ def render(facts: f.Facts, place: Place | None = None) -> str:
             f"> The branch has moved on to {place.moved[:10]}; its report will replace this one."
         )
     head += [sentence(facts, place.red), remedy(facts)]
-    parts = {part: part(facts) for part in (gates, drift, changed, environment, stages, state, charts)}
+    order = (gates, drift, changed, environment, stages, state, charts)
+    parts = {part: part(facts) for part in order}
     end = [again(facts), footer(facts, place)]
 
     def joined(*middle: str) -> str:
