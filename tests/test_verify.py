@@ -326,14 +326,26 @@ def test_elsewhere_other_bytes_pass_only_if_what_git_holds_is_the_same(small: Pa
 
 def test_the_record_belongs_to_one_lock(small: Path) -> None:
     run(small, "dvc", "repro")
-    assert "environment.json does not say" in verify(small)[1]
+    assert "environment.json is not here yet: `uv run esteira record` writes it" in verify(small)[1]
     assert "describes" in run(small, "esteira", "record").stdout
     before = (small / "environment.json").read_bytes()
     assert "already" in run(small, "esteira", "record").stdout
     assert (small / "environment.json").read_bytes() == before
     edit(small / "data" / "given.txt", "ana", "eva")
     run(small, "dvc", "repro")
-    assert not verify(small)[0]["environment_known"]
+    answer, said = verify(small)
+    assert not answer["environment_known"]
+    assert "environment.json is of another dvc.lock" in said
+
+
+def test_what_cannot_be_checked_is_no_success(small: Path) -> None:
+    run(small, "dvc", "repro")
+    (small / "data" / "given.txt").unlink()
+    answer, said = verify(small)
+    assert not answer["ok"]
+    assert "work data/given.txt is not here" in said
+    assert "could not be checked: work" in said
+    assert "identical" not in said
 
 
 def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: Path) -> None:

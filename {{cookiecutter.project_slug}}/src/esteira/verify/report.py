@@ -7,7 +7,8 @@ from typing import Any
 
 from esteira.verify import lock as lock_file
 
-UNKNOWN = "environment.json does not say which one made dvc.lock: `uv run esteira record`, commit."
+NO_RECORD = "environment.json is not here yet: `uv run esteira record` writes it; commit it."
+OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit."
 
 
 def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
@@ -52,8 +53,10 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
     if not found["ok"]:
         return found
     changes, known = environment.differences(), environment.known()
-    for change in changes or ([] if known else [UNKNOWN]):
+    for change in changes:
         print(f"environment: {change}")
+    if not known:
+        print(OLD_RECORD if environment.RECORD.exists() else NO_RECORD)
     results = []
     with lock_file.repository() as repo, replay.scratch() as scratch:
         line = [s for s in lock_file.pipeline(repo) if not stages or s.addressing in stages]
@@ -66,8 +69,12 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
                 say(f"{stage.addressing} {fault}")
     counts = Counter(output["verdict"] for result in results for output in result["outputs"])
     total = sum(counts.values())
-    print(f"{counts['identical']} of {total} outputs are identical to dvc.lock, made twice: in")
-    print(f"other folders, and with another {', '.join(replay.conditions())}.")
+    unchecked = [r["stage"] for r in results if r["faults"] and not r["outputs"]]
+    if unchecked:
+        say(f"could not be checked: {', '.join(unchecked)} (see above).")
+    if total:
+        print(f"{counts['identical']} of {total} outputs are identical to dvc.lock, made twice: in")
+        print(f"other folders, and with another {', '.join(replay.conditions())}.")
     if counts["other bytes"]:
         print(f"{counts['other bytes']} have other bytes, as this environment is another; what Git")
         print("holds of what was made from them is compared instead.")
