@@ -376,9 +376,9 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
 
 
 def test_what_was_not_pushed_is_named(project: Path) -> None:
-    assert verify(project, "--pushed")[0] == {"ok": True, "unpushed": []}
+    assert verify(project, "--pushed")[0] == {"ok": True, "unkept": {}, "unpushed": []}
     answer, said = verify(project, "--lock", "--pushed")
-    assert answer == {"ok": True, "stale": {}, "unpushed": []}, said
+    assert answer == {"ok": True, "stale": {}, "unkept": {}, "unpushed": []}, said
     remote = project.parent.parent / "churn-radar-dvc-remote"
     remote = remote if remote.is_dir() else project.parent / "churn-radar-dvc-remote"
     shutil.rmtree(remote)
@@ -387,6 +387,27 @@ def test_what_was_not_pushed_is_named(project: Path) -> None:
     assert "`uv run dvc push`" in said
     run(project, "dvc", "push")
     assert verify(project, "--pushed")[0]["ok"]
+
+
+def test_a_batch_that_neither_git_nor_dvc_keeps_is_named_with_its_command(project: Path) -> None:
+    batch = project / "data" / "raw" / "novo.csv"
+    batch.parent.mkdir(exist_ok=True)
+    shutil.copy(project / "data" / "current.parquet", batch)
+    edit(project / "params.yaml", "data/current.parquet", "data/raw/novo.csv")
+    answer, said = verify(project, "--pushed")
+    assert answer["unkept"] == {"data/raw/novo.csv": "uv run dvc add data/raw/novo.csv"}
+    assert "novo.csv is kept by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in said
+    assert "holds everything" not in said
+    told = run(project, "esteira", "doctor", check=False)
+    assert told.returncode == 1
+    assert "by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in told.stdout
+    run(project, "dvc", "add", "data/raw/novo.csv")
+    assert verify(project, "--pushed")[0]["unkept"] == {}
+    package = project / "src" / "churn_radar"
+    (package / "more.py").write_text("")
+    edit(project / "dvc.yaml", "src/churn_radar/model.py", "src/churn_radar/more.py")
+    found = verify(project, "--pushed")[0]["unkept"]
+    assert found == {"src/churn_radar/more.py": "git add src/churn_radar/more.py"}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def examine() -> Iterator[Finding]:
     whole, users = rwlock()
     busy = not whole or any(map(lock_file.lives, users))
     if not busy and "dvc.lock" not in lock_file.unmerged():
+        yield from unkept()
         yield from files()
 
 
@@ -116,6 +117,12 @@ def settings() -> Iterator[Finding]:
         yield Finding("uv.lock is missing, so each machine has versions of its own", "`uv lock`")
     if Path("dvc.lock").exists() and not environment.known():
         yield Finding("environment.json does not say what made dvc.lock", "`uv run esteira record`")
+
+
+def unkept() -> Iterator[Finding]:
+    """Look for dependencies that nobody else can have."""
+    for path, command in lock_file.unkept().items():
+        yield Finding(f"{path} is kept by neither Git nor DVC", f"`{command}`")
 
 
 def leftovers() -> Iterator[Finding]:

@@ -8,13 +8,18 @@ from typing import Any
 from esteira.verify import lock as lock_file
 
 NO_RECORD = "environment.json is not here yet: `uv run esteira record` writes it; commit it."
+<<<<<<< HEAD
 OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit it."
+=======
+OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit."
+>>>>>>> 8d7c06a32ebe655492b2bcbe766ea37d9c249c3d
 
 
 def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
     """Check whether dvc.lock is fresh, or the remote complete, or both. Returns the findings.
 
-    Keys: `ok`; `stale` (stage to reasons) and `unpushed` (paths) for what was asked.
+    Keys: `ok`; `stale` (stage to reasons), `unpushed` (paths) and `unkept` (path to the
+    command that adds it) for what was asked.
     """
     found: dict[str, Any] = {}
     if lock:
@@ -26,12 +31,15 @@ def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> 
         else:
             print("dvc.lock is fresh.")
     if pushed:
+        found["unkept"] = lock_file.unkept()
+        for path, command in found["unkept"].items():
+            say(f"{path} is kept by neither Git nor DVC: `{command}`, `uv run dvc repro`, commit.")
         found["unpushed"] = lock_file.unpushed()
         for path in found["unpushed"]:
             say(f"not on the remote: {path}")
         if found["unpushed"]:
             say("The remote lacks what dvc.lock names: `uv run dvc push`, before the commit.")
-        else:
+        elif not found["unkept"]:
             print("The remote holds everything that dvc.lock names.")
     return {"ok": not any(found.values()), **found}
 
