@@ -8,11 +8,7 @@ from typing import Any
 from esteira.verify import lock as lock_file
 
 NO_RECORD = "environment.json is not here yet: `uv run esteira record` writes it; commit it."
-<<<<<<< HEAD
-OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit it."
-=======
 OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit."
->>>>>>> 8d7c06a32ebe655492b2bcbe766ea37d9c249c3d
 
 
 def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
