@@ -559,3 +559,14 @@ def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_decimal_commas_are_numbers_or_refused(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 10}5;{'a' if i % 3 else 'b'}" for i in range(300))
+    plain = tmp_path / "plain.csv"
+    plain.write_text(f"fee;plan\n{rows}\n", encoding="utf-8")
+    assert tables.fields(tables.open_table(plain))["fee"] == "number"
+    marked = tmp_path / "marked.csv"
+    marked.write_text("fee;plan\n" + "1.620,75;a\n" * 300, encoding="utf-8")
+    with pytest.raises(UserError, match="numbers of `fee` with marks that would make them words"):
+        tables.open_table(marked)

@@ -57,6 +57,7 @@ def drift(
 
     found = check.compare_files(reference, current, target, predictions, out, fast)
     print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")
+    print(f"Report: {Path(out) / 'report.html'}")
     sys.exit(check.EXITS[found["action"]])
 
 

@@ -1,5 +1,6 @@
 """Tables as the drift check reads them: Arrow, a column and a row group at a time, no pandas."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,21 @@ def open_table(path: str | Path) -> Source:
         raise UserError(f"{path} is not written in UTF-8: save it as UTF-8.") from None
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UserError(f"{path} has more than one column `{twice[0]}`: rename all but one.")
+    if worded := [name for name in names if numbers_as_words(source, name)]:
+        raise UserError(
+            f"{path} writes the numbers of `{worded[0]}` with marks that would make them words: "
+            "save it with decimal points, or check it in a project, whose schema.yaml reads it "
+            "(`drift_check.current` in params.yaml)."
+        )
     return source
+
+
+def numbers_as_words(source: Source, name: str) -> bool:
+    """Whether a text column holds numbers such as 1.620,75, by its first cells."""
+    if not isinstance(source, pa.Table) or not pa.types.is_string(source.schema.field(name).type):
+        return False
+    cells = [cell for cell in source[name].slice(0, 200).to_pylist() if cell]
+    return bool(cells) and all(re.fullmatch(r"[-+]?[\d.,' ]*\d[.,]\d+", cell) for cell in cells)
 
 
 def open_as_named(path: Path) -> Source:
@@ -46,11 +61,15 @@ def open_as_named(path: Path) -> Source:
     import pyarrow.csv
 
     with pa.input_stream(path) as stream:
-        head = stream.read(4096).decode("utf-8", "replace").partition("\n")[0]
+        begin = stream.read(4096).decode("utf-8", "replace")
+    mark = max(",;\t|", key=begin.partition("\n")[0].count)
+    commas = mark != "," and re.search(r"\d,\d", begin) and not re.search(r"\d\.\d", begin)
     return pyarrow.csv.read_csv(
         path,
-        parse_options=pyarrow.csv.ParseOptions(delimiter=max(",;\t|", key=head.count)),
-        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=mark),
+        convert_options=pyarrow.csv.ConvertOptions(
+            strings_can_be_null=True, decimal_point="," if commas else "."
+        ),
     )
 
 
