@@ -1,8 +1,11 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
+# make soak    ten times as many faults and hostile inputs as make test
 # make lint    ruff over both houses
 # make benchmark-overhead   what DVC and imports add to the line's work
 # make benchmark-bytes      what a pull request downloads
+# make benchmark-drift-quality   false alarms and power of the drift check
+# make benchmark-drift-speed     its CPU time and memory beside four peers'
 # make lock    newer versions: the project's constraints.txt and constraints-dev.txt
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
@@ -18,7 +21,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help:
 	@grep "^# make" Makefile
 
-.PHONY: help demo test lint lock clean benchmark-overhead benchmark-bytes
+.PHONY: help demo test soak lint lock clean
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -37,6 +41,9 @@ demo: .venv/ready
 test: .venv/ready
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+soak: .venv/ready
+	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py $(ARGS)
+
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
@@ -45,6 +52,12 @@ benchmark-overhead: .venv/ready
 
 benchmark-bytes: .venv/ready
 	.venv/bin/python benchmarks/pull_request_bytes.py
+
+benchmark-drift-quality: .venv/ready
+	.venv/bin/python benchmarks/drift_quality.py --runs 60 --seed 20000 --write
+
+benchmark-drift-speed: .venv/ready
+	.venv/bin/python benchmarks/drift_speed.py --write
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

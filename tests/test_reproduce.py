@@ -91,7 +91,7 @@ def test_every_declared_plot_has_points_and_the_page_is_made(project: Path) -> N
     page = (project / "dvc_plots" / "index.html").read_text(encoding="utf-8")
     plots = YAML(typ="safe", pure=True).load((project / "dvc.yaml").read_text(encoding="utf-8"))
     titles = [next(iter(plot.values()))["title"] for plot in plots["plots"]]
-    assert len(titles) == 6
+    assert len(titles) == 7
     for title in titles:
         assert title in page, title
     assert run(project, "git", "status", "--porcelain").stdout == "", "plots are not for Git"

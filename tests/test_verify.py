@@ -326,15 +326,26 @@ def test_elsewhere_other_bytes_pass_only_if_what_git_holds_is_the_same(small: Pa
 
 def test_the_record_belongs_to_one_lock(small: Path) -> None:
     run(small, "dvc", "repro")
-    assert "environment.json does not say" in verify(small)[1]
+    assert "environment.json is not here yet: `uv run esteira record` writes it" in verify(small)[1]
     assert "describes" in run(small, "esteira", "record").stdout
     before = (small / "environment.json").read_bytes()
     assert "already" in run(small, "esteira", "record").stdout
     assert (small / "environment.json").read_bytes() == before
-    assert verify(small)[0]["environment_known"]
     edit(small / "data" / "given.txt", "ana", "eva")
     run(small, "dvc", "repro")
-    assert not verify(small)[0]["environment_known"]
+    answer, said = verify(small)
+    assert not answer["environment_known"]
+    assert "environment.json is of another dvc.lock" in said
+
+
+def test_what_cannot_be_checked_is_no_success(small: Path) -> None:
+    run(small, "dvc", "repro")
+    (small / "data" / "given.txt").unlink()
+    answer, said = verify(small)
+    assert not answer["ok"]
+    assert "work data/given.txt is not here" in said
+    assert "could not be checked: work" in said
+    assert "identical" not in said
 
 
 def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: Path) -> None:
@@ -365,9 +376,9 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
 
 
 def test_what_was_not_pushed_is_named(project: Path) -> None:
-    assert verify(project, "--pushed")[0] == {"ok": True, "unpushed": []}
+    assert verify(project, "--pushed")[0] == {"ok": True, "unkept": {}, "unpushed": []}
     answer, said = verify(project, "--lock", "--pushed")
-    assert answer == {"ok": True, "stale": {}, "unpushed": []}, said
+    assert answer == {"ok": True, "stale": {}, "unkept": {}, "unpushed": []}, said
     remote = project.parent.parent / "churn-radar-dvc-remote"
     remote = remote if remote.is_dir() else project.parent / "churn-radar-dvc-remote"
     shutil.rmtree(remote)
@@ -376,6 +387,27 @@ def test_what_was_not_pushed_is_named(project: Path) -> None:
     assert "`uv run dvc push`" in said
     run(project, "dvc", "push")
     assert verify(project, "--pushed")[0]["ok"]
+
+
+def test_a_batch_that_neither_git_nor_dvc_keeps_is_named_with_its_command(project: Path) -> None:
+    batch = project / "data" / "raw" / "novo.csv"
+    batch.parent.mkdir(exist_ok=True)
+    shutil.copy(project / "data" / "current.parquet", batch)
+    edit(project / "params.yaml", "data/current.parquet", "data/raw/novo.csv")
+    answer, said = verify(project, "--pushed")
+    assert answer["unkept"] == {"data/raw/novo.csv": "uv run dvc add data/raw/novo.csv"}
+    assert "novo.csv is kept by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in said
+    assert "holds everything" not in said
+    told = run(project, "esteira", "doctor", check=False)
+    assert told.returncode == 1
+    assert "by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in told.stdout
+    run(project, "dvc", "add", "data/raw/novo.csv")
+    assert verify(project, "--pushed")[0]["unkept"] == {}
+    package = project / "src" / "churn_radar"
+    (package / "more.py").write_text("")
+    edit(project / "dvc.yaml", "src/churn_radar/model.py", "src/churn_radar/more.py")
+    found = verify(project, "--pushed")[0]["unkept"]
+    assert found == {"src/churn_radar/more.py": "git add src/churn_radar/more.py"}
 
 
 @pytest.mark.parametrize(

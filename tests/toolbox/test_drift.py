@@ -402,14 +402,6 @@ def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
     assert moved["action"] == "retrain"
 
 
-def test_one_alarm_is_settled_by_a_second() -> None:
-    assert not check.settled([])
-    assert not check.settled([False, False, True])
-    assert check.settled([True, False, True])
-    assert not check.settled([True, True, False])
-    assert check.settled([True], act=1, of=1)
-
-
 # ---- files
 
 
@@ -539,6 +531,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
     for arguments, says in (
         (("old.csv", "absent.csv"), "absent.csv does not exist"),
         (("old.csv", "few.csv"), "Too few rows"),
+        (("old.csv", "same.csv", "--out", "few.csv"), "few.csv is a file"),
         (("old.csv", "noise.parquet"), "noise.parquet cannot be read as a table"),
         (("old.csv", "same.csv", "--target", "nosuch"), "no column `nosuch`"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),

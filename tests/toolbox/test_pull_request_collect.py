@@ -10,6 +10,7 @@ import helpers
 import pytest
 
 from esteira.pull_request import collect as room
+from esteira.pull_request import compare
 from esteira.pull_request import facts as f
 from esteira.pull_request.render import render
 
@@ -139,6 +140,27 @@ def test_settings_columns_and_rules_are_compared_with_the_merge_base(branch: Pat
     assert "gates.yaml is changed" in f.warnings(facts)
     assert facts.run.state == "failed"
     assert "stage ingest failed" in told(facts)
+
+
+def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(branch: Path) -> None:
+    record = branch / "environment.json"
+
+    def moved(**versions: str) -> list[f.Change]:
+        record.write_text(json.dumps(versions))
+        return compare.texts("main")["environment"]
+
+    assert moved(lock="a", python="3.12.1") == []
+    helpers.run(branch, "git", "checkout", "--quiet", "main")
+    record.write_text(json.dumps({"lock": "b", "python": "3.11.7", "scipy": "1.17.0"}))
+    helpers.run(branch, "git", "add", "environment.json")
+    helpers.run(branch, "git", "commit", "--quiet", "-m", "Record")
+    assert moved(lock="a", python="3.11.7", scipy="1.17.0") == []
+    assert moved(lock="a", python="3.12.1", scipy="1.17.0", blas="x") == [
+        f.Change(name="python", old="3.11.7", new="3.12.1"),
+        f.Change(name="blas", new="x"),
+    ]
+    record.unlink()
+    assert compare.texts("main")["environment"] == []
 
 
 def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:

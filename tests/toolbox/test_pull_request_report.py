@@ -244,6 +244,13 @@ STATES: dict[str, f.Facts] = {
         run=f.Run(stages=[*stages(), f.Stage(name="explain", state="removed")]),
         rules=[f.Change(name="roc_auc", old="better: higher, limit: 0.9", new="better: higher")],
     ),
+    "another_environment": facts(
+        environment=[
+            f.Change(name="python", old="3.11.7", new="3.12.1"),
+            f.Change(name="scipy", old="1.17.0", new="1.18.0"),
+            f.Change(name="joblib", new="1.6.0"),
+        ]
+    ),
     "not_readable": f.Facts(
         number=12, head=HEAD, base=BASE, problem="dvc.yaml is not valid YAML: line 3, column 1"
     ),
@@ -277,6 +284,7 @@ def hostile(text: str) -> f.Facts:
         params=[f.Change(name=text, old=text, new=text)],
         columns=[f.Change(name=text, old=text, new=text)],
         rules=[f.Change(name=text, old=text, new=text)],
+        environment=[f.Change(name=text, old=text, new=text)],
         data=[f.Data(path=text, old_hash=text[:8], new_hash="b", new_size=1)],
         pushed=f.Pushed(state="missing", paths=[text]),
     )
@@ -318,7 +326,7 @@ def test_a_run_without_a_report_says_so() -> None:
 
 
 GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
-         "head_moved", "truncated"}  # fmt: skip
+         "head_moved", "truncated", "another_environment"}  # fmt: skip
 LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_deleted"}
 
 

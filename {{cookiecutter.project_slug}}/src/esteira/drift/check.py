@@ -203,7 +203,9 @@ def conclude(out: Row) -> Row:
         tested = sum(row["role"] != "prediction" for row in table)
         reasons.append(f"{len(moved)} of {tested} columns drifted: {names}{more}.")
         sure = min(row["p"] for row in moved)
-        reasons.append(f"How sure: without drift, the clearest of them has a chance of {sure:.1g}.")
+        odds = "less than one in a million" if sure < 1e-6 else f"{sure:.1g}"
+        says = "Without drift, the chance of a change as clear as the clearest of them"
+        reasons.append(f"{says} is {odds}.")
     for left, right, before, now in out["pairs"][:3]:
         how = f"rank correlation {before:.2f} → {now:.2f}"
         reasons.append(f"`{left}` and `{right}` no longer go together as they did: {how}.")
@@ -271,11 +273,6 @@ def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
     files.write_text(Path(folder, "report.html"), report.html(out, title))
 
 
-def settled(alarms: list[bool], act: int = 2, of: int = 3) -> bool:
-    """Whether to act on alarms, oldest first: the newest, and `act` of the last `of`."""
-    return bool(alarms) and alarms[-1] and sum(alarms[-of:]) >= act
-
-
 def compare_files(
     reference: str,
     current: str,
@@ -289,6 +286,8 @@ def compare_files(
     Writes the report's files into `out` and returns the result. `fast` leaves out the domain
     classifier, the only part without labels that needs scikit-learn. Raises UserError.
     """
+    if Path(out).exists() and not Path(out).is_dir():
+        raise UserError(f"{out} is a file: give a folder for the report with --out.")
     source = tables.open_table(current)
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)

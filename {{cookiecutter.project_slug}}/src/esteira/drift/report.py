@@ -145,7 +145,10 @@ def html(out: Row, title: str) -> str:
             [f"{escape(left)} and {escape(right)}", f"{before:.2f}", f"{now:.2f}"]
             for left, right, before, now in out["pairs"][:20]
         ]
-        blocks.append(grid("Rank correlations that changed", "Columns|before|now", cells))
+        head = "Columns|before|now"
+        blocks.append(grid("Rank correlations that changed", head, cells[:5]))
+        more = grid("More rank correlations that changed", head, cells[5:])
+        blocks += [f"<details><summary>More pairs</summary>{more}</details>"] if cells[5:] else []
     if rows:
         head = "Column|kind|state|effect / limit|p|missing|remarks"
         blocks.append(grid("All columns", head, [line(row) for row in rows]))

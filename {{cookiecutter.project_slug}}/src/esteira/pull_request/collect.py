@@ -78,9 +78,11 @@ def pushed(unusable: str) -> f.Pushed:
     if unusable:
         return f.Pushed(reason=short(unusable))
     try:
-        paths = verify("--pushed")["unpushed"]
+        found = verify("--pushed")
     except UserError as error:
         return f.Pushed(reason=short(str(error)))
+    paths = found["unpushed"]
+    paths += [short(f"{path} ({command})") for path, command in found["unkept"].items()]
     return f.Pushed(state="missing" if paths else "pushed", paths=paths[: f.MOST_ENTRIES])
 
 

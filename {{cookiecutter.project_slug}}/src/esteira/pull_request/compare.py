@@ -92,12 +92,20 @@ def gate_rules(revision: str | None) -> dict[str, str]:
     return rules | ({"drift": short(content["drift"])} if "drift" in content else {})
 
 
+def environment(revision: str | None) -> dict[str, str]:
+    """Return the environment that made dvc.lock as {name: version}; empty where none is known."""
+    content = yaml_at("environment.json", revision)  # JSON is YAML
+    return {str(name): short(v, 100) for name, v in content.items() if name != "lock"}
+
+
 def texts(base: str | None) -> dict[str, list[f.Change]]:
-    """Return what differs in the settings, the schema and the gates; nothing where no base is."""
+    """Return what differs in settings, schema, gates and environment; nothing where no base is."""
     if base is None:
         return {}
     kinds = {"params": settings, "columns": schema_columns, "rules": gate_rules}
-    return {name: changes(kind(base), kind(None)) for name, kind in kinds.items()}
+    found = {name: changes(kind(base), kind(None)) for name, kind in kinds.items()}
+    then, now = environment(base), environment(None)
+    return found | {"environment": changes(then, now) if then and now else []}
 
 
 def outputs(revision: str | None) -> dict[str, tuple[str, int]]:

@@ -161,6 +161,7 @@ class Facts(Part):
     data: listed(Data) = []
     columns: listed(Change) = []  # of schema.yaml
     rules: listed(Change) = []  # of gates.yaml
+    environment: listed(Change) = []  # that made dvc.lock
     history: Annotated[list[Point], Field(max_length=20)] = []
     left_out: Count = 0  # entries beyond MOST_ENTRIES
 

@@ -244,6 +244,17 @@ def changed(facts: f.Facts) -> str:
     return "**What changed**\n\n" + "\n\n".join(parts) if parts else ""
 
 
+def environment(facts: f.Facts) -> str:
+    """How the environment that made dvc.lock differs from the base's."""
+    moved = [
+        f"{plain(c.name, 40)} {plain(c.old or 'absent', 80)} → {plain(c.new or 'absent', 80)}"
+        for c in facts.environment[:MOST_ROWS]
+    ]
+    more = len(facts.environment) - len(moved)
+    moved += [f"and {more} more"] if more else []
+    return f"**Environment:** {', '.join(moved)}." if moved else ""
+
+
 def state(facts: f.Facts) -> str:
     """Whether the lock is fresh and the data is pushed."""
     stale = "; ".join(
@@ -273,7 +284,8 @@ def remedy(facts: f.Facts) -> str:
     if facts.lock.state == "stale" and facts.run.state != "failed":
         parts.append(
             "To settle the lock, on this branch:\n\n```sh\nuv run dvc repro && uv run dvc push\n"
-            'git add --all dvc.lock reports && git commit -m "Reproduce the line" && git push\n```'
+            "uv run esteira record && git add --all dvc.lock environment.json reports\n"
+            'git commit -m "Reproduce the line" && git push\n```'
         )
     if facts.pushed.state == "missing":
         parts.append(
@@ -378,14 +390,15 @@ def render(facts: f.Facts, place: Place | None = None) -> str:
             f"> The branch has moved on to {place.moved[:10]}; its report will replace this one."
         )
     head += [sentence(facts, place.red), remedy(facts)]
-    parts = {part: part(facts) for part in (gates, drift, changed, stages, state, charts)}
+    order = (gates, drift, changed, environment, stages, state, charts)
+    parts = {part: part(facts) for part in order}
     end = [again(facts), footer(facts, place)]
 
     def joined(*middle: str) -> str:
         return "\n\n".join(filter(None, [*head, *parts.values(), *middle, *end])) + "\n"
 
     whole = "\n\n".join(parts.values())
-    for part in (charts, changed, drift, stages, gates):
+    for part in (charts, changed, environment, drift, stages, gates):
         if len(joined(SHORTENED).encode()) <= place.bytes:
             break
         parts[part] = ""

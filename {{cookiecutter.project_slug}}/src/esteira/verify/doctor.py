@@ -33,13 +33,12 @@ def examine() -> Iterator[Finding]:
 
     What must be mended first comes first, and hides what follows from it.
     """
-    import psutil
-
     early = [*merge(), *processes(), *settings(), *leftovers()]
     yield from early
     whole, users = rwlock()
-    busy = not whole or any(psutil.pid_exists(pid) for pid in users)
+    busy = not whole or any(map(lock_file.lives, users))
     if not busy and "dvc.lock" not in lock_file.unmerged():
+        yield from unkept()
         yield from files()
 
 
@@ -68,7 +67,7 @@ def processes() -> Iterator[Finding]:
             "`uv run esteira doctor --fix` puts it aside",
             lambda: put_aside(RWLOCK),
         )
-    alive = {pid for pid in users if psutil.pid_exists(pid)}
+    alive = {pid for pid in users if lock_file.lives(pid)}
     strangers = alive - set(lock_file.at_work())
     if strangers:  # the number of a killed command, given to another program
         yield Finding(
@@ -120,14 +119,18 @@ def settings() -> Iterator[Finding]:
         yield Finding("environment.json does not say what made dvc.lock", "`uv run esteira record`")
 
 
+def unkept() -> Iterator[Finding]:
+    """Look for dependencies that nobody else can have."""
+    for path, command in lock_file.unkept().items():
+        yield Finding(f"{path} is kept by neither Git nor DVC", f"`{command}`")
+
+
 def leftovers() -> Iterator[Finding]:
     """Look for files that a killed writer left half-written."""
-    import psutil
-
     tops = [p for p in Path().iterdir() if p.is_dir() and not p.name.startswith(".")]
     mine = [p for top in tops for p in top.rglob(".*.tmp")]
     pids = {p: re.fullmatch(r"\..*\.(\d+)\.tmp", p.name) for p in mine}
-    dead = [p for p, m in pids.items() if not (m and psutil.pid_exists(int(m.group(1))))]
+    dead = [p for p, m in pids.items() if not (m and lock_file.lives(int(m.group(1))))]
     if not rwlock()[1]:
         dead += [p for p in Path(".dvc/cache").rglob("*.tmp") if p.is_file()]
     for path in dead:

@@ -65,6 +65,16 @@ def at_work() -> dict[int, str]:
     return {pid: name for pid, name in rwlock()[1].items() if is_dvc(pid)}
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is running; one that was killed and not yet buried is not."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def is_dvc(pid: int) -> bool:
     """Whether a process lives and is DVC, or a command of the toolbox."""
     import psutil
@@ -73,7 +83,7 @@ def is_dvc(pid: int) -> bool:
         words = psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
-    return any(Path(word).stem in ("dvc", "esteira") for word in words)
+    return lives(pid) and any(Path(word).stem in ("dvc", "esteira") for word in words)
 
 
 def pipeline(repo: "Repo") -> list["PipelineStage"]:
@@ -162,6 +172,36 @@ def unpushed() -> list[str]:
                 f"{url} stopped answering: {text}; `uv run esteira doctor` checks it."
             ) from None
     return sorted(status["not_in_remote"])
+
+
+def unkept() -> dict[str, str]:
+    """Return the dependencies that neither Git nor DVC keeps, each with the command that adds it.
+
+    DVC reads such a file, names its hash in dvc.lock and pushes nothing: nobody else can have it.
+    """
+    if not Path(".git").exists():
+        return {}
+    with repository() as repo:
+        root = Path(repo.root_dir)
+        kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
+        kept += [root / path for path in git("ls-files", "-z").split("\0") if path]
+        deps = {Path(d.fs_path) for s in pipeline(repo) for d in s.deps if d.protocol == "local"}
+    known = {above for path in kept for above in (path, *path.parents)}
+    lost = (d for d in deps if d not in known and not known_folder(d, kept))
+    names = sorted(d.relative_to(root).as_posix() for d in lost if d.is_relative_to(root))
+    return {
+        name: f"uv run dvc add {name}" if ignored(name) else f"git add {name}" for name in names
+    }
+
+
+def known_folder(path: Path, kept: list[Path]) -> bool:
+    """Whether a path lies in a folder that DVC keeps as a whole."""
+    return not set(path.parents).isdisjoint(kept)
+
+
+def ignored(path: str) -> bool:
+    """Whether Git is told to leave a path out, as it is of data."""
+    return subprocess.run(["git", "check-ignore", "--quiet", "--", path]).returncode == 0
 
 
 def git(*words: str) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 
 from esteira.verify import lock as lock_file
 
-UNKNOWN = "environment.json does not say which one made dvc.lock: `uv run esteira record`, commit."
+NO_RECORD = "environment.json is not here yet: `uv run esteira record` writes it; commit it."
+OLD_RECORD = "environment.json is of another dvc.lock: `uv run esteira record` renews it; commit."
 
 
 def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> dict[str, Any]:
     """Check whether dvc.lock is fresh, or the remote complete, or both. Returns the findings.
 
-    Keys: `ok`; `stale` (stage to reasons) and `unpushed` (paths) for what was asked.
+    Keys: `ok`; `stale` (stage to reasons), `unpushed` (paths) and `unkept` (path to the
+    command that adds it) for what was asked.
     """
     found: dict[str, Any] = {}
     if lock:
@@ -25,12 +27,15 @@ def lock_and_remote(lock: bool, pushed: bool, only: list[str] | None = None) -> 
         else:
             print("dvc.lock is fresh.")
     if pushed:
+        found["unkept"] = lock_file.unkept()
+        for path, command in found["unkept"].items():
+            say(f"{path} is kept by neither Git nor DVC: `{command}`, `uv run dvc repro`, commit.")
         found["unpushed"] = lock_file.unpushed()
         for path in found["unpushed"]:
             say(f"not on the remote: {path}")
         if found["unpushed"]:
             say("The remote lacks what dvc.lock names: `uv run dvc push`, before the commit.")
-        else:
+        elif not found["unkept"]:
             print("The remote holds everything that dvc.lock names.")
     return {"ok": not any(found.values()), **found}
 
@@ -52,8 +57,10 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
     if not found["ok"]:
         return found
     changes, known = environment.differences(), environment.known()
-    for change in changes or ([] if known else [UNKNOWN]):
+    for change in changes:
         print(f"environment: {change}")
+    if not known:
+        print(OLD_RECORD if environment.RECORD.exists() else NO_RECORD)
     results = []
     with lock_file.repository() as repo, replay.scratch() as scratch:
         line = [s for s in lock_file.pipeline(repo) if not stages or s.addressing in stages]
@@ -66,8 +73,12 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
                 say(f"{stage.addressing} {fault}")
     counts = Counter(output["verdict"] for result in results for output in result["outputs"])
     total = sum(counts.values())
-    print(f"{counts['identical']} of {total} outputs are identical to dvc.lock, made twice: in")
-    print(f"other folders, and with another {', '.join(replay.conditions())}.")
+    unchecked = [r["stage"] for r in results if r["faults"] and not r["outputs"]]
+    if unchecked:
+        say(f"could not be checked: {', '.join(unchecked)} (see above).")
+    if total:
+        print(f"{counts['identical']} of {total} outputs are identical to dvc.lock, made twice: in")
+        print(f"other folders, and with another {', '.join(replay.conditions())}.")
     if counts["other bytes"]:
         print(f"{counts['other bytes']} have other bytes, as this environment is another; what Git")
         print("holds of what was made from them is compared instead.")
