@@ -53,6 +53,29 @@ def test_bike_hours(project):
     assert metrics["r2"] > 0.6, "a linear model reaches 0.29 on the same rows"
 
 
+def test_a_class_that_was_only_held_out_is_told_in_a_sentence(project):
+    held = project / "data/holdout.parquet"
+    rows = pd.read_parquet(held)
+    rows.loc[rows.index[:3], "diagnosis"] = "unheard of"
+    held.unlink()
+    rows.to_parquet(held)
+    done = run(project, "python", "-m", "churn_radar.stages.evaluate", check=False)
+    assert done.returncode == 1
+    assert "class 'unheard of' is in 3 held-out rows and in none" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_table_sorted_by_its_classes(project, tmp_path):
+    random = np.random.default_rng(3)
+    x, town = random.normal(size=600), random.choice(["Rome", "Oslo", "Bonn"], 600)
+    y = np.digitize(x + random.normal(0, 0.5, 600), [-0.5, 0.5])
+    rows = pd.DataFrame({"x": x.round(3), "town": town, "y": np.array(["a", "b", "c"])[y]})
+    rows.sort_values("y").to_csv(tmp_path / "sorted.csv", index=False)
+    said, metrics = go(project, tmp_path / "sorted.csv", "--target", "y")
+    assert "order of the rows is random" in said
+    assert metrics["roc_auc"] > 0.8
+
+
 def test_a_messy_table(project, tmp_path):
     """Latin-1, semicolons, decimal commas, blank rows at the end, a sentinel, dates."""
     random = np.random.default_rng(0)
