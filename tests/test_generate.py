@@ -11,7 +11,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import helpers
 import pytest
 from cookiecutter.exceptions import FailedHookException
 from helpers import ROOT, TEMPLATE, bake, run, tracked
@@ -218,10 +217,6 @@ def test_no_python_or_workflow_file_is_templated() -> None:
         text = path.read_text(encoding="utf-8")
         assert "cookiecutter" not in text, path
         assert "{%" not in text, path
-
-
-def test_the_helpers_shell_is_a_squads(reproduced: Path) -> None:
-    assert "PYTHONDONTWRITEBYTECODE" not in helpers.surroundings(reproduced)
 
 
 CHANCE = random.Random(7)  # noqa: S311
