@@ -13,6 +13,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from esteira.drift import check, profile  # noqa: E402
 
 Table = dict[str, np.ndarray]
 Draw = np.random.Generator
-SIZES = ((2000, 200), (2000, 2000), (20000, 20000))
+SIZES = ((200, 200), (2000, 200), (2000, 2000), (20000, 20000))
 LETTERS = np.array(list("abcde"))
 CACHE = ROOT / ".cache" / "drift_quality.json"  # cells that are done: the run can be resumed
 KEPT = json.loads(CACHE.read_text()) if CACHE.exists() else {}
@@ -205,17 +207,18 @@ def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) ->
         p = np.nan_to_num(chance(t))
         return np.column_stack([1 - p, p])
 
+    told = predict(holdout)
     known = profile.build(
         pa.table(train),
         target="y",
         holdout=pa.table(holdout),
-        predictions=predict(holdout),
+        predict=lambda rows: told[rows],
         classes=["no", "yes"],
     )
     batch_table, answers = pa.table(batch), predict(batch)
     quick = check.Settings(classifier=False)
     if concept:
-        return check.check(known, batch_table, quick, lambda _, at: answers[at])["metrics"]
+        return check.check(known, batch_table, quick, lambda at: answers[at])["metrics"]
     found = check.check(known, batch_table, quick)["metrics"]
     # an alarm is one already without the classifier, which costs most of the time
     return (
@@ -238,7 +241,9 @@ def table(scenarios: tuple, metric: str, runs: int, seed: int, sizes: tuple) -> 
             if key not in KEPT:
                 starts = (seed + 10_000 * column + np.arange(times)).tolist()
                 concept = metric == "concept_drift"
-                hits = sum(alarm(s, rows, size, scenario, concept)[metric] for s in starts)
+                one = partial(alarm, rows=rows, size=size, scenario=scenario, concept=concept)
+                with ProcessPoolExecutor() as pool:
+                    hits = sum(found[metric] for found in pool.map(one, starts, chunksize=5))
                 KEPT[key] = f"{100 * hits / times:.0f} ({times})"
                 CACHE.parent.mkdir(exist_ok=True)
                 CACHE.write_text(json.dumps(KEPT))

@@ -48,16 +48,16 @@ for group in range(file.num_row_groups):
         file.read_row_group(group, [name], use_threads=False)
 """,
     "esteira": """
-from esteira.drift import check
-check.compare_files("profile.json", "current.parquet", out="out", fast=True)
+from esteira.drift import two_tables
+two_tables.compare_files("profile.json", "current.parquet", out="out", fast=True)
 """,
     "esteira, both files": """
-from esteira.drift import check
-check.compare_files("reference.parquet", "current.parquet", out="out", fast=True)
+from esteira.drift import two_tables
+two_tables.compare_files("reference.parquet", "current.parquet", out="out", fast=True)
 """,
     "esteira, all of it": """
-from esteira.drift import check
-found = check.compare_files("full.json", "current.parquet", predictions="p", out="out")
+from esteira.drift import two_tables
+found = two_tables.compare_files("full.json", "current.parquet", predictions="p", out="out")
 assert found["metrics"]["concept_assessable"]
 """,
     "evidently": READ
@@ -111,9 +111,9 @@ def make_tables(folder: Path, rows: int, columns: int) -> None:
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     code = """
 import json
-from esteira.drift import profile, tables
+from esteira.drift import tables, two_tables
 for name, columns in (("profile", (None, None)), ("full", ("y", "p"))):
-    made = profile.of_table(tables.open_table("reference.parquet"), *columns)
+    made = two_tables.profile_of(tables.Source("reference.parquet"), *columns)
     open(name + ".json", "w").write(json.dumps(made))
 """
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=surroundings(), check=True)

@@ -236,8 +236,8 @@ def test_any_batch_gets_a_drift_verdict_or_a_sentence(
         typed[schema.inputs], typed[schema.target]
     )
 
-    def predict(_: Any, rows: Any) -> Any:
-        return profile.answers(model, new.iloc[rows].reindex(columns=schema.inputs))[0]
+    def predict(rows: Any) -> Any:
+        return profile.answers(model, new.iloc[rows].reindex(columns=schema.inputs))
 
     reference = profile.of_line(typed, typed, model, schema)
     found = check.check(reference, new, Settings(), predict)

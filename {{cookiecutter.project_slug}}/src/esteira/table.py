@@ -248,6 +248,12 @@ def parse(raw: pd.DataFrame, schema: "Schema") -> tuple[pd.DataFrame, pd.DataFra
     return pd.DataFrame(typed, index=raw.index), found
 
 
+def says(rejects: pd.DataFrame) -> list[str]:
+    """A sentence for each column of the rejects that `parse` returns."""
+    counts = rejects["column"].value_counts(sort=False)
+    return [f"{n} cells of `{name}` cannot be read as its type." for name, n in counts.items()]
+
+
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table of the line. Raises UserError if it is absent."""
     if not Path(path).is_file():

@@ -16,12 +16,12 @@ EXPONENT = r"([eE][+-]?\d+)?"
 
 
 def conventions(
-    raw: pd.DataFrame, form: FileFormat, target: str
+    raw: pd.DataFrame, form: FileFormat, target: str | None = None
 ) -> tuple[pd.DataFrame, FileFormat, list[Decision]]:
     """Find missing-value tokens and the marks in numbers; blank the tokens out of the table."""
     cells = {n: raw[n].value_counts() for n in raw if pd.api.types.is_string_dtype(raw[n])}
-    limit = 0.2 * max(raw[target].count(), 1)
-    kept = {str(v) for v, k in raw[target].value_counts().items() if k > limit}
+    shares = raw[target].value_counts(normalize=True) if target else pd.Series(dtype=float)
+    kept = {str(v) for v, share in shares.items() if share > 0.2}  # of a class, "None" is a name
     where: dict[str, list[str]] = {}
     for name, counts in cells.items():
         for token in counts.index.tolist():

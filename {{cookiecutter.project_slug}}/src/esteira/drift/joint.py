@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.profile import BLOCKS, INTERVALS, MISSING, Profile, unpack
+from esteira.drift.columns import BLOCKS, MISSING, Codes, Entry
+from esteira.drift.profile import Profile, unpack
 
 if TYPE_CHECKING:
     from esteira.drift.settings import Settings
 
-Codes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
 SEGMENT = 30  # fewest rows of a segment worth naming
@@ -45,87 +45,73 @@ def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
 
 
 def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any, ...]]:
-    """Pairs of numeric columns whose rank correlation changed: (left, right, before, now)."""
-    columns = profile["columns"]
-    numeric = [i for i, entry in enumerate(columns.values()) if entry["kind"] == "number"]
-    if len(numeric) < 2:
-        return []
-    names = list(columns)
-    theirs = unpack(profile["sample"], len(columns))[numeric]
-    left, right = np.triu_indices(len(numeric), 1)
-    sides = (rank_correlations(side) for side in (theirs, mine[numeric]))
-    (r, error), (s, other) = ([matrix[left, right] for matrix in side] for side in sides)
-    known = np.isfinite(r) & np.isfinite(s)
-    left, right, r, s = left[known], right[known], r[known], s[known]
-    p = st.correlation_p(r, s, (error + other)[known])
+    """Pairs of numeric columns whose rank correlation changed: (left, right, before, now).
+
+    By the difference of Fisher's z, two-sided, with false-discovery control.
+    """
+    kinds = {name: entry["kind"] for name, entry in profile["columns"].items()}
+    numeric = [i for i, kind in enumerate(kinds.values()) if kind == "number"]
+    names = np.array(list(kinds), dtype=object)[numeric]
+    (r, error), (s, other) = map(
+        rank_correlations, (unpack(profile, "sample")[numeric], mine[numeric])
+    )
+    left, right = np.nonzero(np.triu(np.isfinite(r) & np.isfinite(s), 1))
+    r, s, error = r[left, right], s[left, right], (error + other)[left, right]
+    z = np.abs(np.subtract(*np.arctanh(np.clip([r, s], -0.999999, 0.999999)))) / np.sqrt(error)
+    p = np.array([2 * st.normal_upper(value) for value in z])
     hit = p <= st.benjamini_hochberg(p, settings.correlation_alpha)
     hit &= np.abs(r - s) >= limit(profile, "correlation", settings.correlation)
-    found = [
-        (names[numeric[i]], names[numeric[j]], float(x), float(y))
-        for i, j, x, y in zip(left[hit], right[hit], r[hit], s[hit], strict=True)
-    ]
+    found = zip(names[left[hit]], names[right[hit]], r[hit].tolist(), s[hit].tolist(), strict=True)
     return sorted(found, key=lambda pair: -abs(pair[2] - pair[3]))
 
 
-def folds(n: int) -> NDArray[np.bool_]:
-    """Half of n rows by lot, always the same ones."""
-    return np.random.default_rng(n).permutation(n) % 2 == 0
+def cross_fit(kind: str, x: Floats, y: Floats, weight: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Predict each half of the rows with small boosted trees fitted on the other half.
 
-
-def cross_fit(model: Any, x: Floats, y: Floats, weight: Floats | None = None) -> Floats:
-    """Predict each half of the rows with what was fitted on the other half."""
+    The trees are quick, indifferent to scale and at ease with missing cells. Returns predictions
+    (of a `Classifier`: probabilities of 1) and which rows are the first half.
+    """
+    from sklearn import ensemble
     from threadpoolctl import threadpool_limits
 
-    half, answer = folds(len(y)), np.zeros(len(y))
-    with threadpool_limits(1):  # the same bits on every machine, and less CPU on small samples
-        for part in (half, ~half):
-            model.fit(x[~part], y[~part], None if weight is None else weight[~part])
-            proba = hasattr(model, "predict_proba")
-            answer[part] = model.predict_proba(x[part])[:, 1] if proba else model.predict(x[part])
-    return answer
-
-
-def trees(kind: str) -> Any:
-    """Small boosted trees: quick, indifferent to scale, at ease with missing cells."""
-    from sklearn import ensemble
-
-    make = getattr(ensemble, f"HistGradientBoosting{kind}")
-    return make(
+    model = getattr(ensemble, f"HistGradientBoosting{kind}")(
         max_iter=50, max_leaf_nodes=8, l2_regularization=1.0, early_stopping=False, random_state=0
     )
+    half, answer = np.random.default_rng(len(y)).permutation(len(y)) % 2 == 0, np.zeros(len(y))
+    with threadpool_limits(1):  # the same bits on every machine, and less CPU on small samples
+        for part in (half, ~half):
+            model.fit(x[~part], y[~part], weight[~part])
+            proba = kind == "Classifier"
+            answer[part] = model.predict_proba(x[part])[:, 1] if proba else model.predict(x[part])
+    return answer, half
 
 
-def inputs(codes: Codes) -> Floats:
-    """Codes as a matrix of shape (rows, columns); missing is the highest code, so trees see it."""
-    return codes.T.astype(float)
+def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats, float, float]:
+    """Classifier two-sample test (Lopez-Paz & Oquab 2017): can the batch be told apart?
 
-
-def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats]:
-    """Cross-fitted probability that a row is of the batch: for the reference's rows and its own."""
-    x = np.concatenate([inputs(theirs), inputs(mine)])
-    n = theirs.shape[1]
-    p = cross_fit(trees("Classifier"), x, (np.arange(len(x)) >= n).astype(float))
-    return p[:n], p[n:]
-
-
-def told_apart(theirs: Codes, mine: Codes) -> tuple[float, float]:
-    """Cross-fitted AUC of a classifier between two samples, and its z-score.
-
-    The z-score is the mean of the two halves': their sum over root two (Stouffer) would take them
-    for independent, which they are not.
+    Returns the cross-fitted probability to be of the batch, of the reference's rows and of its
+    own, the area under the ROC curve, and its z-score: the mean of the two halves'. Their sum
+    over root two (Stouffer) would take them for independent, which they are not.
     """
-    p, q = tell_apart(theirs, mine)
-    half = folds(len(p) + len(q))
-    parts = [st.auc_z(p[h[: len(p)]], q[h[len(p) :]]) for h in (half, ~half)]
-    area, z = np.mean(parts, axis=0)
-    return float(area), float(z)
+    from scipy.stats import mannwhitneyu, norm
+
+    x, n = np.concatenate([theirs, mine], axis=1).T.astype(float), theirs.shape[1]
+    own = np.arange(len(x)) >= n
+    p, half = cross_fit("Classifier", x, own, np.ones(len(x)))
+    if not half[own].any() or half[own].all():
+        return p[:n], p[n:], 0.5, 0.0
+    areas, scores = [], []
+    for part in (half, ~half):
+        new, old = p[part & own], p[part & ~own]
+        test = mannwhitneyu(new, old, False, "greater", method="asymptotic")
+        areas.append(test.statistic / len(new) / len(old))
+        scores.append(norm.isf(np.clip(test.pvalue, 1e-300, 1 - 1e-15)))
+    return p[:n], p[n:], float(np.mean(areas)), float(np.mean(scores))
 
 
 def domain(profile: Profile, mine: Codes, settings: "Settings") -> dict[str, Any]:
-    """Classifier two-sample test (Lopez-Paz & Oquab 2017): can the batch be told apart?"""
-    area, z = told_apart(unpack(profile["sample"], len(profile["columns"])), mine)
-    if not np.isfinite(area):  # too few rows in the reference to learn from half of them
-        return {"auc": 0.5, "drift": False}
+    """Whether a classifier surely and clearly tells the batch from the reference."""
+    *_, area, z = tell_apart(unpack(profile, "sample"), mine)
     sure = st.normal_upper(z) <= settings.auc_alpha
     return {"auc": area, "drift": bool(sure and area >= limit(profile, "auc", settings.auc))}
 
@@ -137,22 +123,24 @@ def limit(profile: Profile, name: str, least: float) -> float:
 
 def usual(profile: Profile) -> dict[str, float]:
     """What neighbouring rows of a time series show without drift: each block against the rest."""
-    codes = unpack(profile["sample"], len(profile["columns"]))
-    changes, areas, rises = [0.0], [0.5], [0.0]
+    codes = unpack(profile, "sample")
+    sizes: dict[str, list[float]] = {"correlation": [0.0], "auc": [0.5], "loss": [0.0]}
     for at in np.array_split(np.arange(codes.shape[1]), BLOCKS):
-        rest = np.delete(codes, at, axis=1)
-        change = np.abs(rank_correlations(rest)[0] - rank_correlations(codes[:, at])[0])
-        changes += change[np.isfinite(change)].tolist()
+        rest, block = np.delete(codes, at, axis=1), codes[:, at]
+        change = np.abs(rank_correlations(rest)[0] - rank_correlations(block)[0])
+        sizes["correlation"] += change[np.isfinite(change)].tolist()
         if len(at) >= 10:
-            areas.append(told_apart(rest, codes[:, at])[0])
+            sizes["auc"].append(tell_apart(rest, block)[2])
     if "residuals" in profile:
-        power = 1 if profile["task"]["kind"] == "regression" else 2
-        loss = np.abs(np.array(profile["residuals"])) ** power
-        rises += [
-            part.mean() / max(loss.mean(), 1e-12) - 1 for part in np.array_split(loss, BLOCKS)
-        ]
-    sizes = {"correlation": changes, "auc": areas, "loss": rises}
+        loss = losses(profile, np.array(profile["residuals"]))
+        parts = [part.mean() for part in np.array_split(loss, BLOCKS) if len(part)]
+        sizes["loss"] += [part / max(loss.mean(), 1e-12) - 1 for part in parts]
     return {name: float(f"{np.quantile(all_, 0.99):.6g}") for name, all_ in sizes.items()}
+
+
+def losses(profile: Profile, missed: Floats) -> Floats:
+    """Loss of each row: the absolute error, or of probabilities Brier's square."""
+    return np.abs(missed) ** (2 if profile["classes"] else 1)
 
 
 def label_shift(profile: Profile, answers: Any) -> list[str]:
@@ -161,12 +149,12 @@ def label_shift(profile: Profile, answers: Any) -> list[str]:
     Holds if only the shares moved: then the mean answer is a mixture of the classes' mean answers
     on the holdout (Lipton, Wang & Smola 2018, with probabilities in place of classes).
     """
-    told = profile.get("told")
-    if not told or np.linalg.cond(told["means"]) > 100:
+    told, classes = np.array(profile.get("told", [])), profile["classes"] or ()
+    if len(told) != len(classes) or len(told) == 0 or np.linalg.cond(told) > 100:
         return []
-    guess = np.linalg.solve(np.array(told["means"]).T, np.asarray(answers).mean(axis=0)).clip(0)
-    pairs = zip(profile["task"]["classes"], guess / guess.sum(), told["shares"], strict=True)
-    shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in pairs)
+    guess = np.linalg.solve(told.T, np.asarray(answers).mean(axis=0)).clip(0)
+    triples = zip(classes, guess / guess.sum(), profile["shares"], strict=True)
+    shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in triples)
     return [f"A hint only: had nothing but the classes' shares moved, they would be {shares}."]
 
 
@@ -178,48 +166,39 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     reweighted to the batch's inputs (the decomposition of Cai, Namkoong & Yadlowsky 2023), the
     other whether the residual follows from the inputs more than it did on the holdout.
     """
-    theirs = unpack(profile["holdout"], len(profile["columns"]))
-    old = np.array(profile["residuals"])
-    known = np.isfinite(missed)
-    mine, new = mine[:, known], missed[known]
-    power = 1 if profile["task"]["kind"] == "regression" else 2
-    loss_old, loss_new = np.abs(old) ** power, np.abs(new) ** power
-    metrics = {"loss_reference": float(loss_old.mean()), "loss_current": float(loss_new.mean())}
-    answer: dict[str, Any] = {
-        "drift": False,
-        "assessable": False,
-        "segments": [],
-        "metrics": metrics,
-    }
+    theirs, old = unpack(profile, "holdout"), np.array(profile["residuals"])
+    mine, new = mine[:, np.isfinite(missed)], missed[np.isfinite(missed)]
+    before, now = losses(profile, old), losses(profile, new)
+    metrics = {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
+    answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": metrics, "says": []}
     if min(len(old), len(new)) < settings.least_rows:
         return answer | {"says": ["Concept drift is not assessable: too few labelled rows."]}
-    p, q = tell_apart(theirs, mine)
+    p, q, *_ = tell_apart(theirs, mine)
     weight, own = (x / (1 - x) * len(old) / len(new) for x in (p, q))
     near, inside = weight <= RATIO, own <= RATIO
     metrics["concept_support"] = support = float(inside.mean())
-    effective = weight[near].sum() ** 2 / (weight[near] ** 2).sum()
+    weight = weight[near]
+    effective = weight.sum() ** 2 / (weight**2).sum()
     if support < settings.support or min(effective, inside.sum()) < settings.least_rows:
         says = f"only {support:.0%} of the batch lies where the holdout does"
         return answer | {"says": [f"Concept drift is not assessable: {says}."]}
-    theirs, old, loss_old, weight = theirs[:, near], old[near], loss_old[near], weight[near]
-    mine, new, loss_new = mine[:, inside], new[inside], loss_new[inside]
-    expected = float(np.average(loss_old, weights=weight))
-    error = np.sqrt((weight**2 * (loss_old - expected) ** 2).sum()) / weight.sum()
-    rise = float(loss_new.mean()) - expected
-    z = rise / max(np.hypot(error, loss_new.std() / np.sqrt(len(new))), 1e-12)
+    theirs, old, before = theirs[:, near], old[near], before[near]
+    mine, new, now = mine[:, inside], new[inside], now[inside]
+    expected = float(np.average(before, weights=weight))
+    error = np.sqrt((weight**2 * (before - expected) ** 2).sum()) / weight.sum()
+    rise = float(now.mean()) - expected
+    z = rise / max(np.hypot(error, now.std() / np.sqrt(len(now))), 1e-12)
     gain, gain_z = residual_gain(theirs, old, weight, mine, new)
     metrics |= {"loss_current_expected": expected, "concept_residual_gain": gain}
     relative = rise / max(expected, 1e-12)
     tests = np.array([st.normal_upper(z), st.normal_upper(gain_z)])
     worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
     large = relative >= limit(profile, "loss", settings.loss)
-    drift = worse and (large or (follows and gain >= settings.gain))
-    answer |= {"assessable": True, "drift": bool(drift), "says": []}
-    if drift:
-        figures = f"loss {loss_new.mean():.4g}, expected {expected:.4g}, {relative:+.0%}"
+    if worse and (large or (follows and gain >= settings.gain)):
+        figures = f"loss {now.mean():.4g}, expected {expected:.4g}, {relative:+.0%}"
         answer["says"] = [f"The model errs more than these inputs explain ({figures})."]
-        answer["segments"] = segments(profile, theirs, loss_old, mine, loss_new)
-    return answer
+        answer |= {"drift": True, "segments": segments(profile, theirs, before, mine, now)}
+    return answer | {"assessable": True}
 
 
 def residual_gain(
@@ -230,55 +209,50 @@ def residual_gain(
     Both sides are fitted on equally many rows: more rows would find more of what the model always
     missed.
     """
-    size = min(len(old), len(new))
     shares, errors = [], []
     for codes, residual, w in ((theirs, old, weight), (mine, new, np.ones(len(new)))):
-        take = np.sort(np.random.default_rng(len(residual)).permutation(len(residual))[:size])
+        draw = np.random.default_rng(len(residual)).permutation(len(residual))
+        take = np.sort(draw[: min(len(old), len(new))])
         r, w = residual[take], w[take]
-        guess = cross_fit(trees("Regressor"), inputs(codes[:, take]), r, w)
+        guess, _ = cross_fit("Regressor", codes[:, take].T.astype(float), r, w)
         gained, scale = r**2 - (r - guess) ** 2, np.average(r**2, weights=w) or 1.0
-        share = np.average(gained, weights=w) / scale
-        shares.append(share)
-        spread = w * (gained - share * r**2) / scale
-        errors.append(np.sqrt((spread**2).sum()) / w.sum())
+        shares.append(np.average(gained, weights=w) / scale)
+        errors.append(np.sqrt(((w * (gained - shares[-1] * r**2) / scale) ** 2).sum()) / w.sum())
     gain = shares[1] - max(0.0, shares[0])
     return float(gain), float(gain / max(np.hypot(*errors), 1e-12))
 
 
 def segments(
-    profile: Profile, theirs: Codes, loss_old: Floats, mine: Codes, loss_new: Floats
-) -> list[dict[str, Any]]:
-    """Values and ranges of single columns in which the loss surely rose: the five worst."""
+    profile: Profile, theirs: Codes, before: Floats, mine: Codes, now: Floats
+) -> list[tuple[Any, ...]]:
+    """Values and fifths of single columns in which the loss surely rose: the five worst.
+
+    Returns (which rows, their number, mean loss on the holdout, mean loss now) for each.
+    """
+    import pandas as pd
+
     found = []
     for (name, entry), a, b in zip(profile["columns"].items(), theirs, mine, strict=True):
-        if "counts" not in entry or len(entry.get("cells", ())) > INTERVALS:
-            continue
-        cut = st.deciles(np.array(entry["counts"])) // 2 if "edges" in entry else np.arange(256)
-        cut = np.concatenate([cut, np.arange(len(cut), 256) + 256])
-        a, b = cut[a], cut[b]
-        for cell in np.unique(b):
-            x, y = loss_old[a == cell], loss_new[b == cell]
-            if min(len(x), len(y)) < SEGMENT:
-                continue
-            z = (y.mean() - x.mean()) / max(
-                np.hypot(x.std() / len(x) ** 0.5, y.std() / len(y) ** 0.5), 1e-12
-            )
-            if z > 3:
-                where = segment_name(name, entry, cut, int(cell))
-                found.append(
-                    {"segment": where, "rows": len(y), "before": x.mean(), "now": y.mean(), "z": z}
-                )
-    return sorted(found, key=lambda s: s["before"] - s["now"])[:5]
+        names, aims = segment_names(name, entry), ["size", "mean", "sem"]
+        old, new = (pd.Series(x).groupby(names[c]).agg(aims) for x, c in ((before, a), (now, b)))
+        both = old.merge(new, left_index=True, right_index=True, suffixes=("", "_now"))
+        both = both.drop(index="", errors="ignore")
+        both = both[both[["size", "size_now"]].min(axis=1) >= SEGMENT]
+        worse = both["mean_now"] - both["mean"] > 3 * np.hypot(both["sem"], both["sem_now"])
+        found += both.loc[worse, ["size_now", "mean", "mean_now"]].itertuples(name=None)
+    return sorted(found, key=lambda row: row[2] - row[3])[:5]
 
 
-def segment_name(name: str, entry: dict[str, Any], cut: NDArray[Any], cell: int) -> str:
-    """Say which rows a segment holds."""
-    cells = np.nonzero(cut == cell)[0]
-    if cells[0] == MISSING:
-        return f"{name} is missing"
-    if "edges" not in entry:
-        known = cells[0] < len(entry["cells"])
-        return f"{name} is {entry['cells'][cells[0]] if known else 'another value'}"
-    edges = entry["edges"]
-    last = min(int(cells[-1]), len(edges) - 1)
-    return f"{name} from {edges[max(0, int(cells[0]) - 1)]:.4g} to {edges[last]:.4g}"
+def segment_names(name: str, entry: Entry) -> NDArray[Any]:
+    """The segment that each of a column's 256 codes lies in, in words; "" for none."""
+    names = np.full(256, "", dtype=object)
+    if entry["counts"]:
+        names[MISSING] = f"{name} is missing"
+    if "edges" in entry:
+        fifth, edges = st.deciles(np.array(entry["counts"])) // 2, entry["edges"]
+        for cells in (np.nonzero(fifth == i)[0] for i in np.unique(fifth)):
+            ends = edges[max(0, cells[0] - 1)], edges[min(cells[-1], len(edges) - 1)]
+            names[cells] = "{} from {:.4g} to {:.4g}".format(name, *ends)
+    elif entry.get("own_codes"):
+        names[: len(entry["cells"])] = [f"{name} is {cell}" for cell in entry["cells"]]
+    return names

@@ -18,7 +18,7 @@ class Limits(Section):
 class Settings(Limits):
     """Limits and significance levels; `columns` overrides the limits of one column."""
 
-    alpha: float = 0.03
+    alpha: float = 0.04
     correlation: float = 0.1
     correlation_alpha: float = 0.005
     auc: float = 0.55

@@ -1,4 +1,4 @@
-"""The formulas of the drift check, on counts. The tails of four distributions are written out,
+"""The formulas of the drift check, on counts. The tails of three distributions are written out,
 because importing scipy.special would cost a third of the time that a check of a small batch takes.
 
 Throughout, `a` are the reference's counts per cell and `b` the batch's, one-dimensional arrays of
@@ -6,6 +6,7 @@ the same length; cells of a numeric column are in ascending order.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,10 @@ def chi2_upper(x: float, freedom: int) -> float:
     """
     if x <= 0:
         return 1.0
-    x, a = x / 2, 1 - freedom % 2 / 2
-    q = math.erfc(math.sqrt(x)) if freedom % 2 else math.exp(-x)
-    while a < freedom / 2:
+    x, odd = x / 2, freedom % 2
+    q = math.erfc(math.sqrt(x)) if odd else math.exp(-x)
+    for a in np.arange(1 - odd / 2, freedom / 2):
         q += math.exp(a * math.log(x) - x - math.lgamma(a + 1))
-        a += 1
     return min(1.0, q)
 
 
@@ -46,42 +46,27 @@ def binomial_upper(least: int, trials: int, rate: float) -> float:
     return min(1.0, float(np.exp(first + np.cumsum(ratios)).sum()) + math.exp(first))
 
 
-def ks_distance(a: Counts, b: Counts) -> float:
-    """Largest distance of the two distribution functions, at the cells' upper edges."""
-    return float(np.abs(np.cumsum(a) / a.sum() - np.cumsum(b) / b.sum()).max())
+def location_scale_p(a: Counts, b: Counts) -> list[float]:
+    """Two-sided p-values of two rank tests: Wilcoxon's of location, Mood's of scale (Mood 1954).
 
-
-def ks_p(distance: float, n: int, m: int) -> float:
-    """Asymptotic p-value of the two-sample Kolmogorov-Smirnov distance for `n` and `m` rows."""
-    x = math.sqrt(n * m / (n + m)) * distance
-    if x < 0.3:  # the series converges slowly, and its value is 0.99999 or more
-        return 1.0
-    return 2 * sum((-1) ** (k - 1) * math.exp(-2 * (k * x) ** 2) for k in range(1, 20))
-
-
-def rank_p(a: Counts, b: Counts) -> float:
-    """p-value of a joint rank test of location (Wilcoxon) and scale (Mood).
-
-    Lepage's construction (Lepage 1971, Biometrika 58) with Mood's scores in place of
-    Ansari-Bradley's, as in Rublík 2009: the two linear rank statistics as a quadratic form, with
-    their permutation covariance and so with ties.
+    By their permutation variance, which holds with ties.
     """
-    n, m = int(a.sum()), int(b.sum())
-    cells = a + b
-    total = n + m
-    centred = np.cumsum(cells) - (cells - 1) / 2 - (total + 1) / 2
-    scores = np.stack([centred, centred**2 + (cells.astype(float) ** 2 - 1) / 12])
-    scores -= (scores * cells).sum(axis=1, keepdims=True) / total
-    covariance = n * m / (total * (total - 1)) * (scores * cells) @ scores.T
-    spread = np.sqrt(np.diag(covariance))
-    if spread[0] == 0:
-        return 1.0
-    location, scale = (scores * b).sum(axis=1) / np.where(spread > 0, spread, 1)
-    shared = covariance[0, 1] / (spread[0] * spread[1]) if spread[1] > 0 else 1.0
-    if 1 - shared**2 < 1e-6:  # two distinct values: scale says nothing that location does not
-        return chi2_upper(location**2, 1)
-    form = (location**2 - 2 * shared * location * scale + scale**2) / (1 - shared**2)
-    return chi2_upper(form, 2)
+    n, m, cells = int(a.sum()), int(b.sum()), a + b
+    rank = np.cumsum(cells) - (cells - 1) / 2 - (n + m + 1) / 2  # of a cell's middle, centred
+    answer = []
+    for score in (rank, rank**2 + (cells.astype(float) ** 2 - 1) / 12):
+        score = score - (score * cells).sum() / (n + m)
+        variance = n * m / ((n + m) * (n + m - 1)) * (score**2 * cells).sum()
+        z = abs((score * b).sum()) / math.sqrt(variance) if variance > 1e-9 * (n + m) else 0.0
+        answer.append(2 * normal_upper(z))
+    return answer
+
+
+def cauchy_combination(p: Sequence[float], weights: Sequence[float]) -> float:
+    """One p-value of several that depend on each other; `weights` sum to 1 (Liu & Xie 2020)."""
+    pairs = zip(weights, p, strict=True)
+    t = sum(w / math.tan(math.pi * min(max(x, 1e-300), 1 - 1e-15)) for w, x in pairs)
+    return math.atan2(1, t) / math.pi
 
 
 def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple[Counts, Counts]:
@@ -105,12 +90,18 @@ def chi2_p(a: Counts, b: Counts) -> float:
     return chi2_upper(((np.stack([a, b]) - expected) ** 2 / expected).sum(), len(a) - 1)
 
 
+def ks_distance(a: Counts, b: Counts) -> float:
+    """Kolmogorov & Smirnov's: largest distance of the distribution functions, at cells' ends."""
+    return float(np.abs(np.cumsum(a) / a.sum() - np.cumsum(b) / b.sum()).max())
+
+
 def psi(a: Counts, b: Counts) -> float:
     """Population stability index less what chance alone gives, at least 0.
 
     Without drift its mean is (cells - 1)(1/n + 1/m) (Yurdakul 2018); half a row is added to every
-    cell, so that an empty one stays finite.
+    cell, so that an empty one stays finite. A cell that is empty in both is none.
     """
+    a, b = a[a + b > 0], b[a + b > 0]
     p, q = ((c + 0.5) / (c.sum() + len(c) / 2) for c in (a, b))
     chance = (len(a) - 1) * (1 / a.sum() + 1 / b.sum())
     return max(0.0, float(((p - q) * np.log(p / q)).sum() - chance))
@@ -138,19 +129,23 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     return min(1.0, 2 * min(tails))
 
 
-def unseen_p(singletons: int, n: int, unseen: int, m: int) -> float:
-    """p-value that `unseen` of m rows show categories the reference never saw.
+def unseen_p(a: Counts, unseen: int, m: int) -> float:
+    """p-value that `unseen` of m rows show categories that the reference, counted in `a`, did not.
 
-    The chance that the next row is of a new category is estimated by the share of the reference's
-    categories seen once (Good 1953); the test is conditional on their sum, so it knows how
-    uncertain that share is.
+    Where the reference has no rare category, its list is taken for complete, and the chance that
+    a row is of another is that of Laplace's rule of succession. Otherwise that chance is
+    estimated by the share of categories seen once (Good 1953), and the test is conditional on
+    their sum, so it knows how uncertain that share is.
     """
-    return binomial_upper(unseen, unseen + singletons + 1, m / (n + m))
+    n, seen = int(a.sum()), a[a > 0]
+    if seen.min() >= 5:
+        return binomial_upper(unseen, m, 1 / (n + 1))
+    return binomial_upper(unseen, unseen + int((seen == 1).sum()) + 1, m / (n + m))
 
 
 def cohens_h(p: float, q: float) -> float:
     """Cohen's effect size of two shares: the difference of their arcsine roots (Cohen 1988)."""
-    return float(2 * abs(np.arcsin(np.sqrt(p)) - np.arcsin(np.sqrt(q))))
+    return 2 * abs(math.asin(math.sqrt(p)) - math.asin(math.sqrt(q)))
 
 
 def benjamini_hochberg(p: Floats, alpha: float) -> float:
@@ -161,28 +156,3 @@ def benjamini_hochberg(p: Floats, alpha: float) -> float:
     ordered = np.sort(p)
     below = np.nonzero(ordered <= alpha * np.arange(1, len(p) + 1) / max(1, len(p)))[0]
     return float(ordered[below[-1]]) if len(below) else -1.0
-
-
-def correlation_p(r: Floats, s: Floats, variance: Floats) -> Floats:
-    """Two-sided p-values that correlations `r` and `s` are equal, by the difference of Fisher's z.
-
-    `variance` is the sum of both z's variances.
-    """
-    r, s = np.clip(r, -0.999999, 0.999999), np.clip(s, -0.999999, 0.999999)
-    z = np.abs(np.arctanh(r) - np.arctanh(s)) / np.sqrt(variance)
-    return np.array([2 * normal_upper(value) for value in z])
-
-
-def auc_z(reference: Floats, batch: Floats) -> tuple[float, float]:
-    """Area under the ROC curve of scores that should be higher in the batch, and its z-score.
-
-    The z-score is that of the Mann-Whitney statistic under no difference, with ties.
-    """
-    n, m = len(reference), len(batch)
-    _, cell = np.unique(np.concatenate([reference, batch]), return_inverse=True)
-    count = np.bincount(cell)
-    middle = np.cumsum(count) - (count - 1) / 2
-    area = (middle[cell[n:]].sum() - m * (m + 1) / 2) / (n * m)
-    ties = (count.astype(float) ** 3 - count).sum() / ((n + m) * (n + m - 1))
-    variance = (n + m + 1 - ties) / (12 * n * m)
-    return float(area), float((area - 0.5) / np.sqrt(variance)) if variance > 0 else 0.0

@@ -26,9 +26,7 @@ def read_batch(path: str, schema: schemas.Schema) -> tuple[Any, list[str]]:
         return table.read(path), []
     raw = table.read_raw(path, schema.file)
     typed, rejects = table.parse(raw, schema)
-    counts = rejects["column"].value_counts(sort=False)
-    says = [f"{n} cells of `{name}` cannot be read as its type." for name, n in counts.items()]
-    return typed[[name for name in typed if name in raw]], says
+    return typed[[name for name in typed if name in raw]], table.says(rejects)
 
 
 def main(settings: Settings) -> None:
@@ -37,9 +35,9 @@ def main(settings: Settings) -> None:
     reference = profile.read("models/reference.json")
     batch, says = read_batch(settings.current, schema)
 
-    def predict(_: Any, rows: Any) -> Any:
+    def predict(rows: Any) -> Any:
         model = model_file.load("models/model.skops", functions=(engineer,))
-        return profile.answers(model, batch.iloc[rows].reindex(columns=schema.inputs))[0]
+        return profile.answers(model, batch.iloc[rows].reindex(columns=schema.inputs))
 
     found = check.check(reference, batch, settings, predict)
     found["notes"] += says

@@ -1,0 +1,162 @@
+"""One column: its cells fixed on the reference, counted in a batch, and the two compared.
+
+Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
+gives the same answer as a batch read whole.
+"""
+
+from collections import Counter, defaultdict
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from esteira.drift import statistics as st
+from esteira.drift.tables import Source, numbers, tally
+
+Entry = dict[str, Any]
+Codes = NDArray[np.uint8]
+Tests = dict[str, tuple[float, dict[str, float]]]
+INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
+CATEGORIES = 10_000  # more distinct texts than that are free text
+BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
+RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
+UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
+WEIGHTS = (0.5, 0.2, 0.3)  # location, scale, shape: a moved level is the drift most often met
+
+
+def describe(source: Source, name: str) -> Entry:
+    """Fix the cells of one reference column: quantile edges, or categories by name."""
+    kind = source.kinds[name]
+    if kind == "category":
+        counter = sum((tally(piece) for piece, _ in source.pieces(name)), Counter[str]())
+        if not counter:
+            return {"kind": "empty"}
+        if len(counter) <= max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
+            rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
+            own = len(counter) <= INTERVALS and not rare
+            return {"kind": kind, "cells": sorted(counter), "own_codes": own}
+        kind = "text"  # of which the length is compared
+    if kind not in ("number", "text"):
+        return {"kind": kind}
+    values = np.concatenate([np.empty(0), *(numbers(piece) for piece, _ in source.pieces(name))])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {"kind": "empty"}
+    values.sort()  # numpy's quantile takes longer
+    last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
+    edges = np.unique(values[last])
+    return {"kind": kind, "edges": [float(np.nextafter(edges[0], -np.inf)), *edges.tolist()]}
+
+
+def count(entry: Entry, source: Source, name: str) -> Entry:
+    """Count the cells of `entry` in one column of `source`.
+
+    Returns `missing`, `infinite`, `sample` (codes of the rows drawn) and, by kind, `counts` per
+    cell, `unseen` (name to count), or `first` and `last`. All but `sample` add up over pieces.
+    """
+    found: Entry = {"missing": 0, "infinite": 0, "unseen": Counter()}
+    cells = len(entry["edges"]) + 1 if "edges" in entry else len(entry.get("cells", ()))
+    counts, codes = np.zeros(cells, dtype=np.int64), []
+    place = {cell: i for i, cell in enumerate(entry.get("cells", ()))}
+    for piece, drawn in source.pieces(name):
+        codes.append(encode(entry, drawn))
+        if "edges" in entry:
+            # sorting once and finding the edges beats finding each value's cell; NaN comes last
+            values = np.sort(numbers(piece))
+            low, high, end = np.searchsorted(values, [-np.nextafter(np.inf, 0), np.inf, np.nan])
+            upto = np.searchsorted(values[low:high], entry["edges"], side="right")
+            counts += np.diff(upto, prepend=0, append=high - low)
+            found["missing"] += int(len(values) - end)
+            found["infinite"] += int(low + end - high)
+            continue
+        found["missing"] += piece.null_count
+        if "cells" in entry:
+            for cell, n in tally(piece).items():
+                if cell in place:
+                    counts[place[cell]] += n
+                else:
+                    found["unseen"][cell] += n
+        elif entry["kind"] == "date" and len(piece) > piece.null_count:
+            ends = pc.min_max(piece).as_py()
+            found["first"] = min(found.get("first", "9"), str(ends["min"]))
+            found["last"] = max(found.get("last", ""), str(ends["max"]))
+    found["sample"] = np.concatenate([np.empty(0, np.uint8), *codes])
+    return found | {"counts": counts}
+
+
+def encode(entry: Entry, cells: pa.Array) -> Codes:
+    """Number of the cell of each value; it keeps order, and hides the values themselves."""
+    if "edges" in entry:
+        values = numbers(cells)
+        found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
+        return np.where(np.isnan(values), np.uint8(MISSING), found)
+    if "cells" not in entry:
+        return np.full(len(cells), MISSING, dtype=np.uint8)
+    place = {cell: i for i, cell in enumerate(entry["cells"])} if entry["own_codes"] else {}
+
+    def code(text: str | None) -> int:
+        # in the order of names and, of long lists, by hash: a code that knew how often the
+        # reference has a category, or that it has it at all, would tell any two samples apart
+        if text is None:
+            return MISSING
+        return place.get(text, UNSEEN) if place else crc32(text.encode()) % INTERVALS
+
+    return np.fromiter(map(code, cells.cast(pa.string()).to_pylist()), dtype=np.uint8)
+
+
+def entry_of(source: Source, name: str, ordered: bool = False) -> Entry:
+    """Describe and count one reference column, as JSON holds it; its `sample` are codes still."""
+    entry = describe(source, name)
+    found = count(entry, source, name)
+    entry |= {"rows": source.rows} | {k: v for k, v in found.items() if k != "unseen"}
+    if ordered and source.rows >= 2 * BLOCKS:
+        entry["usual"] = usual(entry, source, name)
+    return entry | {"counts": entry["counts"].tolist()}
+
+
+def usual(entry: Entry, source: Source, name: str) -> dict[str, float]:
+    """Sizes of change that blocks of neighbouring rows show within the reference.
+
+    Rows of a time series are not independent, so blocks differ without drift: the 99th percentile
+    over blocks, each against the rest, is what a batch must exceed.
+    """
+    column = pa.chunked_array([piece for piece, _ in source.pieces(name)])
+    sizes = defaultdict(list)
+    for at in np.array_split(np.arange(source.rows), BLOCKS):
+        block = count(entry, Source(pa.table({name: column.slice(at[0], len(at))})), name)
+        rest = {key: entry[key] - block[key] for key in ("counts", "missing", "infinite")}
+        tests = compare(entry | rest | {"rows": source.rows - len(at)}, block, len(at))
+        for size, value in (pair for _, found in tests.values() for pair in found.items()):
+            sizes[size].append(value)
+    return {size: float(f"{np.quantile(values, 0.99):.6g}") for size, values in sizes.items()}
+
+
+def compare(entry: Entry, found: Entry, m: int) -> Tests:
+    """Test a reference column against what was found in `m` rows of a batch.
+
+    Returns, by kind of change (`missing`, `distribution`, `unseen`), a p-value and effect sizes.
+    Values that are infinite count as missing.
+    """
+    n = entry["rows"]
+    lost, gone = (side["missing"] + side["infinite"] for side in (entry, found))
+    tests: Tests = {}
+    if lost + gone:
+        size = st.cohens_h(lost / n, gone / m)
+        tests["missing"] = st.rate_p(lost, n, gone, m), {"missing": size}
+    a, b, unseen = np.array(entry["counts"]), found["counts"], found["unseen"].total()
+    if not a.any() or not (b.any() or unseen):
+        return tests
+    if "edges" in entry:
+        tenth = st.deciles(a)
+        tenths = [np.bincount(tenth, side, 10) for side in (a, b)]
+        p = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
+        sizes = {"ks": st.ks_distance(a, b), "psi": st.psi(*tenths)}
+        return tests | {"distribution": (st.cauchy_combination(p, WEIGHTS), sizes)}
+    if unseen or (a == 1).any():
+        tests["unseen"] = st.unseen_p(a, unseen, m - gone), {"unseen": unseen / m}
+    a, b = st.merge_rare(a, b, unseen)
+    sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
+    return tests | {"distribution": (st.chi2_p(a, b), sizes)}

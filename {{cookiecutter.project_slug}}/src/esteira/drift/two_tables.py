@@ -1,0 +1,113 @@
+"""`esteira drift`: the same check on any two tables, outside the line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from esteira.drift import profile as profiles
+from esteira.drift.check import Row, check, write
+from esteira.drift.settings import Settings
+from esteira.drift.tables import Source, kind_of, numbers
+from esteira.errors import UserError
+
+# Reads a text table in the form that another one has, if that is given: table, form and remarks.
+ReadText = Callable[[str, Any], tuple[Any, Any, list[str]]]
+
+
+def compare_files(
+    reference: str,
+    current: str,
+    target: str | None = None,
+    predictions: str | None = None,
+    out: str = "drift",
+    fast: bool = False,
+    read_text: ReadText | None = None,
+) -> Row:
+    """Check one table file, `current`, against another or against a profile (.json).
+
+    Writes the report's files into `out` and returns the result. `fast` leaves out the domain
+    classifier, the only part without labels that needs scikit-learn. Without `read_text` both
+    must be Parquet files. Raises UserError.
+    """
+    if Path(out).exists() and not Path(out).is_dir():
+        raise UserError(f"{out} is a file: give a folder for the report with --out.")
+    for path in (reference, current):
+        if not Path(path).is_file():
+            raise UserError(f"{path} does not exist: give the path of a table's file.")
+    form, notes = None, []
+
+    def opened(path: str) -> Source:
+        nonlocal form
+        if read_text is None or Path(path).suffix.lower() in (".parquet", ".pq"):
+            return Source(path)
+        table, form, says = read_text(path, form)
+        notes.extend(says)
+        return Source(table)
+
+    if Path(reference).suffix == ".json":
+        profile = profiles.read(reference)
+    else:
+        profile = profile_of(opened(reference), target, predictions)
+    batch = opened(current)
+    if predictions and predictions not in batch.kinds:
+        raise UserError(f"{current} has no column `{predictions}`: name one that it has.")
+
+    def predict(_: Any) -> NDArray[np.float64]:
+        return answers(batch.sample(predictions), profile["classes"])
+
+    settings = Settings(classifier=not fast)
+    found = check(profile, batch, settings, predict if predictions else None)
+    found["notes"] += notes
+    write(found, out, f"{Path(current).name} against {Path(reference).name}")
+    return found
+
+
+def profile_of(source: Source, target: str | None, predictions: str | None) -> profiles.Profile:
+    """Make a profile of a table that may hold the model's answers in a column. Raises UserError."""
+    for name in filter(None, (target, predictions)):
+        if name not in source.kinds:
+            raise UserError(f"the reference has no column `{name}`: name one that it has.")
+    features = [name for name in source.kinds if name not in (target, predictions)]
+    if not (target and predictions):
+        return profiles.build(source, features=features, target=target)
+    classes = classes_of(source, target, predictions)
+    return profiles.build(
+        source,
+        features=features,
+        target=target,
+        holdout=source,
+        predict=lambda _: answers(source.sample(predictions), classes),
+        classes=classes,
+    )
+
+
+def classes_of(source: Source, target: str, predictions: str) -> list[str] | None:
+    """The target's classes, None for a number. Of two, a number predicts the second."""
+    truth, told = source.sample(target), source.sample(predictions)
+    texts = truth.cast(pa.string()).to_pylist()
+    if source.kinds[predictions] != "number":
+        return sorted({*texts, *told.cast(pa.string()).to_pylist()} - {None})
+    if source.kinds[target] == "number":
+        return None
+    import pandas as pd
+
+    means = pd.Series(numbers(told.combine_chunks())).groupby(texts).mean().sort_values()
+    if len(means) == 2:
+        return list(means.index)
+    raise UserError(
+        f"`{predictions}` holds numbers, but `{target}` has {len(means)} classes: give the"
+        " predicted classes instead."
+    )
+
+
+def answers(told: pa.ChunkedArray, classes: list[str] | None) -> NDArray[np.float64]:
+    """A column of predictions in the shape that `profile.build` takes."""
+    if kind_of(told.type) != "number":
+        texts = np.array(told.cast(pa.string()).to_pylist(), dtype=object)
+        return 1.0 * (texts[:, None] == np.array(classes, dtype=object))
+    values = numbers(told.combine_chunks())
+    return np.stack([1 - values, values], axis=1) if classes else values
