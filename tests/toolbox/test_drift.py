@@ -98,12 +98,21 @@ def test_ks_and_chi_squared_are_scipys(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_rank_tests_are_wilcoxons_and_moods(seed: int) -> None:
+def test_the_rank_tests_are_van_der_waerdens_and_moods(seed: int) -> None:
     draw = np.random.default_rng(seed)
     x, y = draw.normal(size=150), draw.normal(0.2, 1.2, 100)
     cells = np.sort(np.concatenate([x, y]))
-    location = stats.mannwhitneyu(x, y, use_continuity=False, method="asymptotic").pvalue
-    want = [location, stats.mood(x, y).pvalue]
+    scores = stats.norm.ppf(stats.rankdata(np.concatenate([x, y])) / 251)
+    z = scores[150:].sum() / np.sqrt(150 * 100 / 250 * scores.var(ddof=1))
+    want = [2 * stats.norm.sf(abs(z)), stats.mood(x, y).pvalue]
+    shuffled = stats.permutation_test(
+        (scores[:150], scores[150:]),
+        lambda a, b: abs(b.sum()),
+        n_resamples=5000,
+        alternative="greater",
+        rng=seed,
+    )
+    assert want[0] == pytest.approx(shuffled.pvalue, abs=0.03)
     found = statistics.location_scale_p(counts(x, cells), counts(y, cells))
     assert found == pytest.approx(want)
 
@@ -114,6 +123,8 @@ def test_the_rank_tests_of_two_values_are_the_one_of_their_share() -> None:
     want = stats.chi2.sf(chi2 * 699 / 700, 1)  # the permutation variance has N - 1 for N
     assert statistics.location_scale_p(a, b) == pytest.approx([want, want])
     assert statistics.location_scale_p(np.array([9]), np.array([5])) == [1, 1]
+    half = np.array([10**8, 10**8])  # Mood's scores are equal then, in exact arithmetic
+    assert statistics.location_scale_p(half, half // 2)[1] == 1
     level = statistics.location_scale_p(np.array([40, 60, 40]), np.array([90, 5, 90]))
     assert level[0] == pytest.approx(1)
     assert level[1] < 1e-9
@@ -123,9 +134,10 @@ def test_the_cauchy_combination_is_scipys() -> None:
     p, weights = (0.001, 0.3, 0.9), (0.5, 0.2, 0.3)
     want = stats.cauchy.sf(np.dot(weights, stats.cauchy.isf(p)))
     assert statistics.cauchy_combination(p, weights) == pytest.approx(want)
-    for same in (1e-200, 0.02, 0.6, 1.0):
+    for same in (1e-200, 0.02, 0.6, 0.9):
         assert statistics.cauchy_combination([same] * 3, weights) == pytest.approx(same, abs=1e-12)
     assert statistics.cauchy_combination((0.0, 1.0, 1.0), weights) < 1e-10
+    assert statistics.cauchy_combination((0.001, 1.0, 1.0), weights) < 0.003
 
 
 def test_rates_unseen_and_false_discovery_are_scipys() -> None:

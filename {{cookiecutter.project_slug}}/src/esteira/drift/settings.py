@@ -18,9 +18,9 @@ class Limits(Section):
 class Settings(Limits):
     """Limits and significance levels; `columns` overrides the limits of one column."""
 
-    alpha: float = 0.04
+    alpha: float = 0.035
     correlation: float = 0.1
-    correlation_alpha: float = 0.005
+    correlation_alpha: float = 0.003
     auc: float = 0.55
     auc_alpha: float = 0.01
     loss: float = 0.15

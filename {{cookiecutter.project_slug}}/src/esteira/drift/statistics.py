@@ -7,6 +7,7 @@ the same length; cells of a numeric column are in ascending order.
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,25 +48,32 @@ def binomial_upper(least: int, trials: int, rate: float) -> float:
 
 
 def location_scale_p(a: Counts, b: Counts) -> list[float]:
-    """Two-sided p-values of two rank tests: Wilcoxon's of location, Mood's of scale (Mood 1954).
+    """Two-sided p-values of two rank tests: van der Waerden's of location, Mood's of scale.
 
-    By their permutation variance, which holds with ties.
+    Linear statistics of normal scores (van der Waerden 1952) and of squared ranks (Mood 1954)
+    with their permutation variance, which holds with ties.
     """
     n, m, cells = int(a.sum()), int(b.sum()), a + b
-    rank = np.cumsum(cells) - (cells - 1) / 2 - (n + m + 1) / 2  # of a cell's middle, centred
+    rank = np.cumsum(cells) - (cells - 1) / 2  # of each cell's middle
+    normal = np.array([NormalDist().inv_cdf(max(r, 0.5) / (n + m + 1)) for r in rank])
+    rank -= (n + m + 1) / 2
     answer = []
-    for score in (rank, rank**2 + (cells.astype(float) ** 2 - 1) / 12):
-        score = score - (score * cells).sum() / (n + m)
-        variance = n * m / ((n + m) * (n + m - 1)) * (score**2 * cells).sum()
-        z = abs((score * b).sum()) / math.sqrt(variance) if variance > 1e-9 * (n + m) else 0.0
-        answer.append(2 * normal_upper(z))
+    for raw in (normal, rank**2 + (cells.astype(float) ** 2 - 1) / 12):
+        score = raw - (raw * cells).sum() / (n + m)
+        square = (score**2 * cells).sum()
+        constant = square <= 1e-12 * (raw**2 * cells).sum()  # in floating point
+        z = 0 if constant else (score * b).sum() / math.sqrt(n * m * square / (n + m) / (n + m - 1))
+        answer.append(2 * normal_upper(abs(z)))
     return answer
 
 
 def cauchy_combination(p: Sequence[float], weights: Sequence[float]) -> float:
-    """One p-value of several that depend on each other; `weights` sum to 1 (Liu & Xie 2020)."""
+    """One p-value of several that depend on each other; `weights` sum to 1 (Liu & Xie 2020).
+
+    p-values above 0.9 count as 0.9: of one at 1, the method as published lets nothing stand.
+    """
     pairs = zip(weights, p, strict=True)
-    t = sum(w / math.tan(math.pi * min(max(x, 1e-300), 1 - 1e-15)) for w, x in pairs)
+    t = sum(w / math.tan(math.pi * min(max(x, 1e-300), 0.9)) for w, x in pairs)
     return math.atan2(1, t) / math.pi
 
 
