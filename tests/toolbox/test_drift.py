@@ -476,6 +476,7 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     frame = odd_table(300, 4).drop(columns="nested")
     frame["fee"] = np.random.default_rng(5).gamma(2, 900, 300).round(2)
     frame["café"] = np.where(frame["flag"], "sim", "não")
+    frame["code"] = (np.arange(300) % 3 == 0).astype(int)  # 0 and 1 are no and yes in a text table
     frame.to_parquet(tmp_path / "a.parquet", row_group_size=70)
     frame.to_csv(tmp_path / "a.csv.gz", index=False)
     frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True, date_format="iso")
@@ -491,8 +492,9 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
         found = compare(f"a.{old}", f"a.{new}")
         assert found["action"] == "keep", found["reasons"]
         assert found["metrics"]["max_ks"] == found["metrics"]["max_psi"] == 0
-    for old in ("a.parquet", "brazil.csv"):
-        found = compare(old, "brazil.csv")
+    files = (("a.parquet", "brazil.csv"), ("brazil.csv", "a.csv.gz"), ("brazil.csv", "a.parquet"))
+    for old, new in files:
+        found = compare(old, new)
         assert found["action"] == "keep", found["reasons"]
         kinds = {row["column"]: row["kind"] for row in found["columns"]}
         assert (kinds["fee"], kinds["day"], kinds["café"]) == ("number", "date", "category")
@@ -591,6 +593,9 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
         (("old.csv", "same.csv", "--out", "few.csv"), "few.csv is a file"),
         (("old.csv", "noise.parquet"), "noise.parquet cannot be read as a table"),
         (("old.csv", "same.csv", "--target", "nosuch"), "no column `nosuch`"),
+        (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "give probabilities"),
+        (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "has 3 classes"),
+        (("old.csv", "."), ". is a folder"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
     ):
         done = drift(*arguments, folder=tmp_path)

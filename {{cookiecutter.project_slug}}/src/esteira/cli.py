@@ -55,10 +55,10 @@ def drift(
     """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
     from esteira.drift.two_tables import compare_files
 
-    def read_text(path: str, like: Any) -> Any:
+    def read_text(path: str, types: Any) -> Any:
         from esteira.adopt import typed  # imports pandas, which Parquet files do not need
 
-        return typed.read(path, like)
+        return typed.read(path, types)
 
     found = compare_files(reference, current, target, predictions, out, fast, read_text)
     print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")

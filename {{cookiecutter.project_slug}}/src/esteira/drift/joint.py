@@ -152,7 +152,7 @@ def label_shift(profile: Profile, answers: Any) -> list[str]:
     told, classes = np.array(profile.get("told", [])), profile["classes"] or ()
     if len(told) != len(classes) or len(told) == 0 or np.linalg.cond(told) > 100:
         return []
-    guess = np.linalg.solve(told.T, np.asarray(answers).mean(axis=0)).clip(0)
+    guess = np.linalg.solve(told.T, np.nanmean(answers, axis=0)).clip(0)
     triples = zip(classes, guess / guess.sum(), profile["shares"], strict=True)
     shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in triples)
     return [f"A hint only: had nothing but the classes' shares moved, they would be {shares}."]

@@ -85,8 +85,9 @@ def model_part(
     }
     if classes:
         text = np.array(truth.cast(pa.string()).to_pylist(), dtype=object)
-        told = [predicted[text == c].mean(axis=0).round(6) for c in classes if (text == c).any()]
-        kept["told"] = np.array(told).tolist()  # mean answer for each class, for `label_shift`
+        there = [known & (text == c) for c in classes]
+        told = [predicted[rows].mean(axis=0).round(6).tolist() for rows in there if rows.any()]
+        kept["told"] = told  # mean answer for each class, for `label_shift`
         kept["shares"] = [round(float((text == c).mean()), 6) for c in classes]
     return kept
 

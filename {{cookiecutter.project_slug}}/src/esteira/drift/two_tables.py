@@ -14,8 +14,10 @@ from esteira.drift.settings import Settings
 from esteira.drift.tables import Source, kind_of, numbers
 from esteira.errors import UserError
 
-# Reads a text table in the form that another one has, if that is given: table, form and remarks.
-ReadText = Callable[[str, Any], tuple[Any, Any, list[str]]]
+KINDS = {"number": "number", "datetime": "date"}  # of a type; all others are categories
+
+# Reads a table file, its columns as the types given by name: the table, and remarks.
+ReadText = Callable[[str, dict[str, str] | None], tuple[Any, list[str]]]
 
 
 def compare_files(
@@ -37,22 +39,14 @@ def compare_files(
         raise UserError(f"{out} is a file: give a folder for the report with --out.")
     for path in (reference, current):
         if not Path(path).is_file():
-            raise UserError(f"{path} does not exist: give the path of a table's file.")
-    form, notes = None, []
-
-    def opened(path: str) -> Source:
-        nonlocal form
-        if read_text is None or Path(path).suffix.lower() in (".parquet", ".pq"):
-            return Source(path)
-        table, form, says = read_text(path, form)
-        notes.extend(says)
-        return Source(table)
-
+            wrong = "is a folder" if Path(path).is_dir() else "does not exist"
+            raise UserError(f"{path} {wrong}: give the path of a table's file.")
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
     else:
-        profile = profile_of(opened(reference), target, predictions)
-    batch = opened(current)
+        source, _ = open_table(reference, {}, read_text)
+        profile = profile_of(source, target, predictions)
+    batch, notes = open_table(current, types_of(profile), read_text)
     if predictions and predictions not in batch.kinds:
         raise UserError(f"{current} has no column `{predictions}`: name one that it has.")
 
@@ -64,6 +58,31 @@ def compare_files(
     found["notes"] += notes
     write(found, out, f"{Path(current).name} against {Path(reference).name}")
     return found
+
+
+def open_table(
+    path: str, types: dict[str, str], read_text: ReadText | None
+) -> tuple[Source, list[str]]:
+    """Open a table: Parquet as it is, unless a column must have another type."""
+    if read_text is None or Path(path).suffix.lower() in (".parquet", ".pq"):
+        source = Source(path)
+        wanted = {name: KINDS.get(kind, "category") for name, kind in types.items()}
+        if read_text is None or all(
+            source.kinds.get(n, kind) == kind for n, kind in wanted.items()
+        ):
+            return source, []
+    table, says = read_text(path, types)
+    return Source(table), says
+
+
+def types_of(profile: profiles.Profile) -> dict[str, str]:
+    """The types of schema.yaml that a batch's columns must have to be like the reference's."""
+    target = profile.get("target")
+    columns = profile["columns"] | ({target["name"]: target} if target else {})
+    types = {"number": "number", "date": "datetime", "category": "text", "text": "text"}
+    found = {name: types[e["kind"]] for name, e in columns.items() if e["kind"] in types}
+    flags = [name for name, e in columns.items() if {"true", "false"} >= set(e.get("cells", "?"))]
+    return found | dict.fromkeys(flags, "boolean")
 
 
 def profile_of(source: Source, target: str | None, predictions: str | None) -> profiles.Profile:
@@ -105,9 +124,15 @@ def classes_of(source: Source, target: str, predictions: str) -> list[str] | Non
 
 
 def answers(told: pa.ChunkedArray, classes: list[str] | None) -> NDArray[np.float64]:
-    """A column of predictions in the shape that `profile.build` takes."""
+    """A column of predictions in the shape that `profile.build` takes. Raises UserError."""
     if kind_of(told.type) != "number":
         texts = np.array(told.cast(pa.string()).to_pylist(), dtype=object)
         return 1.0 * (texts[:, None] == np.array(classes, dtype=object))
     values = numbers(told.combine_chunks())
+    if classes and (np.abs(values - 0.5) > 0.5).any():
+        low, high = np.nanmin(values), np.nanmax(values)
+        raise UserError(
+            f"the predictions lie between {low:g} and {high:g}, but the target has classes: give"
+            " probabilities, or the predicted classes."
+        )
     return np.stack([1 - values, values], axis=1) if classes else values
