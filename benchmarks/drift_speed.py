@@ -206,6 +206,9 @@ def main() -> None:
     if given.write:
         text = ["# Speed of the drift check", "", *__doc__.splitlines()[4:], "", *lines, ""]
         text += [
+            f"evidently takes {ratios(measured, 'evidently')} times the CPU of `esteira`, by size;"
+            f" `esteira` takes {ratios(measured, 'esteira', 'floor')} times that of `floor`.",
+            "",
             f"Medians, on {os.cpu_count()} cores; turns by size: ours"
             f" {turns(measured, False)}, peers {turns(measured, True)}. `esteira` checks the batch"
             " against the profile, as the line does; `both files` makes the profile first, as the"
@@ -216,6 +219,14 @@ def main() -> None:
             "Made by `python benchmarks/drift_speed.py`.",
         ]
         (ROOT / "benchmarks/results/drift_speed.md").write_text("\n".join(text) + "\n")
+
+
+def ratios(measured: dict, name: str, base: str = "esteira") -> str:
+    """CPU time of one tool over another's, by size."""
+    sides = [
+        [median(cpu for cpu, _ in found[n]) for n in (name, base)] for found in measured.values()
+    ]
+    return ", ".join(f"{a / b:.3g}" for a, b in sides)
 
 
 def turns(measured: dict, peers: bool) -> str:

@@ -291,6 +291,14 @@ def test_a_regression_model_is_followed_too() -> None:
     assert found["metrics"]["loss_reference"] == pytest.approx(0.4, abs=0.03)
 
 
+def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> None:
+    batch = squad_table(1500, 12)
+    batch.loc[9:, "left"] = None
+    found = judge(known, batch)
+    assert "Concept drift is not assessable: too few labelled rows." in found["reasons"]
+    assert found["metrics"]["concept_assessable"] == found["metrics"]["concept_drift"] == 0
+
+
 # ---- bad batches: each has its sentence
 
 
@@ -586,6 +594,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
     assert sorted(p.name for p in (tmp_path / "found").iterdir()) == names
 
     (tmp_path / "few.csv").write_text("x0;x1\n1;2\n")
+    (tmp_path / "dates.csv").write_text("x0\n" + "2026-01-02\n2026-01-03\n" * 40)
     (tmp_path / "noise.parquet").write_bytes(b"not a table")
     for arguments, says in (
         (("old.csv", "absent.csv"), "absent.csv does not exist"),
@@ -596,6 +605,8 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
         (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "give probabilities"),
         (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "has 3 classes"),
         (("old.csv", "."), ". is a folder"),
+        (("dates.csv", "same.csv", "--target", "x0"), "holds neither numbers nor classes"),
+        (("old.csv", "same.csv", "--target", "x0", "--predictions", "plan"), "are no numbers"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
     ):
         done = drift(*arguments, folder=tmp_path)

@@ -142,7 +142,7 @@ def check(
         table += [row] if row["missing_current"] < 1 else []
     judge(table, settings.alpha)
     labelled = bool(table) and table[-1]["role"] == "target"
-    if label and not labelled:
+    if label and not labelled and label not in wrong:
         out["notes"].append("Concept drift cannot be told without labels; the batch has none.")
     if wrong:
         return conclude(out)

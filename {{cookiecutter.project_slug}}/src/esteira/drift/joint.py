@@ -169,10 +169,11 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     theirs, old = unpack(profile, "holdout"), np.array(profile["residuals"])
     mine, new = mine[:, np.isfinite(missed)], missed[np.isfinite(missed)]
     before, now = losses(profile, old), losses(profile, new)
-    metrics = {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
-    answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": metrics, "says": []}
+    answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": {}, "says": []}
     if min(len(old), len(new)) < settings.least_rows:
         return answer | {"says": ["Concept drift is not assessable: too few labelled rows."]}
+    metrics = {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
+    answer["metrics"] = metrics
     p, q, *_ = tell_apart(theirs, mine)
     weight, own = (x / (1 - x) * len(old) / len(new) for x in (p, q))
     near, inside = weight <= RATIO, own <= RATIO

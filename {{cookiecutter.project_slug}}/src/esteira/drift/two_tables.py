@@ -90,6 +90,8 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
     for name in filter(None, (target, predictions)):
         if name not in source.kinds:
             raise UserError(f"the reference has no column `{name}`: name one that it has.")
+        if source.kinds[name] not in ("number", "category"):
+            raise UserError(f"`{name}` holds neither numbers nor classes: name a column that does.")
     features = [name for name in source.kinds if name not in (target, predictions)]
     if not (target and predictions):
         return profiles.build(source, features=features, target=target)
@@ -106,12 +108,12 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
 
 def classes_of(source: Source, target: str, predictions: str) -> list[str] | None:
     """The target's classes, None for a number. Of two, a number predicts the second."""
-    truth, told = source.sample(target), source.sample(predictions)
-    texts = truth.cast(pa.string()).to_pylist()
-    if source.kinds[predictions] != "number":
-        return sorted({*texts, *told.cast(pa.string()).to_pylist()} - {None})
     if source.kinds[target] == "number":
         return None
+    texts = source.sample(target).cast(pa.string()).to_pylist()
+    told = source.sample(predictions)
+    if source.kinds[predictions] != "number":
+        return sorted({*texts, *told.cast(pa.string()).to_pylist()} - {None})
     import pandas as pd
 
     means = pd.Series(numbers(told.combine_chunks())).groupby(texts).mean().sort_values()
@@ -126,6 +128,8 @@ def classes_of(source: Source, target: str, predictions: str) -> list[str] | Non
 def answers(told: pa.ChunkedArray, classes: list[str] | None) -> NDArray[np.float64]:
     """A column of predictions in the shape that `profile.build` takes. Raises UserError."""
     if kind_of(told.type) != "number":
+        if not classes:
+            raise UserError("the predictions are no numbers, but the target is one.")
         texts = np.array(told.cast(pa.string()).to_pylist(), dtype=object)
         return 1.0 * (texts[:, None] == np.array(classes, dtype=object))
     values = numbers(told.combine_chunks())
