@@ -222,11 +222,13 @@ def main() -> None:
 
 
 def ratios(measured: dict, name: str, base: str = "esteira") -> str:
-    """CPU time of one tool over another's, by size."""
-    sides = [
-        [median(cpu for cpu, _ in found[n]) for n in (name, base)] for found in measured.values()
-    ]
-    return ", ".join(f"{a / b:.3g}" for a, b in sides)
+    """CPU time of one tool over another's, by size; ? where one was stopped or not measured."""
+    found = []
+    for size in measured.values():
+        a, b = (size.get(n) or [None] for n in (name, base))
+        known = None not in (*a, *b)
+        found.append(f"{median(x for x, _ in a) / median(x for x, _ in b):.3g}" if known else "?")
+    return ", ".join(found)
 
 
 def turns(measured: dict, peers: bool) -> str:
