@@ -375,7 +375,7 @@ def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     assert says["day"].endswith("dates move on, so only missing ones are tested")
     assert says["note"] == "free text: its length is compared"
     assert says["nothing"] == says["blank"] == "not compared: the reference has no values"
-    assert says["nested"] == "not compared: nested or binary values"
+    assert says["nested"] == "not compared: neither numbers, words nor dates"
 
     batch = odd_table(800, 3)
     batch["always"], batch["same"], batch["flag"] = 8.0, "two", batch["flag"] | (batch["whole"] > 1)

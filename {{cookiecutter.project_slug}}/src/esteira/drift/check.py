@@ -87,7 +87,7 @@ def remarks(row: Row, entry: Entry, found: Entry) -> Iterator[str]:
     elif entry["kind"] == "empty":
         yield "not compared: the reference has no values"
     elif entry["kind"] == "other":
-        yield "not compared: nested or binary values"
+        yield "not compared: neither numbers, words nor dates"
     elif np.count_nonzero(entry["counts"]) == 1:
         yield "constant in the reference"
     if "missing" in row["sure"]:

@@ -77,7 +77,9 @@ def cross_fit(kind: str, x: Floats, y: Floats, weight: Floats) -> tuple[Floats, 
     model = getattr(ensemble, f"HistGradientBoosting{kind}")(
         max_iter=50, max_leaf_nodes=8, l2_regularization=1.0, early_stopping=False, random_state=0
     )
-    half, answer = np.random.default_rng(len(y)).permutation(len(y)) % 2 == 0, np.zeros(len(y))
+    # of each two neighbours one, by lot: so both halves have of both sides
+    lot = np.random.default_rng(len(y)).integers(0, 2, len(y) // 2 + 1).repeat(2)[: len(y)]
+    half, answer = (np.arange(len(y)) + lot) % 2 == 0, np.zeros(len(y))
     with threadpool_limits(1):  # the same bits on every machine, and less CPU on small samples
         for part in (half, ~half):
             model.fit(x[~part], y[~part], weight[~part])
@@ -96,10 +98,10 @@ def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats, float, float
     from scipy.stats import mannwhitneyu, norm
 
     x, n = np.concatenate([theirs, mine], axis=1).T.astype(float), theirs.shape[1]
+    if min(n, len(x) - n) < 4:  # nothing to learn from
+        return np.full(n, 0.5), np.full(len(x) - n, 0.5), 0.5, 0.0
     own = np.arange(len(x)) >= n
     p, half = cross_fit("Classifier", x, own, np.ones(len(x)))
-    if not half[own].any() or half[own].all():
-        return p[:n], p[n:], 0.5, 0.0
     areas, scores = [], []
     for part in (half, ~half):
         new, old = p[part & own], p[part & ~own]
