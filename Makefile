@@ -54,7 +54,7 @@ benchmark-bytes: .venv/ready
 	.venv/bin/python benchmarks/pull_request_bytes.py
 
 benchmark-drift-quality: .venv/ready
-	.venv/bin/python benchmarks/drift_quality.py --runs 200 --seed 50000 --write
+	.venv/bin/python benchmarks/drift_quality.py --runs 100 --seed 50000 --write
 
 benchmark-drift-speed: .venv/ready
 	.venv/bin/python benchmarks/drift_speed.py --write

@@ -145,9 +145,12 @@ def test_rates_unseen_and_false_discovery_are_scipys() -> None:
     assert statistics.rate_p(60, 200, 90, 400) == pytest.approx(2 * stats.norm.sf(z))
     assert statistics.rate_p(0, 2000, 3, 200) == pytest.approx(2 * stats.binom.sf(2, 3, 1 / 11))
     want = stats.binom.sf(6, 10, 200 / 1200)  # 7 unseen of 200, 2 seen once in 1000
-    assert statistics.unseen_p(np.array([998, 1, 1, 0]), 7, 200) == pytest.approx(want)
-    complete = statistics.unseen_p(np.array([995, 5]), 3, 200)  # no rare category in 1000
+    assert statistics.unseen_p(np.array([998, 1, 1, 0]), [1] * 7, 200) == pytest.approx(want)
+    want = stats.binom.sf(19, 23, 0.5)  # 30 unseen in clumps of more than 1.5 rows count as 20
+    assert statistics.unseen_p(np.array([998, 1, 1, 0]), [10] * 3, 1000) == pytest.approx(want)
+    complete = statistics.unseen_p(np.array([995, 5]), [3], 200)  # no rare category in 1000
     assert complete == pytest.approx(stats.binom.sf(2, 200, 1 / 1001))
+    assert statistics.unseen_p(np.array([995, 5]), [30], 5000) > 0.01  # may have been missed
     p = np.random.default_rng(0).random(50) ** 3
     cut = statistics.benjamini_hochberg(p, 0.1)
     assert ((p <= cut) == (stats.false_discovery_control(p) <= 0.1)).all()
@@ -295,7 +298,10 @@ def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> Non
     batch = squad_table(1500, 12)
     batch.loc[9:, "left"] = None
     found = judge(known, batch)
-    assert "Concept drift is not assessable: too few labelled rows." in found["reasons"]
+    assert (
+        "Concept drift is not assessable: too few rows with label and prediction."
+        in found["reasons"]
+    )
     assert found["metrics"]["concept_assessable"] == found["metrics"]["concept_drift"] == 0
 
 
@@ -373,7 +379,7 @@ def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     assert says["always"] == says["same"] == "constant in the reference"
     assert says["day"].startswith("2026-01-01 00:00:00 to 2026-02-03 07:00:00 (reference")
     assert says["day"].endswith("dates move on, so only missing ones are tested")
-    assert says["note"] == "free text: its length is compared"
+    assert says["note"] == "free text: only its length is compared"
     assert says["nothing"] == says["blank"] == "not compared: the reference has no values"
     assert says["nested"] == "not compared: neither numbers, words nor dates"
 
@@ -406,6 +412,45 @@ def test_identifiers_and_long_lists_do_not_tell_two_samples_apart(rows: int) -> 
         found = check.check(profile.build(table(seed)), table(seed + 9), check.Settings())
         assert found["action"] == "keep", found["reasons"]
         assert found["metrics"]["domain_auc"] < 0.62
+
+
+def test_tables_that_cannot_be_checked_are_told_in_a_sentence(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=400)
+    twice = pa.Table.from_arrays([pa.array(x), pa.array(x)], ["a", "a"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    for table in (twice, tmp_path / "twice.parquet"):
+        with pytest.raises(UserError, match="more than one column is called `a`"):
+            tables.Source(table)
+    mixed = pd.DataFrame({"a": pd.Series([1, "b"], dtype=object)})
+    with pytest.raises(UserError, match=r"the table cannot be checked: .*column a"):
+        profile.build(mixed)
+    with pytest.raises(UserError, match="no column besides the target"):
+        profile.build(pd.DataFrame({"y": x}), target="y")
+
+
+def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_told() -> None:
+    x = np.random.default_rng(1).normal(size=400)
+    gap = pd.to_timedelta(np.abs(x), unit="s")
+    for empty in (np.nan, np.inf):
+        known = profile.build(pa.table({"a": np.full(400, empty), "x": x, "gap": pa.array(gap)}))
+        batch = pa.table({"a": x, "x": x, "gap": pa.array(gap)})
+        found = check.check(known, batch, check.Settings())
+        assert row_of(found, "a")["drifted"]
+        assert "Columns of types that cannot be compared: `gap`." in found["notes"]
+    far = pa.array([2**55] * 400, pa.timestamp("us"))
+    words = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 200), pa.array(["a", None]))
+    days = pa.array(pd.date_range("2026-01-01", periods=400)).dictionary_encode()
+    odd = pa.table({"far": far, "words": words, "days": days, "low": np.full(400, -1.7976e308)})
+    known = json.loads(json.dumps(profile.build(odd), allow_nan=False))
+    assert check.check(known, odd, check.Settings())["action"] == "keep"
+
+
+def test_a_class_that_only_the_batch_has_counts_as_an_error(known: dict) -> None:
+    batch = squad_table(1500, 23)
+    batch.loc[batch["left"] == "no", "left"] = "moved"
+    found = judge(known, batch)
+    assert found["action"] == "rework"
+    assert found["metrics"]["loss_current"] > 0.5
 
 
 def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
@@ -594,6 +639,14 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
     assert sorted(p.name for p in (tmp_path / "found").iterdir()) == names
 
     (tmp_path / "few.csv").write_text("x0;x1\n1;2\n")
+    said = tables["old"].assign(said=tables["old"]["plan"])
+    said.to_csv(tmp_path / "said.csv", index=False)
+    said.assign(said=said["said"].replace("tin", "maybe")).to_csv(tmp_path / "strange.csv")
+    said.assign(said=said["said"].replace("tin", None)).to_csv(tmp_path / "gaps.csv")
+    guessed = ("--target", "plan", "--predictions", "said")
+    done = drift("said.csv", "gaps.csv", *guessed, folder=tmp_path)
+    gaps = (said["plan"] == "tin").sum()
+    assert f"{gaps} of 1500 predictions looked at are missing" in done.stdout, done.stderr
     (tmp_path / "dates.csv").write_text("x0\n" + "2026-01-02\n2026-01-03\n" * 40)
     (tmp_path / "noise.parquet").write_bytes(b"not a table")
     for arguments, says in (
@@ -605,6 +658,8 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
         (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "give probabilities"),
         (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "has 3 classes"),
         (("old.csv", "."), ". is a folder"),
+        (("old.csv", "same.csv", "--predictions", "score"), "name it with --target"),
+        (("said.csv", "strange.csv", *guessed), "hold `maybe`, a class the reference lacks"),
         (("dates.csv", "same.csv", "--target", "x0"), "holds neither numbers nor classes"),
         (("old.csv", "same.csv", "--target", "x0", "--predictions", "plan"), "are no numbers"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),

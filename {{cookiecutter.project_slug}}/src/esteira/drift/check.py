@@ -22,12 +22,12 @@ ADVICE = {  # the metric `action` is the place in here
 Row = dict[str, Any]
 
 
-def faults(profile: Profile, source: Source, least: int) -> dict[str, str]:
-    """What makes a batch unusable by its shape alone: a sentence by column ("" for the whole)."""
+def faults(profile: Profile, source: Source, least: int) -> dict[str | None, str]:
+    """What makes a batch unusable by its shape alone: a sentence by column (None for the whole)."""
     for what, n in (("batch", source.rows), ("reference", profile["rows"])):
         if n < least:
             few = f"Too few rows in the {what} for a verdict: {n}, at least {least} are needed."
-            return {"": few if n else f"The {what} is empty."}
+            return {None: few if n else f"The {what} is empty."}
     columns, found = dict(profile["columns"]), {}
     if (target := profile.get("target")) and source.kinds.get(target["name"], "empty") != "empty":
         columns[target["name"]] = target
@@ -80,10 +80,10 @@ def judge(table: list[Row], alpha: float) -> None:
 def remarks(row: Row, entry: Entry, found: Entry) -> Iterator[str]:
     """Say in words what is remarkable about one column."""
     if entry["kind"] == "date":
-        before, now = (f"{e.get('first')} to {e.get('last')}" for e in (entry, found))
+        before, now = (f"{e.get('first', '?')} to {e.get('last', '?')}" for e in (entry, found))
         yield f"{now} (reference {before}): dates move on, so only missing ones are tested"
     elif entry["kind"] == "text":
-        yield "free text: its length is compared"
+        yield "free text: only its length is compared"
     elif entry["kind"] == "empty":
         yield "not compared: the reference has no values"
     elif entry["kind"] == "other":
@@ -99,7 +99,7 @@ def remarks(row: Row, entry: Entry, found: Entry) -> Iterator[str]:
         yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
     if "distribution" in row["sure"] and "edges" in entry:
         before, now = (median(entry["edges"], side["counts"]) for side in (entry, found))
-        yield f"median {before} → {now}"
+        yield f"median {before} → {now}" if before != now else f"the median stays {now}"
     elif "distribution" in row["sure"]:
         yield f"{row['total_variation']:.1%} of rows changed category"
     if row["significant"] and not row["drifted"]:
@@ -128,7 +128,7 @@ def check(
     wrong, table = faults(profile, source, settings.least_rows), []
     out: Row = {"faults": wrong, "columns": table, "rows": (profile["rows"], source.rows)}
     out |= {"pairs": [], "domain": {}, "concept": {}, "notes": []}
-    if "" in wrong:
+    if None in wrong:
         return conclude(out)
     for name in [name for name in profile["columns"] if name not in wrong]:
         entry = profile["columns"][name]
@@ -141,6 +141,8 @@ def check(
         row = column(label, "target", profile["target"], source, settings.of(label))
         table += [row] if row["missing_current"] < 1 else []
     judge(table, settings.alpha)
+    if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
+        out["notes"].append(f"Columns of types that cannot be compared: {', '.join(left)}.")
     labelled = bool(table) and table[-1]["role"] == "target"
     if label and not labelled and label not in wrong:
         out["notes"].append("Concept drift cannot be told without labels; the batch has none.")
@@ -154,6 +156,8 @@ def check(
         out["domain"] = joint.domain(profile, mine, settings)
     if predict and "prediction" in profile:
         predicted = predict(source.drawn)
+        if gaps := int(np.isnan(predicted).reshape(len(predicted), -1).any(axis=1).sum()):
+            out["notes"].append(f"{gaps} of {len(predicted)} predictions looked at are missing.")
         told, limits = outcome(profile["classes"], predicted), settings.of("prediction")
         row = column("prediction", "prediction", profile["prediction"], told, limits)
         judge([row], settings.alpha)

@@ -5,6 +5,7 @@ gives the same answer as a batch read whole.
 """
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from typing import Any
 from zlib import crc32
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.tables import Source, numbers, tally
+from esteira.drift.tables import Source, kind_of, numbers, tally
 
 Entry = dict[str, Any]
 Codes = NDArray[np.uint8]
@@ -24,6 +25,7 @@ CATEGORIES = 10_000  # more distinct texts than that are free text
 BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
+LARGEST = np.finfo(float).max
 WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift most often met
 
 
@@ -48,7 +50,10 @@ def describe(source: Source, name: str) -> Entry:
     values.sort()  # numpy's quantile takes longer
     last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
     edges = np.unique(values[last])
-    return {"kind": kind, "edges": [float(np.nextafter(edges[0], -np.inf)), *edges.tolist()]}
+    return {
+        "kind": kind,
+        "edges": [max(np.nextafter(edges[0], -np.inf), -LARGEST), *edges.tolist()],
+    }
 
 
 def count(entry: Entry, source: Source, name: str) -> Entry:
@@ -72,6 +77,9 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
             found["missing"] += int(len(values) - end)
             found["infinite"] += int(low + end - high)
             continue
+        if kind_of(piece.type) == "number":  # of a reference that has none
+            found["missing"] += int((~np.isfinite(numbers(piece))).sum())
+            continue
         found["missing"] += piece.null_count
         if "cells" in entry:
             for cell, n in tally(piece).items():
@@ -80,9 +88,12 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
                 else:
                     found["unseen"][cell] += n
         elif entry["kind"] == "date" and len(piece) > piece.null_count:
-            ends = pc.min_max(piece).as_py()
-            found["first"] = min(found.get("first", "9"), str(ends["min"]))
-            found["last"] = max(found.get("last", ""), str(ends["max"]))
+            with suppress(
+                pa.ArrowException, OverflowError
+            ):  # beyond Python's years, a strange zone
+                ends = pc.min_max(piece).as_py()
+                found["first"] = min(found.get("first", "9"), str(ends["min"]))
+                found["last"] = max(found.get("last", ""), str(ends["max"]))
     found["sample"] = np.concatenate([np.empty(0, np.uint8), *codes])
     return found | {"counts": counts}
 
@@ -156,7 +167,8 @@ def compare(entry: Entry, found: Entry, m: int) -> Tests:
         sizes = {"ks": st.ks_distance(a, b), "psi": st.psi(*tenths)}
         return tests | {"distribution": (st.cauchy_combination(p, WEIGHTS), sizes)}
     if unseen or (a == 1).any():
-        tests["unseen"] = st.unseen_p(a, unseen, m - gone), {"unseen": unseen / m}
+        new = list(found["unseen"].values())
+        tests["unseen"] = st.unseen_p(a, new, m - gone), {"unseen": unseen / m}
     a, b = st.merge_rare(a, b, unseen)
     sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
     return tests | {"distribution": (st.chi2_p(a, b), sizes)}

@@ -154,7 +154,10 @@ def label_shift(profile: Profile, answers: Any) -> list[str]:
     told, classes = np.array(profile.get("told", [])), profile["classes"] or ()
     if len(told) != len(classes) or len(told) == 0 or np.linalg.cond(told) > 100:
         return []
-    guess = np.linalg.solve(told.T, np.nanmean(answers, axis=0)).clip(0)
+    answers = answers[np.isfinite(answers).all(axis=1)]
+    if not len(answers):
+        return []
+    guess = np.linalg.solve(told.T, answers.mean(axis=0)).clip(0)
     triples = zip(classes, guess / guess.sum(), profile["shares"], strict=True)
     shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in triples)
     return [f"A hint only: had nothing but the classes' shares moved, they would be {shares}."]
@@ -173,7 +176,9 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     before, now = losses(profile, old), losses(profile, new)
     answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": {}, "says": []}
     if min(len(old), len(new)) < settings.least_rows:
-        return answer | {"says": ["Concept drift is not assessable: too few labelled rows."]}
+        return answer | {
+            "says": ["Concept drift is not assessable: too few rows with label and prediction."]
+        }
     metrics = {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
     answer["metrics"] = metrics
     p, q, *_ = tell_apart(theirs, mine)

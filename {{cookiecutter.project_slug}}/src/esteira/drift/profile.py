@@ -49,6 +49,10 @@ def build(
     if source.rows == 0:
         raise UserError("the reference has no rows: give a table that has some.")
     names = list(features) if features else [name for name in source.kinds if name != target]
+    if not names:
+        raise UserError(
+            "the reference has no column besides the target: there is nothing to watch."
+        )
     columns = {name: entry_of(source, name, ordered) for name in names}
     sample = np.stack([entry.pop("sample") for entry in columns.values()])
     profile: Profile = {"drift_profile": VERSION, "rows": source.rows, "columns": columns}
@@ -102,16 +106,20 @@ def residuals(classes: Sequence[str] | None, target: pa.ChunkedArray, predicted:
         return numbers(target.combine_chunks()) - predicted
     truth = np.array(target.cast(pa.string()).to_pylist(), dtype=object)
     hit = truth[:, None] == np.array(classes, dtype=object)
-    two = len(classes) == 2
-    missed = hit[:, 1] - predicted[:, 1] if two else 1 - (hit * predicted).sum(axis=1)
+    if len(classes) == 2:
+        missed = np.where(hit.any(axis=1), hit[:, 1] - predicted[:, 1], 1.0 + 0 * predicted[:, 1])
+    else:
+        missed = 1 - (hit * predicted).sum(axis=1)
     return np.where(np.equal(truth, None), np.nan, missed)
 
 
 def outcome(classes: Sequence[str] | None, predicted: Any) -> Source:
     """One column, what the model answered: a number, or a class among three or more."""
     if classes:
+        named = [*map(str, classes), None]  # None where there is no answer
+        best = np.where(np.isnan(predicted).any(axis=1), -1, predicted.argmax(axis=1))
         two = len(classes) == 2
-        predicted = predicted[:, 1] if two else np.take(classes, predicted.argmax(axis=1))
+        predicted = predicted[:, 1] if two else [named[i] for i in best]
     return Source(pa.table({"prediction": pa.array(predicted)}))
 
 

@@ -137,18 +137,23 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     return min(1.0, 2 * min(tails))
 
 
-def unseen_p(a: Counts, unseen: int, m: int) -> float:
-    """p-value that `unseen` of m rows show categories that the reference, counted in `a`, did not.
+def unseen_p(a: Counts, new: Sequence[int], m: int) -> float:
+    """p-value that m rows have categories that the reference, counted in `a`, never had.
 
-    Where the reference has no rare category, its list is taken for complete, and the chance that
-    a row is of another is that of Laplace's rule of succession. Otherwise that chance is
-    estimated by the share of categories seen once (Good 1953), and the test is conditional on
-    their sum, so it knows how uncertain that share is.
+    `new` are these categories' counts. Where the reference has no rare category, its list is taken
+    for complete, and the chance that a row is of another is that of Laplace's rule of succession;
+    not for a larger batch, to which a category missed by chance shows by many rows. Otherwise
+    that chance is estimated by the share of categories seen once (Good 1953), and the test is
+    conditional on their sum, so it knows how uncertain that share is. Rows of one category come
+    together: they count for less, as far as one that the reference missed by chance would do that.
     """
-    n, seen = int(a.sum()), a[a > 0]
-    if seen.min() >= 5:
+    n, seen, unseen = int(a.sum()), a[a > 0], int(sum(new))
+    if unseen == 0:
+        return 1.0
+    if seen.min() >= 5 and m <= n:
         return binomial_upper(unseen, m, 1 / (n + 1))
-    return binomial_upper(unseen, unseen + int((seen == 1).sum()) + 1, m / (n + m))
+    rows = int(unseen / min(sum(c * c for c in new) / unseen, 1 + m / n / 2))
+    return binomial_upper(rows, rows + int((seen == 1).sum()) + 1, m / (n + m))
 
 
 def cohens_h(p: float, q: float) -> float:

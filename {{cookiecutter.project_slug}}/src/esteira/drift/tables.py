@@ -31,9 +31,10 @@ class Source:
             self.file = open_parquet(Path(table))
             form, self.rows = self.file.schema_arrow, self.file.metadata.num_rows
         else:
-            whole = isinstance(table, pa.Table)
-            self.table = table if whole else pa.Table.from_pandas(table, preserve_index=False)
+            self.table = table if isinstance(table, pa.Table) else of_pandas(table)
             form, self.rows = self.table.schema, self.table.num_rows
+        if twice := [name for name, n in Counter(form.names).items() if n > 1]:
+            raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
         self.kinds = {field.name: kind_of(field.type) for field in form}
         draw = np.random.default_rng(self.rows)
         self.drawn = np.sort(draw.choice(self.rows, min(self.rows, SAMPLE), replace=False))
@@ -53,12 +54,22 @@ class Source:
             yield from self.table.column(name).chunks
             return
         for group in range(self.file.num_row_groups):
-            column = self.file.read_row_group(group, [name], use_threads=False).column(0)
-            yield from column.chunks
+            part = self.file.read_row_group(group, [name], use_threads=False)
+            yield from part.column(name).chunks
 
     def sample(self, name: str) -> pa.ChunkedArray:
         """The cells of one column in the rows of the sample."""
         return pa.chunked_array([drawn for _, drawn in self.pieces(name)])
+
+
+def of_pandas(table: Any) -> pa.Table:
+    """Take a pandas table. Raises UserError for a column that Arrow has no type for."""
+    try:
+        return pa.Table.from_pandas(table, preserve_index=False)
+    except (pa.ArrowException, ValueError) as error:
+        raise UserError(
+            f"the table cannot be checked: {'; '.join(map(str, error.args))}."
+        ) from None
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -103,4 +114,6 @@ def tally(cells: pa.Array) -> Counter[str]:
     names = coded.dictionary.cast(pa.string()).to_pylist()
     # a third of the time of Arrow's own value_counts
     counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names))
-    return Counter({name: n for name, n in zip(names, counts.tolist(), strict=True) if n})
+    return Counter(
+        {name: n for name, n in zip(names, counts.tolist(), strict=True) if n and name is not None}
+    )

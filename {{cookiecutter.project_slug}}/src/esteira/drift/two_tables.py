@@ -43,10 +43,14 @@ def compare_files(
             raise UserError(f"{path} {wrong}: give the path of a table's file.")
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
+        types = types_of(profile)
     else:
         source, _ = open_table(reference, {}, read_text)
         profile = profile_of(source, target, predictions)
-    batch, notes = open_table(current, types_of(profile), read_text)
+        types = types_of(profile)
+        if predictions and source.kinds[predictions] == "category":
+            types[predictions] = type_of(profile["classes"] or [])
+    batch, notes = open_table(current, types, read_text)
     if predictions and predictions not in batch.kinds:
         raise UserError(f"{current} has no column `{predictions}`: name one that it has.")
 
@@ -79,10 +83,14 @@ def types_of(profile: profiles.Profile) -> dict[str, str]:
     """The types of schema.yaml that a batch's columns must have to be like the reference's."""
     target = profile.get("target")
     columns = profile["columns"] | ({target["name"]: target} if target else {})
-    types = {"number": "number", "date": "datetime", "category": "text", "text": "text"}
+    types = {"number": "number", "date": "datetime", "text": "text"}
     found = {name: types[e["kind"]] for name, e in columns.items() if e["kind"] in types}
-    flags = [name for name, e in columns.items() if {"true", "false"} >= set(e.get("cells", "?"))]
-    return found | dict.fromkeys(flags, "boolean")
+    return found | {name: type_of(e["cells"]) for name, e in columns.items() if "cells" in e}
+
+
+def type_of(classes: list[str]) -> str:
+    """The type of a column that has these classes."""
+    return "boolean" if {"true", "false"} >= set(classes) else "text"
 
 
 def profile_of(source: Source, target: str | None, predictions: str | None) -> profiles.Profile:
@@ -92,6 +100,10 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
             raise UserError(f"the reference has no column `{name}`: name one that it has.")
         if source.kinds[name] not in ("number", "category"):
             raise UserError(f"`{name}` holds neither numbers nor classes: name a column that does.")
+    if predictions and not target:
+        raise UserError("predictions are of no use without their target: name it with --target.")
+    if source.rows == 0:
+        raise UserError("the reference has no rows: give a table that has some.")
     features = [name for name in source.kinds if name not in (target, predictions)]
     if not (target and predictions):
         return profiles.build(source, features=features, target=target)
@@ -131,7 +143,10 @@ def answers(told: pa.ChunkedArray, classes: list[str] | None) -> NDArray[np.floa
         if not classes:
             raise UserError("the predictions are no numbers, but the target is one.")
         texts = np.array(told.cast(pa.string()).to_pylist(), dtype=object)
-        return 1.0 * (texts[:, None] == np.array(classes, dtype=object))
+        if strange := sorted({*texts} - {*classes, None}):
+            raise UserError(f"the predictions hold `{strange[0]}`, a class the reference lacks.")
+        sure = 1.0 * (texts[:, None] == np.array(classes, dtype=object))
+        return np.where(np.equal(texts, None)[:, None], np.nan, sure)
     values = numbers(told.combine_chunks())
     if classes and (np.abs(values - 0.5) > 0.5).any():
         low, high = np.nanmin(values), np.nanmax(values)
