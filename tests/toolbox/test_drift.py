@@ -620,7 +620,8 @@ def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> None:
+def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path: Path) -> None:
+    (tmp_path / "known.json").write_text(json.dumps(known))
     tables = {"old": squad_table(1500, 20), "same": squad_table(900, 21)}
     tables["moved"] = tables["same"].assign(x2=tables["same"]["x2"] + 1)
     tables["turned"] = squad_table(900, 22, flip=True)
@@ -633,8 +634,9 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
         ("moved", 10, "retrain"),
         ("turned", 11, "rework"),
     ):
-        done = drift("old.csv", f"{batch}.csv", *given, folder=tmp_path)
-        assert (done.returncode, done.stdout.split(":")[0]) == (status, word), done.stderr
+        for old in ("old.csv", "known.json"):
+            done = drift(old, f"{batch}.csv", *given, folder=tmp_path)
+            assert (done.returncode, done.stdout.split(":")[0]) == (status, word), done.stderr
     names = ["columns.csv", "histograms.csv", "metrics.json", "report.html"]
     assert sorted(p.name for p in (tmp_path / "found").iterdir()) == names
 
@@ -658,6 +660,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(tmp_path: Path) -> Non
         (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "give probabilities"),
         (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "has 3 classes"),
         (("old.csv", "."), ". is a folder"),
+        (("known.json", "same.csv", "--target", "plan"), "is not `plan`: leave --target out"),
         (("old.csv", "same.csv", "--predictions", "score"), "name it with --target"),
         (("said.csv", "strange.csv", *guessed), "hold `maybe`, a class the reference lacks"),
         (("dates.csv", "same.csv", "--target", "x0"), "holds neither numbers nor classes"),

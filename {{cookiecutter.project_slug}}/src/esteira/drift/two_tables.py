@@ -44,6 +44,8 @@ def compare_files(
     if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
         types = types_of(profile)
+        if target and target != profile.get("target", {}).get("name"):
+            raise UserError(f"the target in {reference} is not `{target}`: leave --target out.")
     else:
         source, _ = open_table(reference, {}, read_text)
         profile = profile_of(source, target, predictions)
