@@ -77,7 +77,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         form = pq.read_schema(path)
         texts = [field.name for field in form if kind_of(field.type) == "category"]
-        return pq.ParquetFile(path, read_dictionary=texts, memory_map=True)
+        return pq.ParquetFile(path, read_dictionary=texts)
     except (pa.ArrowInvalid, OSError) as error:
         why = str(error).removesuffix(".")
         raise UserError(f"{path} cannot be read as a table: {why}.") from None
