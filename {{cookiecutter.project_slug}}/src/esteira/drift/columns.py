@@ -25,7 +25,7 @@ CATEGORIES = 10_000  # more distinct texts than that are free text
 BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
-LARGEST = np.finfo(float).max
+LARGEST = float(np.finfo(float).max)
 WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift most often met
 
 
@@ -50,10 +50,8 @@ def describe(source: Source, name: str) -> Entry:
     values.sort()  # numpy's quantile takes longer
     last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
     edges = np.unique(values[last])
-    return {
-        "kind": kind,
-        "edges": [max(np.nextafter(edges[0], -np.inf), -LARGEST), *edges.tolist()],
-    }
+    below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
+    return {"kind": kind, "edges": [below, *edges.tolist()]}
 
 
 def count(entry: Entry, source: Source, name: str) -> Entry:
@@ -88,9 +86,8 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
                 else:
                     found["unseen"][cell] += n
         elif entry["kind"] == "date" and len(piece) > piece.null_count:
-            with suppress(
-                pa.ArrowException, OverflowError
-            ):  # beyond Python's years, a strange zone
+            # of dates beyond Python's years, or in a strange zone, no range is told
+            with suppress(pa.ArrowException, OverflowError):
                 ends = pc.min_max(piece).as_py()
                 found["first"] = min(found.get("first", "9"), str(ends["min"]))
                 found["last"] = max(found.get("last", ""), str(ends["max"]))
