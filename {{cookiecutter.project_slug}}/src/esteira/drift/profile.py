@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from esteira.drift.columns import Codes, count, entry_of
+from esteira.drift.columns import Codes, encode, entry_of
 from esteira.drift.tables import Rows, Source, numbers
 from esteira.errors import UserError
 
@@ -78,7 +78,7 @@ def model_part(
     truth = held.sample(target)
     missed = residuals(classes, truth, predicted)
     known = np.isfinite(missed)
-    coded = [count(entry, held, name)["sample"] for name, entry in columns.items()]
+    coded = [encode(e, held.sample(name).combine_chunks()) for name, e in columns.items()]
     prediction = entry_of(outcome(classes, predicted), "prediction")
     del prediction["sample"]
     kept: Profile = {
@@ -100,14 +100,15 @@ def residuals(classes: Sequence[str] | None, target: pa.ChunkedArray, predicted:
     """What the model missed, per row; NaN where there is no label.
 
     Returns target less prediction; for two classes 1 or 0 less the probability of the second; for
-    more, 1 less the probability of the true class.
+    more, 1 less the probability of the true class; 1 where the label is none of the classes.
     """
     if not classes:
         return numbers(target.combine_chunks()) - predicted
     truth = np.array(target.cast(pa.string()).to_pylist(), dtype=object)
     hit = truth[:, None] == np.array(classes, dtype=object)
     if len(classes) == 2:
-        missed = np.where(hit.any(axis=1), hit[:, 1] - predicted[:, 1], 1.0 + 0 * predicted[:, 1])
+        missed = np.where(hit.any(axis=1), hit[:, 1] - predicted[:, 1], 1.0)
+        missed[np.isnan(predicted[:, 1])] = np.nan
     else:
         missed = 1 - (hit * predicted).sum(axis=1)
     return np.where(np.equal(truth, None), np.nan, missed)
