@@ -204,8 +204,7 @@ def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) ->
         label(draw, batch)
 
     def predict(t: Table) -> np.ndarray:
-        p = np.nan_to_num(chance(t))
-        return np.column_stack([1 - p, p])
+        return np.nan_to_num(chance(t))
 
     told = predict(holdout)
     known = profile.build(
@@ -213,7 +212,7 @@ def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) ->
         target="y",
         holdout=pa.table(holdout),
         predict=lambda rows: told[rows],
-        classes=["no", "yes"],
+        positive="yes",
     )
     batch_table, answers = pa.table(batch), predict(batch)
     quick = check.Settings(classifier=False)

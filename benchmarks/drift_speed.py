@@ -41,12 +41,11 @@ texts = [name for name in old if old[name].dtype == object]
 """
 OURS = """
 from esteira import files
-from esteira.drift import check, profile, report, settings, tables, two_tables
-known = {profile}
-batch, fast = tables.Source("current.parquet"), settings.Settings(classifier=False)
-found = check.check(known, batch, fast)
-files.write_metrics("metrics.json", found["metrics"])
-files.write_text("columns.csv", report.columns_csv(found))
+from esteira.drift import check, profile, settings
+found = check.check({profile}, "current.parquet", settings.Settings(classifier=False))
+for row in found["columns"]:
+    del row["entry"], row["found"]
+files.write_json("out.json", {{name: found[name] for name in ("metrics", "columns", "pairs")}})
 """
 CODE = {
     "floor": """
@@ -57,9 +56,7 @@ for group in range(file.num_row_groups):
         file.read_row_group(group, [name], use_threads=False)
 """,
     "esteira": OURS.format(profile="profile.read('profile.json')"),
-    "esteira, both files": OURS.format(
-        profile="two_tables.profile_of(tables.Source('reference.parquet'), None, None)"
-    ),
+    "esteira, both files": OURS.format(profile="profile.build('reference.parquet')"),
     "esteira, all of it": """
 from esteira.drift import two_tables
 found = two_tables.compare_files("full.json", "current.parquet", predictions="p", out="out")

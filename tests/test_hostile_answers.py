@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from esteira import table, validate
-from esteira.drift import check, profile
+from esteira.drift import check, profile, report
 from esteira.drift.settings import Settings
 from esteira.schema import Schema
 
@@ -232,17 +232,20 @@ def test_any_batch_gets_a_drift_verdict_or_a_sentence(
     typed = typed.dropna(subset=[schema.target])
     if typed[schema.target].nunique() < 2:
         return  # the line stops before
+    if schema.task == "classification" and typed[schema.target].nunique() == 2:
+        schema = schema.model_copy(update={"positive": typed[schema.target].max()})
     model = (DummyClassifier() if schema.task == "classification" else DummyRegressor()).fit(
         typed[schema.inputs], typed[schema.target]
     )
 
     def predict(rows: Any) -> Any:
-        return profile.answers(model, new.iloc[rows].reindex(columns=schema.inputs))
+        rows = new.iloc[rows].reindex(columns=schema.inputs)
+        return profile.ask(model, rows, schema.positive)
 
     reference = profile.of_line(typed, typed, model, schema)
     found = check.check(reference, new, Settings(), predict)
     with TemporaryDirectory() as folder:
-        check.write(found, folder)
+        report.write(found, folder)
         metrics = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["rows_current"] == len(new)
     assert all(isinstance(value, int | float) for value in metrics.values())

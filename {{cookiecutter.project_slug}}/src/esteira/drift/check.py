@@ -1,45 +1,35 @@
 """Compare a batch with the reference profile; say what happened, how sure that is, what to do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from esteira import files
+from esteira.drift import joint
 from esteira.drift import statistics as st
 from esteira.drift.columns import Entry, compare, count
-from esteira.drift.profile import Predict, Profile, outcome, residuals
+from esteira.drift.profile import Predict, Profile, as_arrow, build, entries, residuals
 from esteira.drift.settings import Limits, Settings
 from esteira.drift.tables import Source
 
-ADVICE = {  # the metric `action` is the place in here
-    "keep": "Nothing to do.",
-    "retrain": "Retrain on recent data.",
-    "rework": "Rework features, target or model; retraining on recent labels is a stop-gap.",
-    "unusable": "Mend the batch where it is made, then check again; do not score it.",
+VERDICTS = {  # the metric `action` is the place in here
+    "keep": ("No drift that matters", "Nothing to do."),
+    "retrain": ("The data drifted", "Retrain on recent data."),
+    "rework": (
+        "The concept drifted",
+        "Rework features, target or model; retraining is a stop-gap.",
+    ),
+    "unusable": ("The batch cannot be used", "Mend it where it is made, then check again."),
+}
+BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
+NOT_TESTED = {
+    "date": "dates move on, so only missing ones are tested",
+    "text": "free text: only its length is compared",
+    "empty": "not compared: the reference has no values",
+    "other": "not compared: neither numbers, words nor dates",
 }
 Row = dict[str, Any]
-
-
-def faults(profile: Profile, source: Source, least: int) -> dict[str | None, str]:
-    """What makes a batch unusable by its shape alone: a sentence by column (None for the whole)."""
-    for what, n in (("batch", source.rows), ("reference", profile["rows"])):
-        if n < least:
-            few = f"Too few rows in the {what} for a verdict: {n}, at least {least} are needed."
-            return {None: few if n else f"The {what} is empty."}
-    columns, found = dict(profile["columns"]), {}
-    if (target := profile.get("target")) and source.kinds.get(target["name"], "empty") != "empty":
-        columns[target["name"]] = target
-    for name, entry in columns.items():
-        before, now = entry["kind"].replace("text", "category"), source.kinds.get(name)
-        if not now:
-            found[name] = f"Column `{name}` is absent."
-        elif now == "empty" != before:
-            found[name] = f"Column `{name}` is wholly missing."
-        elif before not in (now, "empty"):
-            found[name] = f"Column `{name}` changed its type: {before} before, {now} now."
-    return found
 
 
 def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -> Row:
@@ -47,14 +37,14 @@ def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -
 
     An effect is in units of its limit. p-values are adjusted to the number of the column's tests.
     """
-    found, m = count(entry, source, name), source.rows
+    found, usual = count(entry, source, name), entry.get("usual", {})
     row: Row = {"column": name, "role": role, "kind": entry["kind"], "entry": entry, "found": found}
     row["missing_reference"] = (entry["missing"] + entry["infinite"]) / entry["rows"]
-    row["missing_current"] = (found["missing"] + found["infinite"]) / m
-    row["tests"], usual, tests = {}, entry.get("usual", {}), compare(entry, found, m)
+    row["missing_current"] = (found["missing"] + found["infinite"]) / source.rows
+    row["missing_increase"] = row["missing_current"] - row["missing_reference"]
+    row["tests"], tests = {}, compare(entry, found, source.rows)
     for kind, (p, sizes) in tests.items():
-        bounds = {size: max(getattr(limits, size), usual.get(size, 0)) for size in sizes}
-        effect = max(value / bounds[size] for size, value in sizes.items())
+        effect = max(v / max(getattr(limits, k), usual.get(k, 0)) for k, v in sizes.items())
         row["tests"][kind] = min(1.0, p * len(tests)), effect
         row |= sizes
     return row
@@ -79,15 +69,8 @@ def judge(table: list[Row], alpha: float) -> None:
 
 def remarks(row: Row, entry: Entry, found: Entry) -> Iterator[str]:
     """Say in words what is remarkable about one column."""
-    if entry["kind"] == "date":
-        before, now = (f"{e.get('first', '?')} to {e.get('last', '?')}" for e in (entry, found))
-        yield f"{now} (reference {before}): dates move on, so only missing ones are tested"
-    elif entry["kind"] == "text":
-        yield "free text: only its length is compared"
-    elif entry["kind"] == "empty":
-        yield "not compared: the reference has no values"
-    elif entry["kind"] == "other":
-        yield "not compared: neither numbers, words nor dates"
+    if entry["kind"] in NOT_TESTED:
+        yield NOT_TESTED[entry["kind"]]
     elif np.count_nonzero(entry["counts"]) == 1:
         yield "constant in the reference"
     if "missing" in row["sure"]:
@@ -121,55 +104,60 @@ def check(
     """Check a batch (pandas, Arrow or a `Source`) against a profile.
 
     `predict` gives the model's answers for the rows of these numbers, as in `profile.build`;
-    without it neither predictions nor the concept are checked. Returns `action`, `advice`,
-    `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
+    without it neither predictions nor the concept are checked. Returns `action`, `headline`,
+    `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
     source = current if isinstance(current, Source) else Source(current)
-    wrong, table = faults(profile, source, settings.least_rows), []
+    wrong, table, notes = {}, [], []
     out: Row = {"faults": wrong, "columns": table, "rows": (profile["rows"], source.rows)}
-    out |= {"pairs": [], "domain": {}, "concept": {}, "notes": []}
-    if None in wrong:
-        return conclude(out)
-    for name in [name for name in profile["columns"] if name not in wrong]:
-        entry = profile["columns"][name]
-        table.append(column(name, "feature", entry, source, settings.of(name)))
-        if table[-1]["missing_current"] == 1 > table[-1]["missing_reference"]:
-            wrong[name] = f"Column `{name}` is wholly missing."
-    codes = [row["found"]["sample"] for row in table]
-    label = profile.get("target", {}).get("name")
-    if source.kinds.get(label, "empty") != "empty" and label not in wrong:
-        row = column(label, "target", profile["target"], source, settings.of(label))
-        table += [row] if row["missing_current"] < 1 else []
+    out |= {"pairs": [], "domain": {}, "concept": {}, "notes": notes}
+    least, label = settings.least_rows, profile.get("target", {}).get("name")
+    for what, n in (("batch", source.rows), ("reference", profile["rows"])):
+        if n < least:
+            few = f"Too few rows in the {what} for a verdict: {n}, at least {least} are needed."
+            wrong[None] = few if n else f"The {what} is empty."
+            return conclude(out)
+    for name, entry in entries(profile).items():
+        before, now = entry["kind"].replace("text", "category"), source.kinds.get(name)
+        if now is None:
+            wrong |= {name: f"Column `{name}` is absent."} if name != label else {}
+        elif before != now and "empty" not in (before, now):
+            wrong[name] = f"Column `{name}` changed its type: {before} before, {now} now."
+        else:
+            role = "target" if name == label else "feature"
+            row = column(name, role, entry, source, settings.of(name))
+            if row["missing_reference"] == 1 or row["missing_current"] < 1:
+                table.append(row)
+            elif role == "feature":
+                wrong[name] = f"Column `{name}` is wholly missing."
     judge(table, settings.alpha)
-    if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
-        out["notes"].append(f"Columns of types that cannot be compared: {', '.join(left)}.")
-    labelled = bool(table) and table[-1]["role"] == "target"
-    if label and not labelled and label not in wrong:
-        out["notes"].append("Concept drift cannot be told without labels; the batch has none.")
+    labelled, told = (
+        bool(table) and table[-1]["role"] == "target",
+        predict and "prediction" in profile,
+    )
+    if not (label and labelled and told):
+        lacks = "labels; the batch has none" if label else "a target and predictions of it"
+        lacks = "the model's predictions" if labelled else lacks
+        notes.append(f"Concept drift cannot be told without {lacks}.")
     if wrong:
         return conclude(out)
-    from esteira.drift import joint
-
-    mine = np.stack(codes)
+    mine = np.stack([row["found"]["sample"] for row in table if row["role"] == "feature"])
     out["pairs"] = joint.pairs(profile, mine, settings)
     if settings.classifier:
         out["domain"] = joint.domain(profile, mine, settings)
-    if predict and "prediction" in profile:
-        predicted = predict(source.drawn)
-        if gaps := int(np.isnan(predicted).reshape(len(predicted), -1).any(axis=1).sum()):
-            out["notes"].append(f"{gaps} of {len(predicted)} predictions looked at are missing.")
-        told, limits = outcome(profile["classes"], predicted), settings.of("prediction")
-        row = column("prediction", "prediction", profile["prediction"], told, limits)
+    if told:
+        answers, name = as_arrow(predict(source.drawn)), "prediction"
+        row = column(
+            name, name, profile[name], Source(pa.table({name: answers})), settings.of(name)
+        )
         judge([row], settings.alpha)
         table.append(row)
+        if gaps := row["found"]["missing"]:
+            notes.append(f"{gaps} of {len(answers)} predictions looked at are missing.")
         if labelled:
-            missed = residuals(profile["classes"], source.sample(label), predicted)
+            truth = source.sample(label)
+            missed = residuals(profile["target"], profile["positive"], truth, answers)
             out["concept"] = joint.concept(profile, mine, missed, settings)
-        else:
-            out["notes"] += joint.label_shift(profile, predicted)
-    elif labelled or not label:
-        needs = "the model's predictions" if label else "a target and predictions of it"
-        out["notes"].append(f"Concept drift cannot be told without {needs}.")
     return conclude(out)
 
 
@@ -188,35 +176,26 @@ def conclude(out: Row) -> Row:
     if out["faults"] and out["columns"]:
         out["notes"].append("The columns that can be compared are shown; they give no verdict.")
 
-    def top(name: str) -> float:
-        return max([0.0, *(row.get(name, 0.0) for row in features)])
+    def largest(size: str) -> float:
+        return max([0.0, *(row.get(size, 0.0) for row in features)])
 
-    for row in features:
-        row["missing_increase"] = row["missing_current"] - row["missing_reference"]
     drifted = sum(row["drifted"] for row in features)
-    metrics = {
-        "rows_reference": out["rows"][0],
-        "rows_current": out["rows"][1],
-        "columns_checked": len(features),
-        "columns_drifted": drifted,
-        "share_drifted": drifted / max(1, len(features)),
-        "max_ks": top("ks"),
-        "max_psi": top("psi"),
-        "missing_max_increase": top("missing_increase"),
-        "unseen_category_max_share": top("unseen"),
-        "correlation_pairs_changed": len(out["pairs"]),
-        "schema_faults": len(out["faults"]),
-    }
+    metrics = {"rows_reference": out["rows"][0], "rows_current": out["rows"][1]}
+    metrics |= {"columns_checked": len(features), "columns_drifted": drifted}
+    metrics |= {"share_drifted": drifted / max(1, len(features))}
+    metrics |= {"max_ks": largest("ks"), "max_psi": largest("psi")}
+    metrics |= {"missing_max_increase": largest("missing_increase")}
+    metrics |= {"unseen_category_max_share": largest("unseen")}
+    metrics |= {"correlation_pairs_changed": len(out["pairs"]), "schema_faults": len(out["faults"])}
     others = [row for row in out["columns"] if row["role"] != "feature" and "psi" in row]
     metrics |= {f"{row['role']}_psi": row["psi"] for row in others}
     metrics |= {"domain_auc": out["domain"]["auc"]} if out["domain"] else {}
-    metrics |= concept.get("metrics", {})
-    metrics |= {"data_drift": int(data), "concept_drift": int(broken)}
-    metrics |= {"concept_assessable": int(assessable), "action": list(ADVICE).index(action)}
+    metrics |= concept.get("metrics", {}) | {"data_drift": int(data), "concept_drift": int(broken)}
+    metrics |= {"concept_assessable": int(assessable), "action": list(VERDICTS).index(action)}
     reasons = list(out["faults"].values()) or [*findings(out, moved, len(features))]
-    reasons = reasons or ["Nothing is both significant and large."]
-    out |= {"metrics": metrics, "action": action, "advice": ADVICE[action], "reasons": reasons}
-    return out | {"segments": concept.get("segments", [])}
+    out |= {"metrics": metrics, "action": action, "segments": concept.get("segments", [])}
+    out["headline"], out["advice"] = VERDICTS[action]
+    return out | {"reasons": reasons or ["Nothing is both significant and large."]}
 
 
 def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
@@ -242,11 +221,29 @@ def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
     yield from out["concept"].get("says", [])
 
 
-def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
-    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`."""
-    from esteira.drift import report
+def calibrate(profile: Profile, source: Source) -> None:
+    """Fill in, as `usual`, the sizes of change that a batch must exceed beside its limits.
 
-    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
-    files.write_text(Path(folder, "columns.csv"), report.columns_csv(out))
-    files.write_text(Path(folder, "histograms.csv"), report.histograms_csv(out))
-    files.write_text(Path(folder, "report.html"), report.html(out, title))
+    Rows of a time series are not independent, so blocks of them differ without drift: the 99th
+    percentile of what the check measures of BLOCKS blocks, each against all the other rows.
+    """
+    import pandas as pd
+
+    if source.rows < 2 * BLOCKS:
+        return
+    known, rows = entries(profile), []
+    table = pa.table({n: pa.chunked_array([x for x, _ in source.pieces(n)]) for n in known})
+    settings = Settings(alpha=1.0, correlation=0.0, correlation_alpha=1.0, least_rows=1)
+    for at in np.array_split(np.arange(source.rows), BLOCKS):
+        rest = pa.concat_tables([table.slice(0, at[0]), table.slice(at[-1] + 1)])
+        found = check(build(rest), table.slice(at[0], len(at)), settings)
+        rows += [*found["columns"], {"column": 0, "auc": found["domain"].get("auc")}]
+        rows += [{"column": 0, "correlation": abs(x - y)} for *_, x, y in found["pairs"]]
+    if "residuals" in profile:
+        loss = joint.losses(profile, np.array(profile["residuals"]))
+        parts = [part.mean() for part in np.array_split(loss, BLOCKS) if len(part)]
+        rows += [{"column": 0, "loss": part / max(loss.mean(), 1e-12) - 1} for part in parts]
+    sizes = [*Limits.model_fields, "correlation", "auc", "loss"]
+    usual = pd.DataFrame(rows).reindex(columns=["column", *sizes]).groupby("column", sort=False)
+    for name, found in usual.quantile(0.99).iterrows():
+        (known[name] if name else profile)["usual"] = found.dropna().round(6).to_dict()

@@ -4,8 +4,7 @@ Counts at fixed edges add up. So a batch read by row group, or counted part by p
 gives the same answer as a batch read whole.
 """
 
-from collections import Counter, defaultdict
-from contextlib import suppress
+from collections import Counter
 from typing import Any
 from zlib import crc32
 
@@ -15,14 +14,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.tables import Source, kind_of, numbers, tally
+from esteira.drift.tables import Source, numbers, tally, texts
 
 Entry = dict[str, Any]
 Codes = NDArray[np.uint8]
 Tests = dict[str, tuple[float, dict[str, float]]]
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
 CATEGORIES = 10_000  # more distinct texts than that are free text
-BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
 LARGEST = float(np.finfo(float).max)
@@ -34,20 +32,17 @@ def describe(source: Source, name: str) -> Entry:
     kind = source.kinds[name]
     if kind == "category":
         counter = sum((tally(piece) for piece, _ in source.pieces(name)), Counter[str]())
-        if not counter:
-            return {"kind": "empty"}
         if len(counter) <= max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
             rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
             own = len(counter) <= INTERVALS and not rare
-            return {"kind": kind, "cells": sorted(counter), "own_codes": own}
+            return {"kind": kind if counter else "empty", "cells": sorted(counter), "own": own}
         kind = "text"  # of which the length is compared
     if kind not in ("number", "text"):
         return {"kind": kind}
-    values = np.concatenate([np.empty(0), *(numbers(piece) for piece, _ in source.pieces(name))])
-    values = values[np.isfinite(values)]
+    values = np.concatenate([numbers(piece) for piece, _ in source.pieces(name)])
+    values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
     if not len(values):
-        return {"kind": "empty"}
-    values.sort()  # numpy's quantile takes longer
+        return {"kind": "empty", "edges": []}
     last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
     edges = np.unique(values[last])
     below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
@@ -57,13 +52,12 @@ def describe(source: Source, name: str) -> Entry:
 def count(entry: Entry, source: Source, name: str) -> Entry:
     """Count the cells of `entry` in one column of `source`.
 
-    Returns `missing`, `infinite`, `sample` (codes of the rows drawn) and, by kind, `counts` per
-    cell, `unseen` (name to count), or `first` and `last`. All but `sample` add up over pieces.
+    Returns `counts` per cell, `missing`, `infinite` and `unseen` (name to count), which add up
+    over pieces, and `sample`: the codes of the rows drawn.
     """
     found: Entry = {"missing": 0, "infinite": 0, "unseen": Counter()}
     cells = len(entry["edges"]) + 1 if "edges" in entry else len(entry.get("cells", ()))
     counts, codes = np.zeros(cells, dtype=np.int64), []
-    place = {cell: i for i, cell in enumerate(entry.get("cells", ()))}
     for piece, drawn in source.pieces(name):
         codes.append(encode(entry, drawn))
         if "edges" in entry:
@@ -75,24 +69,12 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
             found["missing"] += int(len(values) - end)
             found["infinite"] += int(low + end - high)
             continue
-        if kind_of(piece.type) == "number":  # of a reference that has none
-            found["missing"] += int((~np.isfinite(numbers(piece))).sum())
-            continue
-        found["missing"] += piece.null_count
+        found["missing"] += pc.is_null(piece, nan_is_null=True).true_count
         if "cells" in entry:
-            for cell, n in tally(piece).items():
-                if cell in place:
-                    counts[place[cell]] += n
-                else:
-                    found["unseen"][cell] += n
-        elif entry["kind"] == "date" and len(piece) > piece.null_count:
-            # of dates beyond Python's years, or in a strange zone, no range is told
-            with suppress(pa.ArrowException, OverflowError):
-                ends = pc.min_max(piece).as_py()
-                found["first"] = min(found.get("first", "9"), str(ends["min"]))
-                found["last"] = max(found.get("last", ""), str(ends["max"]))
-    found["sample"] = np.concatenate([np.empty(0, np.uint8), *codes])
-    return found | {"counts": counts}
+            told = tally(piece)
+            counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], dtype=np.int64)
+            found["unseen"] += told
+    return found | {"counts": counts, "sample": np.concatenate(codes)}
 
 
 def encode(entry: Entry, cells: pa.Array) -> Codes:
@@ -101,9 +83,7 @@ def encode(entry: Entry, cells: pa.Array) -> Codes:
         values = numbers(cells)
         found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
         return np.where(np.isnan(values), np.uint8(MISSING), found)
-    if "cells" not in entry:
-        return np.full(len(cells), MISSING, dtype=np.uint8)
-    place = {cell: i for i, cell in enumerate(entry["cells"])} if entry["own_codes"] else {}
+    place = {cell: i for i, cell in enumerate(entry["cells"])} if entry.get("own") else {}
 
     def code(text: str | None) -> int:
         # in the order of names and, of long lists, by hash: a code that knew how often the
@@ -112,34 +92,17 @@ def encode(entry: Entry, cells: pa.Array) -> Codes:
             return MISSING
         return place.get(text, UNSEEN) if place else crc32(text.encode()) % INTERVALS
 
-    return np.fromiter(map(code, cells.cast(pa.string()).to_pylist()), dtype=np.uint8)
+    known = texts(cells) if "cells" in entry else [None] * len(cells)
+    return np.fromiter(map(code, known), dtype=np.uint8)
 
 
-def entry_of(source: Source, name: str, ordered: bool = False) -> Entry:
-    """Describe and count one reference column, as JSON holds it; its `sample` are codes still."""
+def entry_of(source: Source, name: str) -> tuple[Entry, Codes]:
+    """Describe and count one reference column, as JSON holds it; also the codes of its sample."""
     entry = describe(source, name)
-    found = count(entry, source, name)
-    entry |= {"rows": source.rows} | {k: v for k, v in found.items() if k != "unseen"}
-    if ordered and source.rows >= 2 * BLOCKS:
-        entry["usual"] = usual(entry, source, name)
-    return entry | {"counts": entry["counts"].tolist()}
-
-
-def usual(entry: Entry, source: Source, name: str) -> dict[str, float]:
-    """Sizes of change that blocks of neighbouring rows show within the reference.
-
-    Rows of a time series are not independent, so blocks differ without drift: the 99th percentile
-    over blocks, each against the rest, is what a batch must exceed.
-    """
-    column = pa.chunked_array([piece for piece, _ in source.pieces(name)])
-    sizes = defaultdict(list)
-    for at in np.array_split(np.arange(source.rows), BLOCKS):
-        block = count(entry, Source(pa.table({name: column.slice(at[0], len(at))})), name)
-        rest = {key: entry[key] - block[key] for key in ("counts", "missing", "infinite")}
-        tests = compare(entry | rest | {"rows": source.rows - len(at)}, block, len(at))
-        for size, value in (pair for _, found in tests.values() for pair in found.items()):
-            sizes[size].append(value)
-    return {size: float(f"{np.quantile(values, 0.99):.6g}") for size, values in sizes.items()}
+    entry |= {"rows": source.rows} | count(entry, source, name)
+    del entry["unseen"]
+    codes = entry.pop("sample")
+    return entry | {"counts": entry["counts"].tolist()}, codes
 
 
 def compare(entry: Entry, found: Entry, m: int) -> Tests:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.columns import BLOCKS, MISSING, Codes, Entry
+from esteira.drift.columns import MISSING, Codes, Entry
 from esteira.drift.profile import Profile, unpack
 
 if TYPE_CHECKING:
@@ -49,20 +49,19 @@ def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any
 
     By the difference of Fisher's z, two-sided, with false-discovery control.
     """
-    kinds = {name: entry["kind"] for name, entry in profile["columns"].items()}
-    numeric = [i for i, kind in enumerate(kinds.values()) if kind == "number"]
-    names = np.array(list(kinds), dtype=object)[numeric]
-    (r, error), (s, other) = map(
-        rank_correlations, (unpack(profile, "sample")[numeric], mine[numeric])
-    )
-    left, right = np.nonzero(np.triu(np.isfinite(r) & np.isfinite(s), 1))
-    r, s, error = r[left, right], s[left, right], (error + other)[left, right]
-    z = np.abs(np.subtract(*np.arctanh(np.clip([r, s], -0.999999, 0.999999)))) / np.sqrt(error)
-    p = np.array([2 * st.normal_upper(value) for value in z])
-    hit = p <= st.benjamini_hochberg(p, settings.correlation_alpha)
-    hit &= np.abs(r - s) >= limit(profile, "correlation", settings.correlation)
-    found = zip(names[left[hit]], names[right[hit]], r[hit].tolist(), s[hit].tolist(), strict=True)
-    return sorted(found, key=lambda pair: -abs(pair[2] - pair[3]))
+    numeric = [i for i, e in enumerate(profile["columns"].values()) if e["kind"] == "number"]
+    names, sides = list(profile["columns"]), (unpack(profile, "sample")[numeric], mine[numeric])
+    (r, error), (s, other) = map(rank_correlations, sides)
+    with np.errstate(invalid="ignore"):
+        z = np.abs(np.subtract(*np.arctanh(np.clip([r, s], -0.999999, 0.999999))))
+    z, found = z / np.sqrt(error + other), []
+    for i, j in np.argwhere(np.triu(np.isfinite(z), 1)):
+        pair = names[numeric[i]], names[numeric[j]], float(r[i, j]), float(s[i, j])
+        found.append((2 * st.normal_upper(z[i, j]), abs(r[i, j] - s[i, j]), pair))
+    cut = st.benjamini_hochberg(np.array([p for p, *_ in found]), settings.correlation_alpha)
+    least = limit(profile, "correlation", settings.correlation)
+    found = [(size, pair) for p, size, pair in found if p <= cut and size >= least]
+    return [pair for _, pair in sorted(found, reverse=True)]
 
 
 def cross_fit(kind: str, x: Floats, y: Floats, weight: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -123,44 +122,9 @@ def limit(profile: Profile, name: str, least: float) -> float:
     return max(least, profile.get("usual", {}).get(name, 0.0))
 
 
-def usual(profile: Profile) -> dict[str, float]:
-    """What neighbouring rows of a time series show without drift: each block against the rest."""
-    codes = unpack(profile, "sample")
-    sizes: dict[str, list[float]] = {"correlation": [0.0], "auc": [0.5], "loss": [0.0]}
-    for at in np.array_split(np.arange(codes.shape[1]), BLOCKS):
-        rest, block = np.delete(codes, at, axis=1), codes[:, at]
-        change = np.abs(rank_correlations(rest)[0] - rank_correlations(block)[0])
-        sizes["correlation"] += change[np.isfinite(change)].tolist()
-        if len(at) >= 10:
-            sizes["auc"].append(tell_apart(rest, block)[2])
-    if "residuals" in profile:
-        loss = losses(profile, np.array(profile["residuals"]))
-        parts = [part.mean() for part in np.array_split(loss, BLOCKS) if len(part)]
-        sizes["loss"] += [part / max(loss.mean(), 1e-12) - 1 for part in parts]
-    return {name: float(f"{np.quantile(all_, 0.99):.6g}") for name, all_ in sizes.items()}
-
-
 def losses(profile: Profile, missed: Floats) -> Floats:
     """Loss of each row: the absolute error, or of probabilities Brier's square."""
-    return np.abs(missed) ** (2 if profile["classes"] else 1)
-
-
-def label_shift(profile: Profile, answers: Any) -> list[str]:
-    """Guess the classes' shares in a batch without labels, as a hint: none, or one sentence.
-
-    Holds if only the shares moved: then the mean answer is a mixture of the classes' mean answers
-    on the holdout (Lipton, Wang & Smola 2018, with probabilities in place of classes).
-    """
-    told, classes = np.array(profile.get("told", [])), profile["classes"] or ()
-    if len(told) != len(classes) or len(told) == 0 or np.linalg.cond(told) > 100:
-        return []
-    answers = answers[np.isfinite(answers).all(axis=1)]
-    if not len(answers):
-        return []
-    guess = np.linalg.solve(told.T, answers.mean(axis=0)).clip(0)
-    triples = zip(classes, guess / guess.sum(), profile["shares"], strict=True)
-    shares = ", ".join(f"{name} {now:.0%} (holdout {before:.0%})" for name, now, before in triples)
-    return [f"A hint only: had nothing but the classes' shares moved, they would be {shares}."]
+    return np.abs(missed) ** (2 if profile["positive"] else 1)
 
 
 def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings") -> dict[str, Any]:
@@ -175,12 +139,11 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     mine, new = mine[:, np.isfinite(missed)], missed[np.isfinite(missed)]
     before, now = losses(profile, old), losses(profile, new)
     answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": {}, "says": []}
+    cannot = "Concept drift is not assessable: {}."
     if min(len(old), len(new)) < settings.least_rows:
-        return answer | {
-            "says": ["Concept drift is not assessable: too few rows with label and prediction."]
-        }
-    metrics = {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
-    answer["metrics"] = metrics
+        return answer | {"says": [cannot.format("too few rows with label and prediction")]}
+    metrics = answer["metrics"]
+    metrics |= {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
     p, q, *_ = tell_apart(theirs, mine)
     weight, own = (x / (1 - x) * len(old) / len(new) for x in (p, q))
     near, inside = weight <= RATIO, own <= RATIO
@@ -189,7 +152,7 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings")
     effective = weight.sum() ** 2 / (weight**2).sum()
     if support < settings.support or min(effective, inside.sum()) < settings.least_rows:
         says = f"only {support:.0%} of the batch lies where the holdout does"
-        return answer | {"says": [f"Concept drift is not assessable: {says}."]}
+        return answer | {"says": [cannot.format(says)]}
     theirs, old, before = theirs[:, near], old[near], before[near]
     mine, new, now = mine[:, inside], new[inside], now[inside]
     expected = float(np.average(before, weights=weight))
@@ -254,13 +217,13 @@ def segments(
 def segment_names(name: str, entry: Entry) -> NDArray[Any]:
     """The segment that each of a column's 256 codes lies in, in words; "" for none."""
     names = np.full(256, "", dtype=object)
-    if entry["counts"]:
+    if any(entry["counts"]):
         names[MISSING] = f"{name} is missing"
-    if "edges" in entry:
+    if "edges" in entry and any(entry["counts"]):
         fifth, edges = st.deciles(np.array(entry["counts"])) // 2, entry["edges"]
         for cells in (np.nonzero(fifth == i)[0] for i in np.unique(fifth)):
             ends = edges[max(0, cells[0] - 1)], edges[min(cells[-1], len(edges) - 1)]
             names[cells] = "{} from {:.4g} to {:.4g}".format(name, *ends)
-    elif entry.get("own_codes"):
+    elif entry.get("own"):
         names[: len(entry["cells"])] = [f"{name} is {cell}" for cell in entry["cells"]]
     return names

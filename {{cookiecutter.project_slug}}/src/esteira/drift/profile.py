@@ -10,16 +10,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from esteira.drift.columns import Codes, encode, entry_of
-from esteira.drift.tables import Rows, Source, numbers
+from esteira.drift.columns import Codes, Entry, encode, entry_of
+from esteira.drift.tables import Rows, Source, kind_of, numbers, texts
 from esteira.errors import UserError
 
 if TYPE_CHECKING:
     from esteira.schema import Schema
 
 Profile = dict[str, Any]
-Predict = Callable[[Rows], NDArray[Any]]
-VERSION = 2
+Answers = Any  # a NumPy or an Arrow array
+Floats = NDArray[np.float64]
+Predict = Callable[[Rows], Answers]
+VERSION = 3
 
 
 def build(
@@ -30,7 +32,7 @@ def build(
     ordered: bool = False,
     holdout: Any = None,
     predict: Predict | None = None,
-    classes: Sequence[str] | None = None,
+    positive: str | None = None,
 ) -> Profile:
     """Make the profile that a batch is checked against. Raises UserError for an empty table.
 
@@ -42,8 +44,8 @@ def build(
     ordered: whether rows follow each other in time; then what blocks of neighbouring rows show
         anyway is no drift.
     holdout: rows the model has not learnt from, with features and target.
-    predict: gives the model's answers for the rows of `holdout` that have these numbers: numbers
-        of shape (rows,), or probabilities of shape (rows, len(classes)) in the order of `classes`.
+    predict: gives the model's answers, of shape (rows,), for the rows of `holdout` that have these
+        numbers: predicted numbers, predicted classes, or probabilities of the class `positive`.
     """
     source = train if isinstance(train, Source) else Source(train)
     if source.rows == 0:
@@ -53,88 +55,62 @@ def build(
         raise UserError(
             "the reference has no column besides the target: there is nothing to watch."
         )
-    columns = {name: entry_of(source, name, ordered) for name in names}
-    sample = np.stack([entry.pop("sample") for entry in columns.values()])
-    profile: Profile = {"drift_profile": VERSION, "rows": source.rows, "columns": columns}
-    profile["sample"] = pack(sample)
+    entries, codes = zip(*(entry_of(source, name) for name in names), strict=True)
+    profile = {"drift_profile": VERSION, "rows": source.rows, "sample": pack(np.stack(codes))}
+    profile["columns"] = columns = dict(zip(names, entries, strict=True))
     if target:
-        profile["target"] = {"name": target} | entry_of(source, target, ordered)
-        del profile["target"]["sample"]
+        profile["target"] = {"name": target} | entry_of(source, target)[0]
     if target and predict:
         held = holdout if isinstance(holdout, Source) else Source(holdout)
-        profile |= model_part(columns, target, held, predict(held.drawn), classes)
+        answers = as_arrow(predict(held.drawn))
+        missed = residuals(profile["target"], positive, held.sample(target), answers)
+        known = np.isfinite(missed)
+        coded = np.stack([encode(entry, held.sample(name)) for name, entry in columns.items()])
+        told = Source(pa.table({"prediction": answers}))
+        profile |= {"prediction": entry_of(told, "prediction")[0], "positive": positive}
+        profile |= {"holdout": pack(coded[:, known])}
+        profile["residuals"] = [float(f"{value:.6g}") for value in missed[known]]
     if ordered:
-        from esteira.drift import joint
+        from esteira.drift import check
 
-        profile["usual"] = joint.usual(profile)
+        check.calibrate(profile, source)
     return profile
 
 
-def model_part(
-    columns: dict[str, Any], target: str, held: Source, predicted: Any, classes: Any
-) -> Profile:
-    """Keep what concept drift needs of the holdout: coded inputs, and what the model missed."""
-    classes = None if classes is None else [str(name) for name in classes]
-    truth = held.sample(target)
-    missed = residuals(classes, truth, predicted)
-    known = np.isfinite(missed)
-    coded = [encode(e, held.sample(name).combine_chunks()) for name, e in columns.items()]
-    prediction = entry_of(outcome(classes, predicted), "prediction")
-    del prediction["sample"]
-    kept: Profile = {
-        "classes": classes,
-        "prediction": prediction,
-        "holdout": pack(np.stack(coded)[:, known]),
-        "residuals": [float(f"{value:.6g}") for value in missed[known]],
-    }
-    if classes:
-        text = np.array(truth.cast(pa.string()).to_pylist(), dtype=object)
-        there = [known & (text == c) for c in classes]
-        told = [predicted[rows].mean(axis=0).round(6).tolist() for rows in there if rows.any()]
-        kept["told"] = told  # mean answer for each class, for `label_shift`
-        kept["shares"] = [round(float((text == c).mean()), 6) for c in classes]
-    return kept
+def entries(profile: Profile) -> dict[str, Entry]:
+    """What is known of each column that a batch may have: the features, and the target."""
+    target = profile.get("target")
+    return profile["columns"] | ({target["name"]: target} if target else {})
 
 
-def residuals(classes: Sequence[str] | None, target: pa.ChunkedArray, predicted: Any) -> Any:
-    """What the model missed, per row; NaN where there is no label.
+def as_arrow(answers: Answers) -> pa.Array:
+    """A model's answers, missing ones as null."""
+    return answers if isinstance(answers, pa.Array) else pa.array(answers, from_pandas=True)
 
-    Returns target less prediction; for two classes 1 or 0 less the probability of the second; for
-    more, 1 less the probability of the true class; 1 where the label is none of the classes.
+
+def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: pa.Array) -> Floats:
+    """What the model missed, per row; NaN where there is no label or no answer.
+
+    Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
+    one. A label that the reference never had counts as 1.
     """
-    if not classes:
-        return numbers(target.combine_chunks()) - predicted
-    truth = np.array(target.cast(pa.string()).to_pylist(), dtype=object)
-    hit = truth[:, None] == np.array(classes, dtype=object)
-    if len(classes) == 2:
-        missed = np.where(hit.any(axis=1), hit[:, 1] - predicted[:, 1], 1.0)
-        missed[np.isnan(predicted[:, 1])] = np.nan
-    else:
-        missed = 1 - (hit * predicted).sum(axis=1)
-    return np.where(np.equal(truth, None), np.nan, missed)
+    if positive is None and kind_of(answers.type) == "number":
+        return numbers(truth) - numbers(answers)
+    label, said = (np.array(texts(side), dtype=object) for side in (truth, answers))
+    missed = (label == positive) - numbers(answers) if positive else 1.0 * (label != said)
+    missed = np.where(np.isin(label, target.get("cells", ())), missed, 1.0)
+    return np.where(np.equal(label, None) | np.equal(said, None), np.nan, missed)
 
 
-def outcome(classes: Sequence[str] | None, predicted: Any) -> Source:
-    """One column, what the model answered: a number, or a class among three or more."""
-    if classes:
-        named = [*map(str, classes), None]  # None where there is no answer
-        best = np.where(np.isnan(predicted).any(axis=1), -1, predicted.argmax(axis=1))
-        two = len(classes) == 2
-        predicted = predicted[:, 1] if two else [named[i] for i in best]
-    return Source(pa.table({"prediction": pa.array(predicted)}))
+def ask(model: Any, frame: Any, positive: str | None) -> NDArray[Any]:
+    """Ask a fitted scikit-learn model for what `build` wants: odds of `positive`, or its answers.
 
-
-def answers(model: Any, frame: Any) -> NDArray[np.float64]:
-    """Ask a fitted scikit-learn model: numbers, or class probabilities in the order of its classes.
-
-    A classifier without probabilities is sure of its answer. An infinite input is taken as
-    missing, as everywhere in the check.
+    An infinite input is taken as missing, as everywhere in the check.
     """
     frame = frame.replace([np.inf, -np.inf], np.nan)
-    if hasattr(model, "predict_proba"):
-        return model.predict_proba(frame)
-    answer = model.predict(frame)
-    return 1.0 * (answer[:, None] == model.classes_) if hasattr(model, "classes_") else answer
+    if positive is None:
+        return model.predict(frame)
+    return model.predict_proba(frame)[:, list(model.classes_).index(positive)]
 
 
 def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
@@ -145,8 +121,8 @@ def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
         target=schema.target,
         ordered=schema.time is not None,
         holdout=holdout,
-        predict=lambda rows: answers(model, holdout.iloc[rows][schema.inputs]),
-        classes=getattr(model, "classes_", None),
+        predict=lambda rows: ask(model, holdout.iloc[rows][schema.inputs], schema.positive),
+        positive=schema.positive,
     )
 
 
@@ -168,7 +144,7 @@ def read(path: str | Path) -> Profile:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run `uv run dvc repro` to make it.") from None
     except ValueError:
-        raise UserError(f"{path} is not a reference profile: it is not JSON.") from None
+        profile = None
     if not isinstance(profile, dict) or profile.get("drift_profile") != VERSION:
         raise UserError(f"{path} is not a reference profile of this version: make it anew.")
     return profile

@@ -1,32 +1,18 @@
 """What a reader gets: the per-column table, histograms for DVC, and one HTML page."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader
+
+from esteira import files
 
 BARS, DRAWN = 20, 6
 FIELDS = "column role kind drifted significant effect p ks psi total_variation missing_reference"
 FIELDS += " missing_current unseen says"
-HEADLINES = {
-    "keep": "No drift that matters",
-    "retrain": "The data drifted",
-    "rework": "The concept drifted",
-    "unusable": "The batch cannot be used",
-}
 Row = dict[str, Any]
-
-
-def table_text(fields: str, rows: list[Row]) -> str:
-    """Rows as CSV; numbers at 6 significant digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields.split(), lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-    return text.getvalue()
 
 
 def worst_first(out: Row) -> list[Row]:
@@ -36,18 +22,20 @@ def worst_first(out: Row) -> list[Row]:
 
 def columns_csv(out: Row) -> str:
     """One line per column; `effect` is in units of its limit: from 1 on it can be an alarm."""
-    return table_text(FIELDS, worst_first(out))
+    table = pd.DataFrame(worst_first(out), columns=FIELDS.split())
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def histograms_csv(out: Row) -> str:
     """Shares of reference and batch per bar, for the columns with the largest effects."""
     rows = [
-        {"column": row["column"], "bar": f"{i:02d} {label}", "side": side, "share": share}
+        (row["column"], f"{i:02d} {label}", side, share)
         for row in worst_first(out)[:DRAWN]
         for i, (label, *shares) in enumerate(bars(row["entry"], row["found"]))
         for side, share in zip(("reference", "batch"), shares, strict=True)
     ]
-    return table_text("column bar side share", rows)
+    table = pd.DataFrame(rows, columns=["column", "bar", "side", "share"])
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
@@ -74,21 +62,25 @@ def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
 
 def html(out: Row, title: str) -> str:
     """The whole page: self-contained, without script, light and dark, fit to print."""
-    from jinja2 import Environment, FileSystemLoader  # here, because it takes its time
-
-    rows = []
-    for row in worst_first(out):
-        shown = bars(row["entry"], row["found"])
-        rows.append(row | {"bars": shown, "top": max([0, *(max(bar[1:]) for bar in shown)])})
+    rows = [row | {"bars": bars(row["entry"], row["found"])} for row in worst_first(out)]
+    for row in rows:
+        row["top"] = max([0, *(max(bar[1:]) for bar in row["bars"])])
     filled = {
         "columns": rows,
         "drawn": DRAWN,
-        "headline": HEADLINES[out["action"]],
         "title": title,
         "figures": [(k.replace("_", " "), f"{v:.6g}") for k, v in out["metrics"].items()],
         "segments": [(s, n, f"{x:.4g}", f"{y:.4g}") for s, n, x, y in out["segments"]],
-        "pairs": [(f"{a} and {b}", f"{r:.2f}", f"{s:.2f}") for a, b, r, s in out["pairs"]],
+        "pairs": [(f"{a} and {b}", f"{r:.2f}", f"{s:.2f}") for a, b, r, s in out["pairs"][:20]],
     }
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     page.trim_blocks = page.lstrip_blocks = True
     return page.get_template("report.html").render(out | filled)
+
+
+def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
+    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`."""
+    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
+    files.write_text(Path(folder, "columns.csv"), columns_csv(out))
+    files.write_text(Path(folder, "histograms.csv"), histograms_csv(out))
+    files.write_text(Path(folder, "report.html"), html(out, title))

@@ -27,9 +27,7 @@ def chi2_upper(x: float, freedom: int) -> float:
     By the recurrence of the incomplete gamma function that integration by parts gives,
     Q(a + 1, x) = Q(a, x) + x^a e^-x / Γ(a + 1), up from Q(1/2, x) = erfc(√x) or Q(1, x) = e^-x.
     """
-    if x <= 0:
-        return 1.0
-    x, odd = x / 2, freedom % 2
+    x, odd = max(x, 1e-300) / 2, freedom % 2
     q = math.erfc(math.sqrt(x)) if odd else math.exp(-x)
     for a in np.arange(1 - odd / 2, freedom / 2):
         q += math.exp(a * math.log(x) - x - math.lgamma(a + 1))
@@ -38,13 +36,11 @@ def chi2_upper(x: float, freedom: int) -> float:
 
 def binomial_upper(least: int, trials: int, rate: float) -> float:
     """Probability of `least` successes or more."""
-    if least <= 0:
-        return 1.0
-    ways = math.lgamma(trials + 1) - math.lgamma(least + 1) - math.lgamma(trials - least + 1)
-    first = ways + least * math.log(rate) + (trials - least) * math.log1p(-rate)
-    k = np.arange(least, trials)
-    ratios = np.log((trials - k) / (k + 1) * (rate / (1 - rate)))
-    return min(1.0, float(np.exp(first + np.cumsum(ratios)).sum()) + math.exp(first))
+    factorials = np.append(0, np.log(np.arange(1, trials + 1)).cumsum())  # their logarithms
+    k = np.arange(max(0, least), trials + 1)
+    ways = factorials[-1] - factorials[k] - factorials[trials - k]
+    odds = np.exp(ways + k * math.log(rate) + (trials - k) * math.log1p(-rate))
+    return min(1.0, float(odds.sum()))
 
 
 def location_scale_p(a: Counts, b: Counts) -> list[float]:
@@ -130,8 +126,7 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     """Two-sided p-value that x of n and y of m have one rate: z-test, exact tails when rare."""
     total, share = x + y, m / (n + m)
     if min(total, n + m - total) * min(share, 1 - share) >= 10:
-        rate = total / (n + m)
-        z = (y / m - x / n) / np.sqrt(rate * (1 - rate) * (1 / n + 1 / m))
+        z = (y - total * share) / math.sqrt(total * share * (1 - share) * (1 - total / (n + m)))
         return 2 * normal_upper(abs(z))
     tails = binomial_upper(x, total, 1 - share), binomial_upper(y, total, share)
     return min(1.0, 2 * min(tails))
@@ -167,5 +162,5 @@ def benjamini_hochberg(p: Floats, alpha: float) -> float:
     Benjamini & Hochberg 1995, step-up.
     """
     ordered = np.sort(p)
-    below = np.nonzero(ordered <= alpha * np.arange(1, len(p) + 1) / max(1, len(p)))[0]
-    return float(ordered[below[-1]]) if len(below) else -1.0
+    below = ordered <= alpha * np.arange(1, len(p) + 1) / max(1, len(p))
+    return float(ordered[below].max(initial=-1.0))

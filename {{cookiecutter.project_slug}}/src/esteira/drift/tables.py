@@ -1,5 +1,6 @@
 """A table as the drift check reads it: in Arrow, a column and a row group at a time, no pandas."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ from numpy.typing import NDArray
 from esteira.errors import UserError
 
 SAMPLE = 2000  # rows drawn for the questions that need whole rows
+KINDS = {  # what the check does with a type, by Arrow's name of it; all else is `other`
+    "number": "u?int|half|float|double|decimal",
+    "category": "(large_)?string$|bool",
+    "date": "timestamp|date",
+    "empty": "null",
+}
 Rows = NDArray[np.int64]
 
 
@@ -22,17 +29,26 @@ class Source:
 
     `rows` is their number, `kinds` the kind of each column by name, `drawn` the numbers of the
     rows in the sample, ascending: at most SAMPLE, always the same ones for as many rows.
-    Raises UserError for a file that cannot be read.
+    Raises UserError for a table that cannot be read, or names two columns alike.
     """
 
     def __init__(self, table: Any) -> None:
         self.file: pq.ParquetFile | None = None
-        if isinstance(table, str | Path):
-            self.file = open_parquet(Path(table))
-            form, self.rows = self.file.schema_arrow, self.file.metadata.num_rows
-        else:
-            self.table = table if isinstance(table, pa.Table) else of_pandas(table)
-            form, self.rows = self.table.schema, self.table.num_rows
+        path = isinstance(table, str | Path)
+        try:
+            if path:
+                # texts as dictionaries: a tenth of the time
+                texts = [f.name for f in pq.read_schema(table) if kind_of(f.type) == "category"]
+                self.file = pq.ParquetFile(table, read_dictionary=texts)
+            elif not isinstance(table, pa.Table):
+                table = pa.Table.from_pandas(table, preserve_index=False)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            why = "; ".join(x for x in error.args if isinstance(x, str)).removesuffix(".")
+            named = table if path else "the table"
+            raise UserError(f"{named} cannot be read as a table: {why}.") from None
+        self.table = table
+        self.rows = self.file.metadata.num_rows if self.file else table.num_rows
+        form = self.file.schema_arrow if self.file else table.schema
         if twice := [name for name, n in Counter(form.names).items() if n > 1]:
             raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
         self.kinds = {field.name: kind_of(field.type) for field in form}
@@ -41,60 +57,26 @@ class Source:
 
     def pieces(self, name: str) -> Iterator[tuple[pa.Array, pa.Array]]:
         """Read one column piece by piece: the piece, and its rows that are in the sample."""
-        start = 0
-        for piece in self._read(name):
+        parts, start = [self.table], 0
+        if file := self.file:
+            groups = range(file.num_row_groups)
+            parts = (file.read_row_group(group, [name], use_threads=False) for group in groups)
+        for piece in (chunk for part in parts for chunk in part[name].chunks):
             here = self.drawn[(self.drawn >= start) & (self.drawn < start + len(piece))] - start
             # pa.array() would import pandas to look at its argument
             at = pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])
             yield piece, piece.take(at)
             start += len(piece)
 
-    def _read(self, name: str) -> Iterator[pa.Array]:
-        if self.file is None:
-            yield from self.table.column(name).chunks
-            return
-        for group in range(self.file.num_row_groups):
-            part = self.file.read_row_group(group, [name], use_threads=False)
-            yield from part.column(name).chunks
-
-    def sample(self, name: str) -> pa.ChunkedArray:
+    def sample(self, name: str) -> pa.Array:
         """The cells of one column in the rows of the sample."""
-        return pa.chunked_array([drawn for _, drawn in self.pieces(name)])
-
-
-def of_pandas(table: Any) -> pa.Table:
-    """Take a pandas table. Raises UserError for a column that Arrow has no type for."""
-    try:
-        return pa.Table.from_pandas(table, preserve_index=False)
-    except (pa.ArrowException, ValueError) as error:
-        raise UserError(
-            f"the table cannot be checked: {'; '.join(map(str, error.args))}."
-        ) from None
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file, its texts as dictionaries: a tenth of the time. Raises UserError."""
-    try:
-        form = pq.read_schema(path)
-        texts = [field.name for field in form if kind_of(field.type) == "category"]
-        return pq.ParquetFile(path, read_dictionary=texts)
-    except (pa.ArrowInvalid, OSError) as error:
-        why = str(error).removesuffix(".")
-        raise UserError(f"{path} cannot be read as a table: {why}.") from None
+        return pa.chunked_array([drawn for _, drawn in self.pieces(name)]).combine_chunks()
 
 
 def kind_of(form: pa.DataType) -> str:
-    """What the check does with an Arrow type: `number`, `category`, `date`, `empty` or `other`."""
-    types = pa.types
-    if types.is_dictionary(form):
-        form = form.value_type
-    if types.is_integer(form) or types.is_floating(form) or types.is_decimal(form):
-        return "number"
-    if types.is_string(form) or types.is_large_string(form) or types.is_boolean(form):
-        return "category"
-    if types.is_timestamp(form) or types.is_date(form):
-        return "date"
-    return "empty" if types.is_null(form) else "other"
+    """What the check does with an Arrow type: one of KINDS, or `other`."""
+    name = str(form.value_type if pa.types.is_dictionary(form) else form)
+    return next((kind for kind, names in KINDS.items() if re.match(names, name)), "other")
 
 
 def numbers(cells: pa.Array) -> NDArray[np.float64]:
@@ -108,12 +90,15 @@ def numbers(cells: pa.Array) -> NDArray[np.float64]:
     return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)
 
 
+def texts(cells: pa.Array) -> list[str | None]:
+    """Cells as text, missing as None."""
+    return cells.cast(pa.string()).to_pylist()
+
+
 def tally(cells: pa.Array) -> Counter[str]:
     """Count the categories of one piece."""
     coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    names = coded.dictionary.cast(pa.string()).to_pylist()
+    names = texts(coded.dictionary)
     # a third of the time of Arrow's own value_counts
-    counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names))
-    return Counter(
-        {name: n for name, n in zip(names, counts.tolist(), strict=True) if n and name is not None}
-    )
+    counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names)).tolist()
+    return Counter({k: n for k, n in zip(names, counts, strict=True) if n and k is not None})

@@ -5,7 +5,7 @@ from typing import Any
 
 from esteira import model_file, table
 from esteira import schema as schemas
-from esteira.drift import check, profile
+from esteira.drift import check, profile, report
 from esteira.params import run
 
 from ..features import engineer
@@ -37,11 +37,12 @@ def main(settings: Settings) -> None:
 
     def predict(rows: Any) -> Any:
         model = model_file.load("models/model.skops", functions=(engineer,))
-        return profile.answers(model, batch.iloc[rows].reindex(columns=schema.inputs))
+        rows = batch.iloc[rows].reindex(columns=schema.inputs)
+        return profile.ask(model, rows, schema.positive)
 
     found = check.check(reference, batch, settings, predict)
     found["notes"] += says
-    check.write(found, "reports/drift_check")
+    report.write(found, "reports/drift_check")
 
 
 if __name__ == "__main__":
