@@ -42,8 +42,8 @@ def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -
     row["missing_reference"] = (entry["missing"] + entry["infinite"]) / entry["rows"]
     row["missing_current"] = (found["missing"] + found["infinite"]) / source.rows
     row["missing_increase"] = row["missing_current"] - row["missing_reference"]
-    row["tests"], tests = {}, compare(entry, found, source.rows)
-    for kind, (p, sizes) in tests.items():
+    row["tests"], tests = {}, list(compare(entry, found, source.rows))
+    for kind, p, sizes in tests:
         effect = max(v / max(getattr(limits, k), usual.get(k, 0)) for k, v in sizes.items())
         row["tests"][kind] = min(1.0, p * len(tests)), effect
         row |= sizes

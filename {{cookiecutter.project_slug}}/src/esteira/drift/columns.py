@@ -5,6 +5,7 @@ gives the same answer as a batch read whole.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
@@ -18,7 +19,6 @@ from esteira.drift.tables import Source, numbers, tally, texts
 
 Entry = dict[str, Any]
 Codes = NDArray[np.uint8]
-Tests = dict[str, tuple[float, dict[str, float]]]
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
 CATEGORIES = 10_000  # more distinct texts than that are free text
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
@@ -105,30 +105,29 @@ def entry_of(source: Source, name: str) -> tuple[Entry, Codes]:
     return entry | {"counts": entry["counts"].tolist()}, codes
 
 
-def compare(entry: Entry, found: Entry, m: int) -> Tests:
+def compare(entry: Entry, found: Entry, m: int) -> Iterator[tuple[str, float, dict[str, float]]]:
     """Test a reference column against what was found in `m` rows of a batch.
 
-    Returns, by kind of change (`missing`, `distribution`, `unseen`), a p-value and effect sizes.
+    Yields what may have changed (`missing`, `distribution`, `unseen`), a p-value, and effect sizes.
     Values that are infinite count as missing.
     """
     n = entry["rows"]
     lost, gone = (side["missing"] + side["infinite"] for side in (entry, found))
-    tests: Tests = {}
     if lost + gone:
-        size = st.cohens_h(lost / n, gone / m)
-        tests["missing"] = st.rate_p(lost, n, gone, m), {"missing": size}
+        yield "missing", st.rate_p(lost, n, gone, m), {"missing": st.cohens_h(lost / n, gone / m)}
     a, b, unseen = np.array(entry["counts"]), found["counts"], found["unseen"].total()
     if not a.any() or not (b.any() or unseen):
-        return tests
+        return
     if "edges" in entry:
         tenth = st.deciles(a)
         tenths = [np.bincount(tenth, side, 10) for side in (a, b)]
         p = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
         sizes = {"ks": st.ks_distance(a, b), "psi": st.psi(*tenths)}
-        return tests | {"distribution": (st.cauchy_combination(p, WEIGHTS), sizes)}
+        yield "distribution", st.cauchy_combination(p, WEIGHTS), sizes
+        return
     if unseen or (a == 1).any():
         new = list(found["unseen"].values())
-        tests["unseen"] = st.unseen_p(a, new, m - gone), {"unseen": unseen / m}
+        yield "unseen", st.unseen_p(a, new, m - gone), {"unseen": unseen / m}
     a, b = st.merge_rare(a, b, unseen)
     sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
-    return tests | {"distribution": (st.chi2_p(a, b), sizes)}
+    yield "distribution", st.chi2_p(a, b), sizes
