@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from scipy.signal import lfilter
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "src"))
@@ -186,7 +187,29 @@ def label_shift(draw: Draw, t: Table) -> None:
         t[name] = t[name][keep]
 
 
+def series_same(draw: Draw, t: Table) -> None:
+    """No drift."""
+
+
+def series_moved(draw: Draw, t: Table) -> None:
+    """Mean of one column up by 3 σ."""
+    t["x0"] += 3
+
+
+SERIES = (series_same, series_moved)
 CONCEPT = (labels_same, labels_moved_inputs, labels_flipped, labels_turned, labels_part)
+
+
+def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> dict[str, float]:
+    """Draw one time series, its end the batch; check that, and return the metrics."""
+    draw = np.random.default_rng(seed)
+    noise = draw.normal(size=(rows + size + 300, 9)) * np.sqrt(1 - 0.9**2)
+    level = lfilter([1], [1, -0.9], noise, axis=0)[300:]
+    whole = {f"x{i}": level[:, i] for i in range(8)} | {"c0": np.where(level[:, 8] > 0.5, "a", "b")}
+    batch = {name: values[rows:] for name, values in whole.items()}
+    scenario(draw, batch)
+    known = profile.build(pa.table(whole).slice(0, rows), ordered=True)
+    return check.check(known, pa.table(batch), check.Settings())["metrics"]
 
 
 def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) -> dict[str, float]:
@@ -235,12 +258,14 @@ def table(scenarios: tuple, metric: str, runs: int, seed: int, sizes: tuple) -> 
         cells = []
         for column, (rows, size) in enumerate(sizes):
             times = max(40, runs // 4) if size > 5000 else runs
-            times = 4 * times if scenario in (nothing, labels_same) else times
+            times = 4 * times if scenario in (nothing, labels_same, series_same) else times
             key = f"{metric} {scenario.__name__} {rows} {size} {times} {seed}"
             if key not in KEPT:
                 starts = (seed + 10_000 * column + np.arange(times)).tolist()
                 concept = metric == "concept_drift"
                 one = partial(alarm, rows=rows, size=size, scenario=scenario, concept=concept)
+                if scenario in SERIES:
+                    one = partial(series_alarm, rows=rows, size=size, scenario=scenario)
                 with ProcessPoolExecutor() as pool:
                     hits = sum(found[metric] for found in pool.map(one, starts, chunksize=5))
                 KEPT[key] = f"{100 * hits / times:.0f} ({times})"
@@ -265,6 +290,7 @@ def main() -> None:
     groups = (
         ("Data alarms: the scenarios the design was tuned on", "data_drift", DATA),
         ("Data alarms: kinds of drift it was not tuned on", "data_drift", (*OWN, label_shift)),
+        ("Data alarms in a time series: neighbouring rows correlate by 0.9", "data_drift", SERIES),
         ("Concept alarms", "concept_drift", CONCEPT),
     )
     for title, metric, scenarios in groups:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
+from scipy import signal, stats
 
 from esteira.adopt import typed
 from esteira.drift import check, columns, joint, profile, report, statistics, tables, two_tables
@@ -498,21 +498,21 @@ def test_limits_can_be_overruled_for_one_column(known: dict) -> None:
 
 
 def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
-    def series(seed: int) -> pd.DataFrame:
-        draw = np.random.default_rng(seed)
-        noise = draw.normal(size=(6000, 3)) * np.sqrt(1 - 0.98**2)
-        for i in range(1, 6000):
-            noise[i] += 0.98 * noise[i - 1]
-        return pd.DataFrame(noise, columns=list("abc"))
-
-    whole = series(1)
-    train, batch = whole[:5700], whole[5700:]
-    blind = check.check(profile.build(train), batch, check.Settings())
-    assert blind["action"] == "retrain"
-    calm = check.check(profile.build(train, ordered=True), batch, check.Settings())
-    assert calm["action"] == "keep", calm["reasons"]
-    moved = check.check(profile.build(train, ordered=True), batch + 4, check.Settings())
-    assert moved["action"] == "retrain"
+    actions: dict[str, list[str]] = {"blind": [], "calm": [], "moved": []}
+    for seed in range(8):
+        noise = np.random.default_rng(seed).normal(size=(3500, 3)) * np.sqrt(1 - 0.98**2)
+        whole = pd.DataFrame(signal.lfilter([1], [1, -0.98], noise, axis=0)[300:], columns=[*"abc"])
+        train, batch = whole[:3000], whole[3000:]
+        known = profile.build(train, ordered=True)
+        for kind, found in (
+            ("blind", check.check(profile.build(train), batch, check.Settings())),
+            ("calm", check.check(known, batch, check.Settings())),
+            ("moved", check.check(known, batch + 4, check.Settings())),
+        ):
+            actions[kind].append(found["action"])
+    assert actions["blind"].count("retrain") >= 7
+    assert actions["calm"].count("keep") >= 7
+    assert actions["moved"] == ["retrain"] * 8
 
 
 # ---- files

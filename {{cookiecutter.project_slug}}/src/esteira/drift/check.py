@@ -22,7 +22,7 @@ VERDICTS = {  # the metric `action` is the place in here
     ),
     "unusable": ("The batch cannot be used", "Mend it where it is made, then check again."),
 }
-BLOCKS = 20  # of neighbouring rows, to see how much a time series varies by itself
+BLOCKS, BLOCK = 20, 50  # at most so many blocks of a time series, of at least so many rows
 NOT_TESTED = {
     "date": "dates move on, so only missing ones are tested",
     "text": "free text: only its length is compared",
@@ -224,26 +224,30 @@ def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
 def calibrate(profile: Profile, source: Source) -> None:
     """Fill in, as `usual`, the sizes of change that a batch must exceed beside its limits.
 
-    Rows of a time series are not independent, so blocks of them differ without drift: the 99th
-    percentile of what the check measures of BLOCKS blocks, each against all the other rows.
+    Rows of a time series are not independent, so blocks of them differ without drift. Of what the
+    check measures of each block, against all the other rows, this is the upper prediction limit for
+    one more (by Student's t; Hahn & Meeker 1991), at 1 % for all columns together.
     """
     import pandas as pd
+    from scipy import stats
 
-    if source.rows < 2 * BLOCKS:
+    blocks = min(BLOCKS, source.rows // BLOCK)
+    if blocks < 2:
         return
     known, rows = entries(profile), []
     table = pa.table({n: pa.chunked_array([x for x, _ in source.pieces(n)]) for n in known})
     settings = Settings(alpha=1.0, correlation=0.0, correlation_alpha=1.0, least_rows=1)
-    for at in np.array_split(np.arange(source.rows), BLOCKS):
+    for at in np.array_split(np.arange(source.rows), blocks):
         rest = pa.concat_tables([table.slice(0, at[0]), table.slice(at[-1] + 1)])
         found = check(build(rest), table.slice(at[0], len(at)), settings)
         rows += [*found["columns"], {"column": 0, "auc": found["domain"].get("auc")}]
         rows += [{"column": 0, "correlation": abs(x - y)} for *_, x, y in found["pairs"]]
     if "residuals" in profile:
         loss = joint.losses(profile, np.array(profile["residuals"]))
-        parts = [part.mean() for part in np.array_split(loss, BLOCKS) if len(part)]
+        parts = [part.mean() for part in np.array_split(loss, blocks) if len(part)]
         rows += [{"column": 0, "loss": part / max(loss.mean(), 1e-12) - 1} for part in parts]
+    far = stats.t.isf(0.01 / len(known), blocks - 1) * np.sqrt(1 + 1 / blocks)
     sizes = [*Limits.model_fields, "correlation", "auc", "loss"]
     usual = pd.DataFrame(rows).reindex(columns=["column", *sizes]).groupby("column", sort=False)
-    for name, found in usual.quantile(0.99).iterrows():
+    for name, found in (usual.mean() + far * usual.std()).iterrows():
         (known[name] if name else profile)["usual"] = found.dropna().round(6).to_dict()
