@@ -131,11 +131,9 @@ def check(
             elif role == "feature":
                 wrong[name] = f"Column `{name}` is wholly missing."
     judge(table, settings.alpha)
-    labelled, told = (
-        bool(table) and table[-1]["role"] == "target",
-        predict and "prediction" in profile,
-    )
-    if not (label and labelled and told):
+    labelled = bool(table) and table[-1]["role"] == "target"
+    asked = bool(predict) and "prediction" in profile
+    if not (labelled and asked):
         lacks = "labels; the batch has none" if label else "a target and predictions of it"
         lacks = "the model's predictions" if labelled else lacks
         notes.append(f"Concept drift cannot be told without {lacks}.")
@@ -145,11 +143,10 @@ def check(
     out["pairs"] = joint.pairs(profile, mine, settings)
     if settings.classifier:
         out["domain"] = joint.domain(profile, mine, settings)
-    if told:
-        answers, name = as_arrow(predict(source.drawn)), "prediction"
-        row = column(
-            name, name, profile[name], Source(pa.table({name: answers})), settings.of(name)
-        )
+    if asked:
+        answers, limits = as_arrow(predict(source.drawn)), settings.of("prediction")
+        told = Source(pa.table({"prediction": answers}))
+        row = column("prediction", "prediction", profile["prediction"], told, limits)
         judge([row], settings.alpha)
         table.append(row)
         if gaps := row["found"]["missing"]:

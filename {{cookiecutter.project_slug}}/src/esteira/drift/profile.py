@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from esteira.drift.columns import Codes, Entry, encode, entry_of
-from esteira.drift.tables import Rows, Source, kind_of, numbers, texts
+from esteira.drift.tables import Rows, Source, numbers, texts
 from esteira.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,21 +55,20 @@ def build(
         raise UserError(
             "the reference has no column besides the target: there is nothing to watch."
         )
-    entries, codes = zip(*(entry_of(source, name) for name in names), strict=True)
+    known, codes = zip(*(entry_of(source, name) for name in names), strict=True)
     profile = {"drift_profile": VERSION, "rows": source.rows, "sample": pack(np.stack(codes))}
-    profile["columns"] = columns = dict(zip(names, entries, strict=True))
+    profile["columns"] = columns = dict(zip(names, known, strict=True))
     if target:
         profile["target"] = {"name": target} | entry_of(source, target)[0]
     if target and predict:
         held = holdout if isinstance(holdout, Source) else Source(holdout)
         answers = as_arrow(predict(held.drawn))
         missed = residuals(profile["target"], positive, held.sample(target), answers)
-        known = np.isfinite(missed)
         coded = np.stack([encode(entry, held.sample(name)) for name, entry in columns.items()])
         told = Source(pa.table({"prediction": answers}))
         profile |= {"prediction": entry_of(told, "prediction")[0], "positive": positive}
-        profile |= {"holdout": pack(coded[:, known])}
-        profile["residuals"] = [float(f"{value:.6g}") for value in missed[known]]
+        profile |= {"holdout": pack(coded[:, np.isfinite(missed)])}
+        profile["residuals"] = [float(f"{x:.6g}") for x in missed[np.isfinite(missed)]]
     if ordered:
         from esteira.drift import check
 
@@ -94,7 +93,7 @@ def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: p
     Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
     one. A label that the reference never had counts as 1.
     """
-    if positive is None and kind_of(answers.type) == "number":
+    if positive is None and target["kind"] == "number":
         return numbers(truth) - numbers(answers)
     label, said = (np.array(texts(side), dtype=object) for side in (truth, answers))
     missed = (label == positive) - numbers(answers) if positive else 1.0 * (label != said)
