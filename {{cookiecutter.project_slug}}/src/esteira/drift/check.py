@@ -9,7 +9,7 @@ import pyarrow as pa
 from esteira.drift import joint
 from esteira.drift import statistics as st
 from esteira.drift.columns import Entry, compare, count
-from esteira.drift.profile import Predict, Profile, as_arrow, build, entries, residuals
+from esteira.drift.profile import Predict, Profile, build, entries, residuals
 from esteira.drift.settings import Limits, Settings
 from esteira.drift.tables import Source
 
@@ -131,20 +131,21 @@ def check(
             elif role == "feature":
                 wrong[name] = f"Column `{name}` is wholly missing."
     judge(table, settings.alpha)
+    if wrong:
+        return conclude(out)
     labelled = bool(table) and table[-1]["role"] == "target"
     asked = bool(predict) and "prediction" in profile
     if not (labelled and asked):
         lacks = "labels; the batch has none" if label else "a target and predictions of it"
         lacks = "the model's predictions" if labelled else lacks
         notes.append(f"Concept drift cannot be told without {lacks}.")
-    if wrong:
-        return conclude(out)
     mine = np.stack([row["found"]["sample"] for row in table if row["role"] == "feature"])
     out["pairs"] = joint.pairs(profile, mine, settings)
     if settings.classifier:
         out["domain"] = joint.domain(profile, mine, settings)
     if asked:
-        answers, limits = as_arrow(predict(source.drawn)), settings.of("prediction")
+        answers = pa.array(predict(source.drawn), from_pandas=True)
+        limits = settings.of("prediction")
         told = Source(pa.table({"prediction": answers}))
         row = column("prediction", "prediction", profile["prediction"], told, limits)
         judge([row], settings.alpha)
@@ -231,12 +232,14 @@ def calibrate(profile: Profile, source: Source) -> None:
     blocks = min(BLOCKS, source.rows // BLOCK)
     if blocks < 2:
         return
-    known, rows = entries(profile), []
+    known, rows, features = entries(profile), [], list(profile["columns"])
+    target = next((name for name in known if name not in features), None)
     table = pa.table({n: pa.chunked_array([x for x, _ in source.pieces(n)]) for n in known})
     settings = Settings(alpha=1.0, correlation=0.0, correlation_alpha=1.0, least_rows=1)
     for at in np.array_split(np.arange(source.rows), blocks):
         rest = pa.concat_tables([table.slice(0, at[0]), table.slice(at[-1] + 1)])
-        found = check(build(rest), table.slice(at[0], len(at)), settings)
+        reference = build(rest, features=features, target=target)
+        found = check(reference, table.slice(at[0], len(at)), settings)
         rows += [*found["columns"], {"column": 0, "auc": found["domain"].get("auc")}]
         rows += [{"column": 0, "correlation": abs(x - y)} for *_, x, y in found["pairs"]]
     if "residuals" in profile:

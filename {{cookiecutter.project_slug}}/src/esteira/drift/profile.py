@@ -62,7 +62,7 @@ def build(
         profile["target"] = {"name": target} | entry_of(source, target)[0]
     if target and predict:
         held = holdout if isinstance(holdout, Source) else Source(holdout)
-        answers = as_arrow(predict(held.drawn))
+        answers = pa.array(predict(held.drawn), from_pandas=True)
         missed = residuals(profile["target"], positive, held.sample(target), answers)
         coded = np.stack([encode(entry, held.sample(name)) for name, entry in columns.items()])
         told = Source(pa.table({"prediction": answers}))
@@ -80,11 +80,6 @@ def entries(profile: Profile) -> dict[str, Entry]:
     """What is known of each column that a batch may have: the features, and the target."""
     target = profile.get("target")
     return profile["columns"] | ({target["name"]: target} if target else {})
-
-
-def as_arrow(answers: Answers) -> pa.Array:
-    """A model's answers, missing ones as null."""
-    return answers if isinstance(answers, pa.Array) else pa.array(answers, from_pandas=True)
 
 
 def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: pa.Array) -> Floats:
