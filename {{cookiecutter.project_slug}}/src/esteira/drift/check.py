@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from esteira.drift import joint
 from esteira.drift import statistics as st
-from esteira.drift.columns import Entry, compare, count
+from esteira.drift.columns import Entry, compare, count, fits
 from esteira.drift.profile import Predict, Profile, build, entries, residuals
 from esteira.drift.settings import Limits, Settings
 from esteira.drift.tables import Source
@@ -44,7 +44,7 @@ def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -
     row["missing_increase"] = row["missing_current"] - row["missing_reference"]
     row["tests"], tests = {}, list(compare(entry, found, source.rows))
     for kind, p, sizes in tests:
-        effect = max(v / max(getattr(limits, k), usual.get(k, 0)) for k, v in sizes.items())
+        effect = max(v / max(getattr(limits, k), usual.get(k, 0), 1e-9) for k, v in sizes.items())
         row["tests"][kind] = min(1.0, p * len(tests)), effect
         row |= sizes
     return row
@@ -118,20 +118,23 @@ def check(
             wrong[None] = few if n else f"The {what} is empty."
             return conclude(out)
     for name, entry in entries(profile).items():
-        before, now = entry["kind"].replace("text", "category"), source.kinds.get(name)
+        now = source.kinds.get(name)
         if now is None:
             wrong |= {name: f"Column `{name}` is absent."} if name != label else {}
-        elif before != now and "empty" not in (before, now):
-            wrong[name] = f"Column `{name}` changed its type: {before} before, {now} now."
+        elif not fits(entry, now):
+            wrong[name] = f"Column `{name}` changed its type: {entry['kind']} before, {now} now."
         else:
             role = "target" if name == label else "feature"
             row = column(name, role, entry, source, settings.of(name))
-            if row["missing_reference"] == 1 or row["missing_current"] < 1:
-                table.append(row)
-            elif role == "feature":
+            gone = row["missing_current"] == 1 > row["missing_reference"]
+            table += [row] if role == "feature" or not gone else []
+            if gone and role == "feature":
                 wrong[name] = f"Column `{name}` is wholly missing."
     judge(table, settings.alpha)
-    if wrong:
+    if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
+        notes.append(f"Columns of types that cannot be compared: {', '.join(left)}.")
+    codes = [row["found"]["sample"] for row in table if row["role"] == "feature"]
+    if len(codes) < len(profile["columns"]) or label in wrong:
         return conclude(out)
     labelled = bool(table) and table[-1]["role"] == "target"
     asked = bool(predict) and "prediction" in profile
@@ -139,7 +142,7 @@ def check(
         lacks = "labels; the batch has none" if label else "a target and predictions of it"
         lacks = "the model's predictions" if labelled else lacks
         notes.append(f"Concept drift cannot be told without {lacks}.")
-    mine = np.stack([row["found"]["sample"] for row in table if row["role"] == "feature"])
+    mine = np.stack(codes)
     out["pairs"] = joint.pairs(profile, mine, settings)
     if settings.classifier:
         out["domain"] = joint.domain(profile, mine, settings)
@@ -224,13 +227,14 @@ def calibrate(profile: Profile, source: Source) -> None:
 
     Rows of a time series are not independent, so blocks of them differ without drift. Of what the
     check measures of each block, against all the other rows, this is the upper prediction limit for
-    one more (by Student's t; Hahn & Meeker 1991), at 1 % for all columns together.
+    one more (by Student's t; Hahn & Meeker 1991), at 1 % over the number of columns. Fewer than
+    four blocks tell nothing, and the limits stay as they are.
     """
     import pandas as pd
     from scipy import stats
 
     blocks = min(BLOCKS, source.rows // BLOCK)
-    if blocks < 2:
+    if blocks < 4:
         return
     known, rows, features = entries(profile), [], list(profile["columns"])
     target = next((name for name in known if name not in features), None)
@@ -249,5 +253,6 @@ def calibrate(profile: Profile, source: Source) -> None:
     far = stats.t.isf(0.01 / len(known), blocks - 1) * np.sqrt(1 + 1 / blocks)
     sizes = [*Limits.model_fields, "correlation", "auc", "loss"]
     usual = pd.DataFrame(rows).reindex(columns=["column", *sizes]).groupby("column", sort=False)
-    for name, found in (usual.mean() + far * usual.std()).iterrows():
-        (known[name] if name else profile)["usual"] = found.dropna().round(6).to_dict()
+    most = pd.Series({"ks": 1, "total_variation": 1, "unseen": 1, "auc": 1}, sizes)  # there can be
+    for name, found in (usual.mean() + far * usual.std()).clip(upper=most, axis=1).iterrows():
+        (known[name] if name != 0 else profile)["usual"] = found.dropna().round(6).to_dict()

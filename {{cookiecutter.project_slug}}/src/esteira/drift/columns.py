@@ -11,11 +11,10 @@ from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.tables import Source, numbers, tally, texts
+from esteira.drift.tables import Source, kind_of, numbers, tally, texts
 
 Entry = dict[str, Any]
 Codes = NDArray[np.uint8]
@@ -32,17 +31,19 @@ def describe(source: Source, name: str) -> Entry:
     kind = source.kinds[name]
     if kind == "category":
         counter = sum((tally(piece) for piece, _ in source.pieces(name)), Counter[str]())
+        if not counter:
+            return {"kind": "empty"}
         if len(counter) <= max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
             rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
             own = len(counter) <= INTERVALS and not rare
-            return {"kind": kind if counter else "empty", "cells": sorted(counter), "own": own}
+            return {"kind": kind, "cells": sorted(counter), "own": own}
         kind = "text"  # of which the length is compared
     if kind not in ("number", "text"):
         return {"kind": kind}
     values = np.concatenate([numbers(piece) for piece, _ in source.pieces(name)])
     values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
     if not len(values):
-        return {"kind": "empty", "edges": []}
+        return {"kind": "empty"}
     last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
     edges = np.unique(values[last])
     below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
@@ -69,12 +70,20 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
             found["missing"] += int(len(values) - end)
             found["infinite"] += int(low + end - high)
             continue
-        found["missing"] += pc.is_null(piece, nan_is_null=True).true_count
+        if kind_of(piece.type) == "number":  # of a reference that has none
+            found["missing"] += int((~np.isfinite(numbers(piece))).sum())
+            continue
+        found["missing"] += piece.null_count
         if "cells" in entry:
             told = tally(piece)
             counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], dtype=np.int64)
             found["unseen"] += told
     return found | {"counts": counts, "sample": np.concatenate(codes)}
+
+
+def fits(entry: Entry, kind: str) -> bool:
+    """Whether a column of this kind can be compared with the reference's."""
+    return "empty" in (entry["kind"], kind) or entry["kind"].replace("text", "category") == kind
 
 
 def encode(entry: Entry, cells: pa.Array) -> Codes:

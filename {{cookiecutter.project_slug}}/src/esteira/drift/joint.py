@@ -1,6 +1,6 @@
 """Questions that need whole rows: joint drift and concept drift, on bounded samples of codes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from esteira.drift import statistics as st
 from esteira.drift.columns import MISSING, Codes, Entry
 from esteira.drift.profile import Profile, unpack
+from esteira.drift.settings import Settings
+from esteira.drift.statistics import Floats
 
-if TYPE_CHECKING:
-    from esteira.drift.settings import Settings
-
-Floats = NDArray[np.float64]
 RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
 SEGMENT = 30  # fewest rows of a segment worth naming
 
@@ -39,7 +37,7 @@ def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
         return r, spread / np.maximum(n - 3, 1)
 
 
-def pairs(profile: Profile, mine: Codes, settings: "Settings") -> list[tuple[Any, ...]]:
+def pairs(profile: Profile, mine: Codes, settings: Settings) -> list[tuple[Any, ...]]:
     """Pairs of numeric columns whose rank correlation changed: (left, right, before, now).
 
     By the difference of Fisher's z, two-sided, with false-discovery control.
@@ -102,7 +100,7 @@ def tell_apart(theirs: Codes, mine: Codes) -> tuple[Floats, Floats, float, float
     return p[:n], p[n:], *np.mean(told, axis=0).tolist()
 
 
-def domain(profile: Profile, mine: Codes, settings: "Settings") -> dict[str, Any]:
+def domain(profile: Profile, mine: Codes, settings: Settings) -> dict[str, Any]:
     """Whether a classifier surely and clearly tells the batch from the reference."""
     *_, area, z = tell_apart(unpack(profile, "sample"), mine)
     sure = st.normal_upper(z) <= settings.auc_alpha
@@ -116,10 +114,10 @@ def limit(profile: Profile, name: str, least: float) -> float:
 
 def losses(profile: Profile, missed: Floats) -> Floats:
     """Loss of each row: the absolute error, or of probabilities Brier's square."""
-    return np.abs(missed) ** (2 if profile["positive"] else 1)
+    return np.abs(missed) ** (1 if profile["positive"] is None else 2)
 
 
-def concept(profile: Profile, mine: Codes, missed: Floats, settings: "Settings") -> dict[str, Any]:
+def concept(profile: Profile, mine: Codes, missed: Floats, settings: Settings) -> dict[str, Any]:
     """Does the target still follow from the inputs as the model learnt it?
 
     It does not if the loss rose for sure, and either by much or with a pattern: two one-sided
@@ -209,9 +207,9 @@ def segments(
 def segment_names(name: str, entry: Entry) -> NDArray[Any]:
     """The segment that each of a column's 256 codes lies in, in words; "" for none."""
     names = np.full(256, "", dtype=object)
-    if any(entry["counts"]):
+    if entry["counts"]:
         names[MISSING] = f"{name} is missing"
-    if "edges" in entry and any(entry["counts"]):
+    if "edges" in entry:
         fifth, edges = st.deciles(np.array(entry["counts"])) // 2, entry["edges"]
         for cells in (np.nonzero(fifth == i)[0] for i in np.unique(fifth)):
             ends = edges[max(0, cells[0] - 1)], edges[min(cells[-1], len(edges) - 1)]

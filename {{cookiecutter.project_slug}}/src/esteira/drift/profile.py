@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from esteira.drift.columns import Codes, Entry, encode, entry_of
+from esteira.drift.statistics import Floats
 from esteira.drift.tables import Rows, Source, numbers, texts
 from esteira.errors import UserError
 
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from esteira.schema import Schema
 
 Profile = dict[str, Any]
-Answers = Any  # a NumPy or an Arrow array
-Floats = NDArray[np.float64]
-Predict = Callable[[Rows], Answers]
+Predict = Callable[[Rows], Any]  # answers: a NumPy or an Arrow array
 VERSION = 3
 
 
@@ -91,8 +90,8 @@ def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: p
     if positive is None and target["kind"] == "number":
         return numbers(truth) - numbers(answers)
     label, said = (np.array(texts(side), dtype=object) for side in (truth, answers))
-    missed = (label == positive) - numbers(answers) if positive else 1.0 * (label != said)
-    missed = np.where(np.isin(label, target.get("cells", ())), missed, 1.0)
+    wrong = label != said if positive is None else (label == positive) - numbers(answers)
+    missed = np.where(np.isin(label, target.get("cells", label)), wrong, 1.0)
     return np.where(np.equal(label, None) | np.equal(said, None), np.nan, missed)
 
 

@@ -27,7 +27,7 @@ class Settings(Limits):
     gain: float = 0.1
     concept_alpha: float = 0.03
     support: float = 0.5
-    least_rows: int = 50
+    least_rows: int = Field(50, ge=1)
     classifier: bool = True
     columns: dict[str, dict[str, float]] = Field(default_factory=dict)
 

@@ -42,7 +42,7 @@ class Source:
                 self.file = pq.ParquetFile(table, read_dictionary=texts)
             elif not isinstance(table, pa.Table):
                 table = pa.Table.from_pandas(table, preserve_index=False)
-        except (pa.ArrowException, ValueError, OSError) as error:
+        except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
             why = "; ".join(x for x in error.args if isinstance(x, str)).removesuffix(".")
             named = table if path else "the table"
             raise UserError(f"{named} cannot be read as a table: {why}.") from None
@@ -84,7 +84,7 @@ def numbers(cells: pa.Array) -> NDArray[np.float64]:
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     if kind_of(cells.type) == "category":
-        cells = pc.utf8_length(cells)
+        cells = pc.utf8_length(cells.cast(pa.string()))
     cells = cells.cast(pa.float64(), safe=False)
     # to_numpy() would import pandas
     return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)

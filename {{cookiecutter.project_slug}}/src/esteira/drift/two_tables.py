@@ -10,6 +10,7 @@ import pyarrow as pa
 from esteira.drift import profile as profiles
 from esteira.drift import report
 from esteira.drift.check import Row, check
+from esteira.drift.columns import Entry, fits
 from esteira.drift.settings import Settings
 from esteira.drift.tables import Source, numbers, texts
 from esteira.errors import UserError
@@ -33,27 +34,25 @@ def compare_files(
 
     Writes the report's files into `out` and returns the result. `fast` leaves out the domain
     classifier, the only part without labels that needs scikit-learn. Parquet files are read as
-    they are; where one is not Parquet, `read_text` reads both, by the same rules. Raises UserError.
+    they are, all others, and a Parquet batch of other types, by `read_text`. Raises UserError.
     """
     if Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"{out} is a file: give a folder for the report with --out.")
-    known = Path(reference).suffix == ".json"
-    suffixes = {Path(path).suffix.lower() for path in (reference, current)[known:]}
-    as_it_is = read_text is None or suffixes <= {".parquet", ".pq"}
-
-    def read(path: str, types: dict[str, str] | None = None) -> tuple[Source, list[str]]:
-        table, says = (path, []) if as_it_is else read_text(path, types)
-        return Source(table), says
-
-    if known:
+    for path in (reference, current):
+        if not Path(path).is_file():
+            wrong = "is a folder" if Path(path).is_dir() else "does not exist"
+            raise UserError(f"{path} {wrong}: give the path of a table's file.")
+    if Path(reference).suffix == ".json":
         profile = profiles.read(reference)
         if target and target != profile.get("target", {}).get("name"):
             raise UserError(f"the target in {reference} is not `{target}`: leave --target out.")
     else:
-        profile = profile_of(read(reference)[0], target, predictions)
-    batch, notes = read(current, types_of(profile, predictions))
-    said = profile.get("prediction", {}).get("kind")
-    if predictions and batch.kinds.get(predictions, "") != said:
+        profile = profile_of(open_table(reference, {}, read_text)[0], target, predictions)
+    known, said = profiles.entries(profile), profile.get("prediction")
+    known |= {predictions: said} if predictions and said else {}
+    batch, notes = open_table(current, known, read_text)
+    there = predictions in batch.kinds and said and fits(said, batch.kinds[predictions])
+    if predictions and not there:
         like = f"like the predictions of {reference}"
         raise UserError(f"{current} has no column `{predictions}` {like}: name one that it has.")
 
@@ -66,14 +65,19 @@ def compare_files(
     return found
 
 
-def types_of(profile: profiles.Profile, predictions: str | None) -> dict[str, str]:
-    """The types of schema.yaml that a batch's columns must have to be like the reference's."""
-    known = profiles.entries(profile)
-    if predictions and "prediction" in profile:
-        known[predictions] = profile["prediction"]
+def open_table(
+    path: str, known: dict[str, Entry], read_text: ReadText | None
+) -> tuple[Source, list[str]]:
+    """Open a table whose columns should be like the `known` ones; also remarks on its cells."""
+    if read_text is None or Path(path).suffix.lower() in (".parquet", ".pq"):
+        source = Source(path)
+        alike = all(fits(entry, source.kinds.get(name, "empty")) for name, entry in known.items())
+        if alike or read_text is None:
+            return source, []
     types = {name: TYPES[entry["kind"]] for name, entry in known.items() if entry["kind"] in TYPES}
     flags = (n for n in types if set(known[n].get("cells", "?")) <= {"true", "false"})
-    return types | dict.fromkeys(flags, "boolean")
+    table, says = read_text(path, types | dict.fromkeys(flags, "boolean"))
+    return Source(table), says
 
 
 def profile_of(source: Source, target: str | None, predictions: str | None) -> profiles.Profile:
@@ -99,7 +103,7 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
                     f"`{predictions}` holds numbers, but `{target}` has {len(classes)} classes:"
                     " give the predicted classes instead."
                 )
-            positive = max(classes, key=lambda c: np.nanmean(said[label == c]))
+            positive = max(classes, key=lambda c: np.nanmean(np.append(said[label == c], 0)))
         elif source.kinds[target] != source.kinds[predictions]:
             raise UserError("the predictions are no numbers, but the target is one.")
         told = answers(source, predictions, positive)
@@ -111,7 +115,7 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
 def answers(source: Source, predictions: str, positive: str | None) -> pa.Array:
     """The column of predictions in the rows of the sample. Raises UserError for odds beyond 0–1."""
     told = source.sample(predictions)
-    if positive and (np.abs(numbers(told) - 0.5) > 0.5).any():
+    if positive is not None and (np.abs(numbers(told) - 0.5) > 0.5).any():
         raise UserError(
             f"`{predictions}` holds numbers beyond 0 and 1, but the target has classes: give"
             " probabilities, or the predicted classes."
