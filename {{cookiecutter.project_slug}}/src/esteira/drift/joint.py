@@ -1,5 +1,6 @@
 """Questions that need whole rows: joint drift and concept drift, on bounded samples of codes."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
         count = np.bincount(column[known], minlength=256)
         rank[known] = (np.cumsum(count) - count / 2)[column[known]] - known.sum() / 2
         rank /= np.sqrt((rank**2).sum() / max(1, known.sum())) or 1.0
-    n, square = there @ there.T, z**2 @ there.T
+    # not BLAS, whose threads cost more than they gain, and whose last digits differ by machine
+    products = partial(np.einsum, "ir,jr->ij")
+    n, square = products(there, there), products(z**2, there)
     with np.errstate(invalid="ignore", divide="ignore"):
-        r = z @ z.T / np.sqrt(square * square.T)
-        z22, z31, z40 = (z**p @ (z**q).T / n for p, q in ((2, 2), (3, 1), (4, 0)))
+        r = products(z, z) / np.sqrt(square * square.T)
+        z22, z31, z40 = (products(z**p, z**q) / n for p, q in ((2, 2), (3, 1), (4, 0)))
         moments = z22 - r * (z31 + z31.T) + r**2 / 4 * (z40 + z40.T + 2 * z22)
         spread = np.maximum(1 + r**2 / 2, moments / np.maximum(1 - r**2, 1e-6) ** 2)
         return r, spread / np.maximum(n - 3, 1)
