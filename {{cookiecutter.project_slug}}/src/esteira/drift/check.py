@@ -253,6 +253,6 @@ def calibrate(profile: Profile, source: Source) -> None:
     far = stats.t.isf(0.01 / len(known), blocks - 1) * np.sqrt(1 + 1 / blocks)
     sizes = [*Limits.model_fields, "correlation", "auc", "loss"]
     usual = pd.DataFrame(rows).reindex(columns=["column", *sizes]).groupby("column", sort=False)
-    most = pd.Series({"ks": 1, "total_variation": 1, "unseen": 1, "auc": 1}, sizes)  # there can be
+    most = pd.Series({"ks": 1, "total_variation": 1, "unseen": 1}, sizes)  # of a whole column
     for name, found in (usual.mean() + far * usual.std()).clip(upper=most, axis=1).iterrows():
         (known[name] if name != 0 else profile)["usual"] = found.dropna().round(6).to_dict()
