@@ -673,6 +673,7 @@ def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=env | {"PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,
+        timeout=120,
     )
 
 
@@ -724,6 +725,8 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
         (("said.csv", "same.csv", *guessed), "has no column `said` like the predictions of"),
         (("dates.csv", "same.csv", "--target", "x0"), "holds neither numbers nor classes"),
         (("old.csv", "same.csv", "--target", "x0", "--predictions", "plan"), "are no numbers"),
+        (("known.json", "same.csv", "--predictions", "x1"), "`x1` is a feature or the target"),
+        (("old.csv", "same.csv", "--target", "left", "--predictions", "left"), "or the target"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
     ):
         done = drift(*arguments, folder=tmp_path)

@@ -49,6 +49,10 @@ def compare_files(
     else:
         profile = profile_of(open_table(reference, {}, read_text)[0], target, predictions)
     known, said = profiles.entries(profile), profile.get("prediction")
+    if predictions in known:
+        raise UserError(
+            f"`{predictions}` is a feature or the target: name another for predictions."
+        )
     known |= {predictions: said} if predictions and said else {}
     batch, notes = open_table(current, known, read_text)
     there = predictions in batch.kinds and said and fits(said, batch.kinds[predictions])
