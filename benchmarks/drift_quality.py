@@ -290,7 +290,11 @@ def main() -> None:
     groups = (
         ("Data alarms: the scenarios the design was tuned on", "data_drift", DATA),
         ("Data alarms: kinds of drift it was not tuned on", "data_drift", (*OWN, label_shift)),
-        ("Data alarms in a time series: neighbouring rows correlate by 0.9", "data_drift", SERIES),
+        (
+            "Data alarms in time series: nine columns, neighbours correlate by 0.9",
+            "data_drift",
+            SERIES,
+        ),
         ("Concept alarms", "concept_drift", CONCEPT),
     )
     for title, metric, scenarios in groups:

@@ -342,6 +342,13 @@ def test_absent_changed_and_lost_columns_make_a_batch_unusable(known: dict) -> N
     assert found["metrics"]["schema_faults"] == 4
 
 
+def test_a_model_is_not_asked_about_a_batch_that_lost_a_column(known: dict) -> None:
+    batch = squad_table(500, 13).assign(x2=np.nan)
+    found = check.check(known, batch, check.Settings(), lambda rows: 1 / 0)
+    assert found["reasons"] == ["Column `x2` is wholly missing."]
+    assert found["metrics"]["missing_max_increase"] == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

@@ -134,18 +134,20 @@ def check(
     if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
         notes.append(f"Columns of types that cannot be compared: {', '.join(left)}.")
     codes = [row["found"]["sample"] for row in table if row["role"] == "feature"]
-    if len(codes) < len(profile["columns"]) or label in wrong:
+    if len(codes) < len(profile["columns"]):
         return conclude(out)
-    labelled = bool(table) and table[-1]["role"] == "target"
+    mine = np.stack(codes)
+    out["pairs"] = joint.pairs(profile, mine, settings)
+    if settings.classifier:
+        out["domain"] = joint.domain(profile, mine, settings)
+    if wrong:  # a model need not bear such a batch
+        return conclude(out)
+    labelled = table[-1]["role"] == "target"
     asked = bool(predict) and "prediction" in profile
     if not (labelled and asked):
         lacks = "labels; the batch has none" if label else "a target and predictions of it"
         lacks = "the model's predictions" if labelled else lacks
         notes.append(f"Concept drift cannot be told without {lacks}.")
-    mine = np.stack(codes)
-    out["pairs"] = joint.pairs(profile, mine, settings)
-    if settings.classifier:
-        out["domain"] = joint.domain(profile, mine, settings)
     if asked:
         answers = pa.array(predict(source.drawn), from_pandas=True)
         limits = settings.of("prediction")
