@@ -58,9 +58,12 @@ for group in range(file.num_row_groups):
     "esteira": OURS.format(profile="profile.read('profile.json')"),
     "esteira, both files": OURS.format(profile="profile.build('reference.parquet')"),
     "esteira, all of it": """
-from esteira.drift import two_tables
-found = two_tables.compare_files("full.json", "current.parquet", predictions="p", out="out")
+from esteira.drift import check, profile, report, settings, tables
+batch = tables.Source("current.parquet")
+known, answers = profile.read("full.json"), batch.sample("p")
+found = check.check(known, batch, settings.Settings(), lambda rows: answers)
 assert found["metrics"]["concept_assessable"]
+report.write(found, "out")
 """,
     "evidently": READ
     + """

@@ -263,10 +263,11 @@ def test_drifted_inputs_alone_do_not_accuse_the_concept(known: dict) -> None:
 def test_without_labels_it_says_so(known: dict) -> None:
     batch = squad_table(1500, 12)
     more = pd.concat([batch, batch[batch["left"] == "yes"], batch[batch["left"] == "yes"]])
-    says = ["Concept drift cannot be told without labels; the batch has none."]
+    says = ["Concept drift cannot be told without labels."]
     for bare in (more.drop(columns="left"), more.assign(left=None)):
         found = judge(known, bare)
-        assert found["notes"] == says
+        assert found["notes"][:1] == says
+        assert found["notes"][1].startswith("The predictions drifted: median")
         assert found["metrics"]["concept_assessable"] == 0
         assert "target_psi" not in found["metrics"]
         assert row_of(found, "prediction")["drifted"]
@@ -352,8 +353,8 @@ def test_a_model_is_not_asked_about_a_batch_that_lost_a_column(known: dict) -> N
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (0, "The batch is empty."),
-        (5, "Too few rows in the batch for a verdict: 5, at least 50 are needed."),
+        (0, "The batch has 0 rows: for a verdict it needs at least 50."),
+        (5, "The batch has 5 rows: for a verdict it needs at least 50."),
     ],
 )
 def test_too_few_rows_give_no_verdict(known: dict, rows: int, says: str, tmp_path: Path) -> None:
@@ -402,14 +403,14 @@ def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     assert found["action"] == "keep", found["reasons"]
     says = {row["column"]: row["says"] for row in found["columns"]}
     assert says["always"] == says["same"] == "constant in the reference"
-    assert says["day"] == "dates move on, so only missing ones are tested"
-    assert says["note"] == "free text: only its length is compared"
+    assert says["day"] == "dates move on: only missing ones are tested"
+    assert says["note"] == "free text: only missing ones are tested"
     assert says["nothing"] == says["blank"] == "not compared: the reference has no values"
     assert says["nested"] == "not compared: neither numbers, words nor dates"
 
     batch = odd_table(800, 3)
     batch["always"], batch["same"], batch["flag"] = 8.0, "two", batch["flag"] | (batch["whole"] > 1)
-    batch["note"] = batch["note"] * 3
+    batch.loc[:300, "note"] = None
     batch["nothing"] = 1.0
     batch.loc[:300, "day"] = pd.NaT
     found = check.check(known, batch, check.Settings())
@@ -487,14 +488,16 @@ def test_a_class_that_only_the_batch_has_counts_as_an_error(known: dict) -> None
 
 
 def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"does not exist: run `uv run dvc repro`"):
-        profile.read(tmp_path / "reference.json")
-    (tmp_path / "reference.json").write_text("{}")
-    with pytest.raises(UserError, match="not a reference profile of this version"):
-        profile.read(tmp_path / "reference.json")
+    path, says = tmp_path / "reference.json", r"no reference profile of this version: `uv run dvc"
+    for text in (None, "{}", "[]", "not JSON"):
+        if text:
+            path.write_text(text)
+        with pytest.raises(UserError, match=says):
+            profile.read(path)
     small = profile.build(squad_table(9, 1))
     found = check.check(small, squad_table(99, 2), check.Settings())
-    assert found["reasons"][0].startswith("Too few rows in the reference for a verdict: 9")
+    says = "The reference has 9 rows: for a verdict it needs at least 50."
+    assert found["reasons"] == [says]
     with pytest.raises(UserError, match="the reference has no rows"):
         profile.build(squad_table(0, 1))
 
@@ -560,14 +563,17 @@ def test_a_target_with_very_many_classes_is_followed() -> None:
 # ---- files
 
 
-def test_reading_by_row_group_gives_the_same_answer(known: dict, tmp_path: Path) -> None:
+def test_reading_by_row_group_gives_the_same_answer(
+    known: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = squad_table(3000, 17)
     batch.loc[::7, "x1"] = np.nan
     batch.loc[::50, "plan"] = "new"
     whole = judge(known, batch)
     pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
+    monkeypatch.setattr(tables, "PIECE", 100)
     source = tables.Source(tmp_path / "b.parquet")
-    assert source.file.num_row_groups > 20
+    assert len(list(source.pieces("x1"))) > 20
     parts = check.check(known, source, check.Settings(), lambda rows: model(batch.iloc[rows]))
     for name, found in (("whole", whole), ("parts", parts)):
         report.write(found, tmp_path / name)
@@ -598,7 +604,7 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
 
     def compare(old: str, new: str) -> dict:
         paths = str(tmp_path / old), str(tmp_path / new)
-        return two_tables.compare_files(*paths, out=str(tmp_path / "out"), read_text=typed.read)
+        return two_tables.compare_files(*paths, None, None, str(tmp_path / "out"), typed.read)
 
     for old, new in (("parquet", "csv.gz"), ("csv.gz", "parquet"), ("parquet", "jsonl")):
         found = compare(f"a.{old}", f"a.{new}")
@@ -646,8 +652,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     assert "script" not in page.tags
     assert not page.links
     assert "http" not in text
-    assert page.tags.count("svg") == 56
-    assert page.tags.count("details") == 51
+    assert page.tags.count("svg") == page.tags.count("article") == 50
     assert text.index("The data drifted: retrain") < text.index("50 of 50 columns drifted")
     assert "color-scheme: light dark" in text
     assert "@media print" in text
@@ -666,9 +671,9 @@ def test_a_browser_shows_the_verdict_and_every_column(known: dict, tmp_path: Pat
     page = Page()
     page.feed(done.stdout)  # as the browser's own parser understood it
     assert re.search("<h1>The concept drifted: rework</h1>", done.stdout)
-    segments = page.tags[: page.tags.index("details")].count("tr") - 3
-    assert page.tags.count("meter") == 7
+    segments = page.tags[: page.tags.index("svg")].count("tr") - 1
     assert 1 <= segments <= 5
+    assert page.tags.count("svg") == 7
     assert page.tags.count("li") == done.stdout.count("</li>") >= 1
 
 
@@ -711,8 +716,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
     said.assign(said=said["said"].replace("tin", None)).to_csv(tmp_path / "gaps.csv")
     guessed = ("--target", "plan", "--predictions", "said")
     done = drift("said.csv", "gaps.csv", *guessed, folder=tmp_path)
-    gaps = (said["plan"] == "tin").sum()
-    assert f"{gaps} of 1500 predictions looked at are missing" in done.stdout, done.stderr
+    assert "The predictions drifted: missing 0.0% → 20.8%" in done.stdout, done.stderr
     done = drift("said.csv", "strange.csv", *guessed, folder=tmp_path)
     assert done.returncode == 11, done.stdout  # a class that no prediction had is an error each
     assert "in 20.8% of rows: maybe" in (tmp_path / "drift" / "columns.csv").read_text()
@@ -720,20 +724,20 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
     (tmp_path / "noise.parquet").write_bytes(b"not a table")
     for arguments, says in (
         (("old.csv", "absent.csv"), "absent.csv does not exist"),
-        (("old.csv", "few.csv"), "Too few rows"),
+        (("old.csv", "few.csv"), "The batch has 1 rows"),
         (("old.csv", "same.csv", "--out", "few.csv"), "few.csv is a file"),
         (("old.csv", "noise.parquet"), "noise.parquet cannot be read as a table"),
         (("old.csv", "same.csv", "--target", "nosuch"), "no column `nosuch`"),
-        (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "give probabilities"),
-        (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "has 3 classes"),
+        (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "classes for classes"),
+        (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "cannot predict"),
         (("old.csv", "."), ". is a folder"),
         (("known.json", "same.csv", "--target", "plan"), "is not `plan`: leave --target out"),
         (("old.csv", "same.csv", "--predictions", "score"), "name it with --target"),
         (("said.csv", "same.csv", *guessed), "has no column `said` like the predictions of"),
-        (("dates.csv", "same.csv", "--target", "x0"), "holds neither numbers nor classes"),
-        (("old.csv", "same.csv", "--target", "x0", "--predictions", "plan"), "are no numbers"),
-        (("known.json", "same.csv", "--predictions", "x1"), "`x1` is a feature or the target"),
-        (("old.csv", "same.csv", "--target", "left", "--predictions", "left"), "or the target"),
+        (("dates.csv", "same.csv", "--target", "x0"), "no column `x0` of numbers or classes"),
+        (("old.csv", "same.csv", "--target", "x0", "--predictions", "plan"), "cannot predict `x0`"),
+        (("known.json", "same.csv", "--predictions", "x1"), "no column `x1` like the predictions"),
+        (("old.csv", "same.csv", "--target", "left", "--predictions", "left"), "another column"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
     ):
         done = drift(*arguments, folder=tmp_path)

@@ -50,7 +50,6 @@ def drift(
     target: Annotated[str | None, typer.Option(help="Column that the model predicts.")] = None,
     predictions: Annotated[str | None, typer.Option(help="Column with its predictions.")] = None,
     out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
-    fast: Annotated[bool, typer.Option("--fast", help="Leave out the domain classifier.")] = False,
 ) -> None:
     """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
     from esteira.drift.two_tables import compare_files
@@ -60,7 +59,7 @@ def drift(
 
         return typed.read(path, types)
 
-    found = compare_files(reference, current, target, predictions, out, fast, read_text)
+    found = compare_files(reference, current, target, predictions, out, read_text)
     print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")
     print(f"Report: {Path(out) / 'report.html'}")
     sys.exit({"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}[found["action"]])

@@ -16,16 +16,13 @@ from esteira.drift.tables import Source
 VERDICTS = {  # the metric `action` is the place in here
     "keep": ("No drift that matters", "Nothing to do."),
     "retrain": ("The data drifted", "Retrain on recent data."),
-    "rework": (
-        "The concept drifted",
-        "Rework features, target or model; retraining is a stop-gap.",
-    ),
+    "rework": ("The concept drifted", "Rework features, target, model; retraining is a stop-gap."),
     "unusable": ("The batch cannot be used", "Mend it where it is made, then check again."),
 }
 BLOCKS, BLOCK = 20, 50  # at most so many blocks of a time series, of at least so many rows
 NOT_TESTED = {
-    "date": "dates move on, so only missing ones are tested",
-    "text": "free text: only its length is compared",
+    "date": "dates move on: only missing ones are tested",
+    "text": "free text: only missing ones are tested",
     "empty": "not compared: the reference has no values",
     "other": "not compared: neither numbers, words nor dates",
 }
@@ -39,8 +36,8 @@ def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -
     """
     found, usual = count(entry, source, name), entry.get("usual", {})
     row: Row = {"column": name, "role": role, "kind": entry["kind"], "entry": entry, "found": found}
-    row["missing_reference"] = (entry["missing"] + entry["infinite"]) / entry["rows"]
-    row["missing_current"] = (found["missing"] + found["infinite"]) / source.rows
+    row["missing_reference"] = entry["missing"] / entry["rows"]
+    row["missing_current"] = found["missing"] / source.rows
     row["missing_increase"] = row["missing_current"] - row["missing_reference"]
     row["tests"], tests = {}, list(compare(entry, found, source.rows))
     for kind, p, sizes in tests:
@@ -108,60 +105,66 @@ def check(
     `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
     source = current if isinstance(current, Source) else Source(current)
-    wrong, table, notes = {}, [], []
-    out: Row = {"faults": wrong, "columns": table, "rows": (profile["rows"], source.rows)}
-    out |= {"pairs": [], "domain": {}, "concept": {}, "notes": notes}
-    least, label = settings.least_rows, profile.get("target", {}).get("name")
-    for what, n in (("batch", source.rows), ("reference", profile["rows"])):
-        if n < least:
-            few = f"Too few rows in the {what} for a verdict: {n}, at least {least} are needed."
-            wrong[None] = few if n else f"The {what} is empty."
-            return conclude(out)
-    for name, entry in entries(profile).items():
+    out: Row = {"faults": [], "columns": [], "pairs": [], "domain": {}, "concept": {}, "notes": []}
+    out["rows"], least = (profile["rows"], source.rows), settings.least_rows
+    out["faults"] = [
+        f"The {what} has {n} rows: for a verdict it needs at least {least}."
+        for what, n in zip(("reference", "batch"), out["rows"], strict=True)
+        if n < least
+    ]
+    if not out["faults"]:
+        examine(out, profile, source, settings, predict)
+    return conclude(out)
+
+
+def examine(
+    out: Row, profile: Profile, source: Source, settings: Settings, predict: Predict | None
+) -> None:
+    """Compare all that can be compared, and put it into `out`."""
+    known, label = entries(profile), profile.get("target", {}).get("name")
+    faults, table, notes = out["faults"], out["columns"], out["notes"]
+    labelled = label in source.kinds and source.sample(label).null_count < len(source.drawn)
+    if not labelled:
+        known.pop(label, None)
+    for name, entry in known.items():
         now = source.kinds.get(name)
         if now is None:
-            wrong |= {name: f"Column `{name}` is absent."} if name != label else {}
+            faults.append(f"Column `{name}` is absent.")
         elif not fits(entry, now):
-            wrong[name] = f"Column `{name}` changed its type: {entry['kind']} before, {now} now."
+            faults.append(f"Column `{name}` changed its type: {entry['kind']} before, {now} now.")
         else:
             role = "target" if name == label else "feature"
             row = column(name, role, entry, source, settings.of(name))
-            gone = row["missing_current"] == 1 > row["missing_reference"]
-            table += [row] if role == "feature" or not gone else []
-            if gone and role == "feature":
-                wrong[name] = f"Column `{name}` is wholly missing."
+            table.append(row)
+            if row["missing_current"] == 1 > row["missing_reference"]:
+                faults.append(f"Column `{name}` is wholly missing.")
     judge(table, settings.alpha)
     if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
         notes.append(f"Columns of types that cannot be compared: {', '.join(left)}.")
     codes = [row["found"]["sample"] for row in table if row["role"] == "feature"]
     if len(codes) < len(profile["columns"]):
-        return conclude(out)
+        return
     mine = np.stack(codes)
     out["pairs"] = joint.pairs(profile, mine, settings)
     if settings.classifier:
         out["domain"] = joint.domain(profile, mine, settings)
-    if wrong:  # a model need not bear such a batch
-        return conclude(out)
-    labelled = table[-1]["role"] == "target"
-    asked = bool(predict) and "prediction" in profile
-    if not (labelled and asked):
-        lacks = "labels; the batch has none" if label else "a target and predictions of it"
-        lacks = "the model's predictions" if labelled else lacks
-        notes.append(f"Concept drift cannot be told without {lacks}.")
-    if asked:
-        answers = pa.array(predict(source.drawn), from_pandas=True)
-        limits = settings.of("prediction")
-        told = Source(pa.table({"prediction": answers}))
-        row = column("prediction", "prediction", profile["prediction"], told, limits)
-        judge([row], settings.alpha)
-        table.append(row)
-        if gaps := row["found"]["missing"]:
-            notes.append(f"{gaps} of {len(answers)} predictions looked at are missing.")
-        if labelled:
-            truth = source.sample(label)
-            missed = residuals(profile["target"], profile["positive"], truth, answers)
-            out["concept"] = joint.concept(profile, mine, missed, settings)
-    return conclude(out)
+    asked = predict if "prediction" in profile else None
+    lacks = [what for what, there in (("labels", labelled), ("predictions", asked)) if not there]
+    if lacks:
+        notes.append(f"Concept drift cannot be told without {' and '.join(lacks)}.")
+    if faults or not asked:  # a model need not bear such a batch
+        return
+    answers = pa.array(asked(source.drawn), from_pandas=True)
+    told, limits = Source(pa.table({"prediction": answers})), settings.of("prediction")
+    row = column("prediction", "prediction", profile["prediction"], told, limits)
+    table.append(row)
+    judge([row], settings.alpha)
+    if row["drifted"]:
+        notes.append(f"The predictions drifted: {row['says']}.")
+    if labelled:
+        truth = source.sample(label)
+        missed = residuals(profile["target"], profile["positive"], truth, answers)
+        out["concept"] = joint.concept(profile, mine, missed, settings)
 
 
 def conclude(out: Row) -> Row:
@@ -176,8 +179,6 @@ def conclude(out: Row) -> Row:
         out["notes"].append("Data and concept moved together: look at the segments first.")
     elif data and concept and not assessable:
         out["notes"].append("Label the new region, retrain with it, then check again.")
-    if out["faults"] and out["columns"]:
-        out["notes"].append("The columns that can be compared are shown; they give no verdict.")
 
     def largest(size: str) -> float:
         return max([0.0, *(row.get(size, 0.0) for row in features)])
@@ -195,7 +196,7 @@ def conclude(out: Row) -> Row:
     metrics |= {"domain_auc": out["domain"]["auc"]} if out["domain"] else {}
     metrics |= concept.get("metrics", {}) | {"data_drift": int(data), "concept_drift": int(broken)}
     metrics |= {"concept_assessable": int(assessable), "action": list(VERDICTS).index(action)}
-    reasons = list(out["faults"].values()) or [*findings(out, moved, len(features))]
+    reasons = out["faults"] or [*findings(out, moved, len(features))]
     out |= {"metrics": metrics, "action": action, "segments": concept.get("segments", [])}
     out["headline"], out["advice"] = VERDICTS[action]
     return out | {"reasons": reasons or ["Nothing is both significant and large."]}
@@ -209,18 +210,14 @@ def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
         yield f"{len(names)} of {checked} columns drifted: {', '.join(names[:5])}{more}."
     yield from (f"The target `{r['column']}` drifted." for r in moved if r["role"] == "target")
     if moved:
-        sure = min(row["p"] for row in moved)
-        odds = "less than one in a million" if sure < 1e-6 else f"{sure:.1g}"
-        says = "Without drift, the chance of a change as clear as the clearest of them"
-        yield f"{says} is {odds}."
+        sure = max(1e-6, min(row["p"] for row in moved))
+        yield f"Without drift, changes this clear have a chance of at most {100 * sure:.1g} %."
     for left, right, before, now in out["pairs"][:3]:
         how = f"rank correlation {before:.2f} → {now:.2f}"
         yield f"`{left}` and `{right}` no longer go together as they did: {how}."
-    if len(out["pairs"]) > 3:
-        yield f"Nor do {len(out['pairs']) - 3} more pairs of columns."
     if out["domain"].get("drift"):
-        says = "A classifier can tell rows of the batch from rows of the reference"
-        yield f"{says} (AUC {out['domain']['auc']:.2f})."
+        auc = f"AUC {out['domain']['auc']:.2f}"
+        yield f"A classifier can tell rows of the batch from rows of the reference ({auc})."
     yield from out["concept"].get("says", [])
 
 

@@ -7,7 +7,6 @@ gives the same answer as a batch read whole.
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -28,19 +27,19 @@ WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift 
 
 def describe(source: Source, name: str) -> Entry:
     """Fix the cells of one reference column: quantile edges, or categories by name."""
-    kind = source.kinds[name]
+    kind, pieces = source.kinds[name], source.pieces(name)
     if kind == "category":
-        counter = sum((tally(piece) for piece, _ in source.pieces(name)), Counter[str]())
-        if not counter:
-            return {"kind": "empty"}
-        if len(counter) <= max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
-            rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
-            own = len(counter) <= INTERVALS and not rare
-            return {"kind": kind, "cells": sorted(counter), "own": own}
-        kind = "text"  # of which the length is compared
-    if kind not in ("number", "text"):
+        counter = sum((tally(piece) for piece, _ in pieces), Counter[str]())
+        if len(counter) > max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
+            return {"kind": "text"}
+        rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
+        own = len(counter) <= INTERVALS and not rare
+        return (
+            {"kind": kind, "cells": sorted(counter), "own": own} if counter else {"kind": "empty"}
+        )
+    if kind != "number":
         return {"kind": kind}
-    values = np.concatenate([numbers(piece) for piece, _ in source.pieces(name)])
+    values = np.concatenate([numbers(piece) for piece, _ in pieces])
     values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
     if not len(values):
         return {"kind": "empty"}
@@ -53,8 +52,8 @@ def describe(source: Source, name: str) -> Entry:
 def count(entry: Entry, source: Source, name: str) -> Entry:
     """Count the cells of `entry` in one column of `source`.
 
-    Returns `counts` per cell, `missing`, `infinite` and `unseen` (name to count), which add up
-    over pieces, and `sample`: the codes of the rows drawn.
+    Returns `counts` per cell, `missing`, the `infinite` among them and `unseen` (name to count),
+    which add up over pieces, and `sample`: the codes of the rows drawn.
     """
     found: Entry = {"missing": 0, "infinite": 0, "unseen": Counter()}
     cells = len(entry["edges"]) + 1 if "edges" in entry else len(entry.get("cells", ()))
@@ -64,20 +63,20 @@ def count(entry: Entry, source: Source, name: str) -> Entry:
         if "edges" in entry:
             # sorting once and finding the edges beats finding each value's cell; NaN comes last
             values = np.sort(numbers(piece))
-            low, high, end = np.searchsorted(values, [-np.nextafter(np.inf, 0), np.inf, np.nan])
+            low, high, end = np.searchsorted(values, [-LARGEST, np.inf, np.nan])
             upto = np.searchsorted(values[low:high], entry["edges"], side="right")
             counts += np.diff(upto, prepend=0, append=high - low)
-            found["missing"] += int(len(values) - end)
+            found["missing"] += int(len(values) - high + low)
             found["infinite"] += int(low + end - high)
-            continue
-        if kind_of(piece.type) == "number":  # of a reference that has none
-            found["missing"] += int((~np.isfinite(numbers(piece))).sum())
-            continue
-        found["missing"] += piece.null_count
-        if "cells" in entry:
+        elif "cells" in entry and kind_of(piece.type) == "category":
             told = tally(piece)
+            found["missing"] += len(piece) - told.total()
             counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], dtype=np.int64)
             found["unseen"] += told
+        else:
+            bare = kind_of(piece.type) == "number"  # of a reference that has none
+            gone = (~np.isfinite(numbers(piece))).sum() if bare else piece.null_count
+            found["missing"] += int(gone)
     return found | {"counts": counts, "sample": np.concatenate(codes)}
 
 
@@ -87,22 +86,18 @@ def fits(entry: Entry, kind: str) -> bool:
 
 
 def encode(entry: Entry, cells: pa.Array) -> Codes:
-    """Number of the cell of each value; it keeps order, and hides the values themselves."""
+    """Number of the cell of each value; it keeps order, and hides the values themselves.
+
+    Of a long list all categories have one code: one that knew how often the reference has a
+    category, or that it has it at all, would tell any two samples apart.
+    """
     if "edges" in entry:
         values = numbers(cells)
         found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
         return np.where(np.isnan(values), np.uint8(MISSING), found)
     place = {cell: i for i, cell in enumerate(entry["cells"])} if entry.get("own") else {}
-
-    def code(text: str | None) -> int:
-        # in the order of names and, of long lists, by hash: a code that knew how often the
-        # reference has a category, or that it has it at all, would tell any two samples apart
-        if text is None:
-            return MISSING
-        return place.get(text, UNSEEN) if place else crc32(text.encode()) % INTERVALS
-
     known = texts(cells) if "cells" in entry else [None] * len(cells)
-    return np.fromiter(map(code, known), dtype=np.uint8)
+    return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)
 
 
 def entry_of(source: Source, name: str) -> tuple[Entry, Codes]:
@@ -118,10 +113,9 @@ def compare(entry: Entry, found: Entry, m: int) -> Iterator[tuple[str, float, di
     """Test a reference column against what was found in `m` rows of a batch.
 
     Yields what may have changed (`missing`, `distribution`, `unseen`), a p-value, and effect sizes.
-    Values that are infinite count as missing.
+    Infinite values count as missing.
     """
-    n = entry["rows"]
-    lost, gone = (side["missing"] + side["infinite"] for side in (entry, found))
+    n, lost, gone = entry["rows"], entry["missing"], found["missing"]
     if lost + gone:
         yield "missing", st.rate_p(lost, n, gone, m), {"missing": st.cohens_h(lost / n, gone / m)}
     a, b, unseen = np.array(entry["counts"]), found["counts"], found["unseen"].total()

@@ -200,7 +200,6 @@ def segments(
         names, aims = segment_names(name, entry), ["size", "mean", "sem"]
         old, new = (pd.Series(x).groupby(names[c]).agg(aims) for x, c in ((before, a), (now, b)))
         both = old.merge(new, left_index=True, right_index=True, suffixes=("", "_now"))
-        both = both.drop(index="", errors="ignore")
         both = both[both[["size", "size_now"]].min(axis=1) >= SEGMENT]
         worse = both["mean_now"] - both["mean"] > 3 * np.hypot(both["sem"], both["sem_now"])
         found += both.loc[worse, ["size_now", "mean", "mean_now"]].itertuples(name=None)
@@ -208,8 +207,8 @@ def segments(
 
 
 def segment_names(name: str, entry: Entry) -> NDArray[Any]:
-    """The segment that each of a column's 256 codes lies in, in words; "" for none."""
-    names = np.full(256, "", dtype=object)
+    """The segment that each of a column's 256 codes lies in, in words, or None."""
+    names = np.full(256, None)
     if entry["counts"]:
         names[MISSING] = f"{name} is missing"
     if "edges" in entry:

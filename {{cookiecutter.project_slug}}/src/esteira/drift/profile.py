@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from esteira.drift.columns import Codes, Entry, encode, entry_of
 from esteira.drift.statistics import Floats
 from esteira.drift.tables import Rows, Source, numbers, texts
 from esteira.errors import UserError
+from esteira.files import significant
 
 if TYPE_CHECKING:
     from esteira.schema import Schema
 
 Profile = dict[str, Any]
 Predict = Callable[[Rows], Any]  # answers: a NumPy or an Arrow array
-VERSION = 3
+VERSION = 4
 
 
 def build(
@@ -47,13 +49,9 @@ def build(
         numbers: predicted numbers, predicted classes, or probabilities of the class `positive`.
     """
     source = train if isinstance(train, Source) else Source(train)
-    if source.rows == 0:
-        raise UserError("the reference has no rows: give a table that has some.")
-    names = list(features) if features else [name for name in source.kinds if name != target]
-    if not names:
-        raise UserError(
-            "the reference has no column besides the target: there is nothing to watch."
-        )
+    names = list(features or (name for name in source.kinds if name != target))
+    if not (source.rows and names):
+        raise UserError("the reference has no rows, or no column besides the target.")
     known, codes = zip(*(entry_of(source, name) for name in names), strict=True)
     profile = {"drift_profile": VERSION, "rows": source.rows, "sample": pack(np.stack(codes))}
     profile["columns"] = columns = dict(zip(names, known, strict=True))
@@ -63,11 +61,12 @@ def build(
         held = holdout if isinstance(holdout, Source) else Source(holdout)
         answers = pa.array(predict(held.drawn), from_pandas=True)
         missed = residuals(profile["target"], positive, held.sample(target), answers)
+        there = np.isfinite(missed)
         coded = np.stack([encode(entry, held.sample(name)) for name, entry in columns.items()])
         told = Source(pa.table({"prediction": answers}))
         profile |= {"prediction": entry_of(told, "prediction")[0], "positive": positive}
-        profile |= {"holdout": pack(coded[:, np.isfinite(missed)])}
-        profile["residuals"] = [float(f"{x:.6g}") for x in missed[np.isfinite(missed)]]
+        profile["holdout"] = pack(coded[:, there])
+        profile["residuals"] = [significant(x) for x in missed[there]]
     if ordered:
         from esteira.drift import check
 
@@ -132,12 +131,8 @@ def unpack(profile: Profile, name: str) -> Codes:
 
 def read(path: str | Path) -> Profile:
     """Read a profile. Raises UserError if it is absent or of another version."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):
         profile = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run `uv run dvc repro` to make it.") from None
-    except ValueError:
-        profile = None
-    if not isinstance(profile, dict) or profile.get("drift_profile") != VERSION:
-        raise UserError(f"{path} is not a reference profile of this version: make it anew.")
-    return profile
+        if profile.get("drift_profile") == VERSION:
+            return profile
+    raise UserError(f"{path} is no reference profile of this version: `uv run dvc repro` makes it.")

@@ -1,11 +1,16 @@
-"""What a reader gets: the per-column table, histograms for DVC, and one HTML page."""
+"""What a reader gets: the per-column table, histograms for DVC, and one HTML page.
 
+The page is self-contained, without script, light and dark, fit to print.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from esteira import files
 
@@ -15,27 +20,36 @@ FIELDS += " missing_current unseen says"
 Row = dict[str, Any]
 
 
-def worst_first(out: Row) -> list[Row]:
-    """Columns in the order a reader needs them."""
-    return sorted(out["columns"], key=lambda row: (-row["drifted"], -row["effect"]))
+def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
+    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`.
 
-
-def columns_csv(out: Row) -> str:
-    """One line per column; `effect` is in units of its limit: from 1 on it can be an alarm."""
-    table = pd.DataFrame(worst_first(out), columns=FIELDS.split())
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def histograms_csv(out: Row) -> str:
-    """Shares of reference and batch per bar, for the columns with the largest effects."""
-    rows = [
+    Columns come in the order a reader needs them. `effect` is in units of its limit: from 1 on it
+    can be an alarm. Histograms are of the columns with the largest effects.
+    """
+    rows = sorted(out["columns"], key=lambda row: (-row["drifted"], -row["effect"]))
+    rows = [row | {"bars": bars(row["entry"], row["found"])} for row in rows]
+    shares = [
         (row["column"], f"{i:02d} {label}", side, share)
-        for row in worst_first(out)[:DRAWN]
-        for i, (label, *shares) in enumerate(bars(row["entry"], row["found"]))
-        for side, share in zip(("reference", "batch"), shares, strict=True)
+        for row in rows[:DRAWN]
+        for i, (label, *both) in enumerate(row["bars"])
+        for side, share in zip(("reference", "batch"), both, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=["column", "bar", "side", "share"])
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    how = {"index": False, "float_format": "%.6g", "lineterminator": "\n"}
+    columns = pd.DataFrame(rows, columns=FIELDS.split()).to_csv(**how)
+    drawn = pd.DataFrame(shares, columns=["column", "bar", "side", "share"]).to_csv(**how)
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    pages.trim_blocks = pages.lstrip_blocks = True
+    pages.filters["table"] = table
+    page = pages.get_template("report.html").render(out | {"columns": rows, "title": title})
+    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
+    for name, text in (("columns.csv", columns), ("histograms.csv", drawn), ("report.html", page)):
+        files.write_text(Path(folder, name), text)
+
+
+def table(rows: Iterable[Any], *names: str) -> Markup:
+    """Rows as an HTML table."""
+    drawn = pd.DataFrame(rows, columns=names)
+    return Markup(drawn.to_html(index=False, border=0, float_format="%.3g"))  # it escapes cells
 
 
 def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
@@ -52,35 +66,9 @@ def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
         return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
     edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
     low, high = edges[np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)]
-    grid = np.linspace(low, high, BARS + 1 if high > low else 1)
+    grid = np.linspace(low, high, BARS + 1 if high > low else 2)
     grid[0] = np.nextafter(low, -np.inf)
     uptos = (np.interp(grid, edges, upto) for upto in (before, now))
     sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0).tolist() for upto in uptos]
     middles = [f"{middle:.4g}" for middle in (grid[:-1] + grid[1:]) / 2]
     return list(zip((f"below {low:.4g}", *middles, f"above {high:.4g}"), *sides, strict=True))
-
-
-def html(out: Row, title: str) -> str:
-    """The whole page: self-contained, without script, light and dark, fit to print."""
-    rows = [row | {"bars": bars(row["entry"], row["found"])} for row in worst_first(out)]
-    for row in rows:
-        row["top"] = max([0, *(max(bar[1:]) for bar in row["bars"])])
-    filled = {
-        "columns": rows,
-        "drawn": DRAWN,
-        "title": title,
-        "figures": [(k.replace("_", " "), f"{v:.6g}") for k, v in out["metrics"].items()],
-        "segments": [(s, n, f"{x:.4g}", f"{y:.4g}") for s, n, x, y in out["segments"]],
-        "pairs": [(f"{a} and {b}", f"{r:.2f}", f"{s:.2f}") for a, b, r, s in out["pairs"][:20]],
-    }
-    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    page.trim_blocks = page.lstrip_blocks = True
-    return page.get_template("report.html").render(out | filled)
-
-
-def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
-    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`."""
-    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
-    files.write_text(Path(folder, "columns.csv"), columns_csv(out))
-    files.write_text(Path(folder, "histograms.csv"), histograms_csv(out))
-    files.write_text(Path(folder, "report.html"), html(out, title))

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esteira.errors import UserError
 
 SAMPLE = 2000  # rows drawn for the questions that need whole rows
+PIECE = 2**20  # rows read at a time
 KINDS = {  # what the check does with a type, by Arrow's name of it; all else is `other`
     "number": "u?int|half|float|double|decimal",
     "category": "(large_)?string$|bool",
@@ -33,22 +33,20 @@ class Source:
     """
 
     def __init__(self, table: Any) -> None:
-        self.file: pq.ParquetFile | None = None
         path = isinstance(table, str | Path)
         try:
             if path:
                 # texts as dictionaries: a tenth of the time
                 words = [f.name for f in pq.read_schema(table) if kind_of(f.type) == "category"]
-                self.file = pq.ParquetFile(table, read_dictionary=words)
-            elif not isinstance(table, pa.Table):
-                table = pa.Table.from_pandas(table, preserve_index=False)
+                self.table = pq.ParquetFile(table, read_dictionary=words)
+            else:
+                ready = isinstance(table, pa.Table)
+                self.table = table if ready else pa.Table.from_pandas(table, preserve_index=False)
         except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
-            why = "; ".join(x for x in error.args if isinstance(x, str)).removesuffix(".")
-            named = table if path else "the table"
-            raise UserError(f"{named} cannot be read as a table: {why}.") from None
-        self.table = table
-        self.rows = self.file.metadata.num_rows if self.file else table.num_rows
-        form = self.file.schema_arrow if self.file else table.schema
+            named, why = table if path else "the table", "; ".join(map(str, error.args))
+            raise UserError(f"{named} cannot be read as a table: {why}") from None
+        self.rows = self.table.metadata.num_rows if path else self.table.num_rows
+        form = self.table.schema_arrow if path else self.table.schema
         if twice := [name for name, n in Counter(form.names).items() if n > 1]:
             raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
         self.kinds = {field.name: kind_of(field.type) for field in form}
@@ -57,11 +55,10 @@ class Source:
 
     def pieces(self, name: str) -> Iterator[tuple[pa.Array, pa.Array]]:
         """Read one column piece by piece: the piece, and its rows that are in the sample."""
-        parts, start = [self.table], 0
-        if file := self.file:
-            groups = range(file.num_row_groups)
-            parts = (file.read_row_group(group, [name], use_threads=False) for group in groups)
-        for piece in (chunk for part in parts for chunk in part[name].chunks):
+        start, table = 0, self.table
+        whole = isinstance(table, pa.Table)
+        batches = table.to_batches() if whole else table.iter_batches(PIECE, columns=[name])
+        for piece in (batch[name] for batch in batches):
             here = self.drawn[(self.drawn >= start) & (self.drawn < start + len(piece))] - start
             # pa.array() would import pandas to look at its argument
             at = pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])
@@ -80,11 +77,7 @@ def kind_of(form: pa.DataType) -> str:
 
 
 def numbers(cells: pa.Array) -> NDArray[np.float64]:
-    """Cells as float64, missing as NaN; of a text its number of characters."""
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
-    if kind_of(cells.type) == "category":
-        cells = pc.utf8_length(cells.cast(pa.string()))
+    """Cells as float64, missing as NaN."""
     cells = cells.cast(pa.float64(), safe=False)
     # to_numpy() would import pandas
     return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)
