@@ -294,11 +294,12 @@ def test_a_model_of_many_classes_is_followed_by_the_classes_it_names() -> None:
     assert found["metrics"]["loss_current"] > 0.6
 
 
-def test_a_regression_model_is_followed_too() -> None:
+@pytest.mark.parametrize("unit", [1, 1e-20, 1e30])
+def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
     def table(seed: int, slope: float = 1) -> pd.DataFrame:
         draw = np.random.default_rng(seed)
-        frame = pd.DataFrame(draw.normal(size=(1200, 3)), columns=list("abc"))
-        return frame.assign(y=slope * frame["a"] + draw.normal(0, 0.5, 1200))
+        frame = pd.DataFrame(draw.normal(size=(1200, 3)), columns=list("abc")) * unit
+        return frame.assign(y=slope * frame["a"] + draw.normal(0, 0.5 * unit, 1200))
 
     hold = table(2)
     known = profile.build(
@@ -310,7 +311,45 @@ def test_a_regression_model_is_followed_too() -> None:
             known, batch, check.Settings(), lambda at, batch=batch: batch["a"].to_numpy()[at]
         )
         assert found["action"] == action
-    assert found["metrics"]["loss_reference"] == pytest.approx(0.4, abs=0.03)
+    assert found["metrics"]["loss_reference"] == pytest.approx(0.4 * unit, rel=0.1)
+    assert found["metrics"]["concept_residual_gain"] == pytest.approx(0.69, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_labels_that_are_late_are_no_drift_of_the_target(known: dict, share: float) -> None:
+    batch = squad_table(1500, 12)
+    batch.loc[np.random.default_rng(0).random(1500) < share, "left"] = None
+    assert judge(known, batch)["action"] == "keep"
+
+
+def test_labels_that_are_all_nan_are_none(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(2, 500))
+    known = profile.build(pa.table({"x": x[0], "y": x[1]}), target="y")
+    for name, batch in (("file", tmp_path / "b.parquet"), ("table", None)):
+        table = pa.table({"x": x[1], "y": np.full(500, np.nan)})
+        if name == "file":
+            pq.write_table(table, batch)
+        found = check.check(known, batch or table, check.Settings())
+        assert found["action"] == "keep", found["reasons"]
+        assert found["notes"] == ["Concept drift cannot be told without labels and predictions."]
+
+
+def test_a_model_that_answers_nothing_is_no_pass(known: dict) -> None:
+    batch = squad_table(1500, 12)
+    found = check.check(known, batch, check.Settings(), lambda rows: np.full(len(rows), np.nan))
+    assert found["action"] == "unusable"
+    assert found["reasons"] == ["The predictions are wholly missing."]
+    with pytest.raises(UserError, match="no probabilities: give numbers from 0 to 1"):
+        check.check(known, batch, check.Settings(), lambda rows: 100 * model(batch.iloc[rows]))
+
+
+def test_an_infinite_value_is_a_missing_one_in_every_test() -> None:
+    draw = np.random.default_rng(2)
+    hit = draw.random((2, 2000)) < 0.3
+    frames = [pd.DataFrame(draw.normal(size=(2000, 3)), columns=[*"abc"]) for _ in range(2)]
+    frames[0].loc[hit[0], "a"], frames[1].loc[hit[1], "a"] = np.nan, np.inf
+    found = check.check(profile.build(frames[0]), frames[1], check.Settings())
+    assert found["action"] == "keep", found["reasons"]
 
 
 def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> None:
@@ -628,6 +667,25 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     assert found["action"] == "retrain"
 
 
+def test_drawings_show_each_of_few_values_and_a_heap_where_it_lies() -> None:
+    def drawn(values: np.ndarray) -> dict[str, float]:
+        table = pa.table({"x": values})
+        found = check.check(profile.build(table), table, check.Settings())
+        (row,) = found["columns"]
+        return {label: share for label, share, _ in report.bars(row["entry"], row["found"])}
+
+    draw = np.random.default_rng(3)
+    assert drawn(np.tile([1, 2, 3, 2], 50)) == {
+        "below 1": 0, "1": 0.25, "2": 0.5, "3": 0.25, "above 3": 0
+    }  # fmt: skip
+    assert drawn(np.full(99, 7.0)) == {"below 7": 0, "7": 1, "above 7": 0}
+    heap = np.where(draw.random(5000) < 0.9, 0, draw.gamma(2, 9, 5000))
+    heap[:15] = -20
+    shares = drawn(heap)
+    assert shares.pop("below 0") < 0.005
+    assert next(iter(shares.values())) > 0.9
+
+
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -656,6 +714,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     assert text.index("The data drifted: retrain") < text.index("50 of 50 columns drifted")
     assert "color-scheme: light dark" in text
     assert "@media print" in text
+    assert re.search(r"rows_reference</td>\s*<td>3000<", text)
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
@@ -725,10 +784,14 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
     for arguments, says in (
         (("old.csv", "absent.csv"), "absent.csv does not exist"),
         (("old.csv", "few.csv"), "The batch has 1 rows"),
-        (("old.csv", "same.csv", "--out", "few.csv"), "few.csv is a file"),
+        (("old.csv", "same.csv", "--out", "few.csv"), "few.csv is a file, or lies"),
+        (("old.csv", "same.csv", "--out", "few.csv/sub"), "few.csv/sub is a file, or lies in one"),
         (("old.csv", "noise.parquet"), "noise.parquet cannot be read as a table"),
         (("old.csv", "same.csv", "--target", "nosuch"), "no column `nosuch`"),
-        (("old.csv", "same.csv", "--target", "left", "--predictions", "x0"), "classes for classes"),
+        (
+            ("old.csv", "same.csv", "--target", "left", "--predictions", "x0"),
+            "are no probabilities",
+        ),
         (("old.csv", "same.csv", "--target", "plan", "--predictions", "score"), "cannot predict"),
         (("old.csv", "."), ". is a folder"),
         (("known.json", "same.csv", "--target", "plan"), "is not `plan`: leave --target out"),

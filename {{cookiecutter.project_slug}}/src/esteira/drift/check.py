@@ -39,7 +39,8 @@ def column(name: str, role: str, entry: Entry, source: Source, limits: Limits) -
     row["missing_reference"] = entry["missing"] / entry["rows"]
     row["missing_current"] = found["missing"] / source.rows
     row["missing_increase"] = row["missing_current"] - row["missing_reference"]
-    row["tests"], tests = {}, list(compare(entry, found, source.rows))
+    row["tests"] = {}
+    tests = [x for x in compare(entry, found, source.rows) if (role, x[0]) != ("target", "missing")]
     for kind, p, sizes in tests:
         effect = max(v / max(getattr(limits, k), usual.get(k, 0), 1e-9) for k, v in sizes.items())
         row["tests"][kind] = min(1.0, p * len(tests)), effect
@@ -105,14 +106,12 @@ def check(
     `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
     source = current if isinstance(current, Source) else Source(current)
-    out: Row = {"faults": [], "columns": [], "pairs": [], "domain": {}, "concept": {}, "notes": []}
-    out["rows"], least = (profile["rows"], source.rows), settings.least_rows
-    out["faults"] = [
-        f"The {what} has {n} rows: for a verdict it needs at least {least}."
-        for what, n in zip(("reference", "batch"), out["rows"], strict=True)
-        if n < least
-    ]
-    if not out["faults"]:
+    rows, least = {"reference": profile["rows"], "batch": source.rows}, settings.least_rows
+    few = f"The {{}} has {{}} rows: for a verdict it needs at least {least}."
+    faults = [few.format(what, n) for what, n in rows.items() if n < least]
+    out: Row = {"rows": list(rows.values()), "faults": faults, "columns": [], "notes": []}
+    out |= {"pairs": [], "domain": {}, "concept": {}}
+    if not faults:
         examine(out, profile, source, settings, predict)
     return conclude(out)
 
@@ -123,7 +122,8 @@ def examine(
     """Compare all that can be compared, and put it into `out`."""
     known, label = entries(profile), profile.get("target", {}).get("name")
     faults, table, notes = out["faults"], out["columns"], out["notes"]
-    labelled = label in source.kinds and source.sample(label).null_count < len(source.drawn)
+    truth = source.sample(label) if label in source.kinds else pa.nulls(0)
+    labelled = truth.is_null(nan_is_null=True).false_count
     if not labelled:
         known.pop(label, None)
     for name, entry in known.items():
@@ -160,9 +160,10 @@ def examine(
     table.append(row)
     judge([row], settings.alpha)
     if row["drifted"]:
-        notes.append(f"The predictions drifted: {row['says']}.")
+        notes.append(f"The predictions drifted: {row['says']} (a hint, no alarm).")
+    if row["missing_current"] == 1:
+        faults.append("The predictions are wholly missing.")
     if labelled:
-        truth = source.sample(label)
         missed = residuals(profile["target"], profile["positive"], truth, answers)
         out["concept"] = joint.concept(profile, mine, missed, settings)
 
@@ -179,17 +180,13 @@ def conclude(out: Row) -> Row:
         out["notes"].append("Data and concept moved together: look at the segments first.")
     elif data and concept and not assessable:
         out["notes"].append("Label the new region, retrain with it, then check again.")
-
-    def largest(size: str) -> float:
-        return max([0.0, *(row.get(size, 0.0) for row in features)])
-
+    largest = {"max_ks": "ks", "max_psi": "psi"}
+    largest |= {"missing_max_increase": "missing_increase", "unseen_category_max_share": "unseen"}
     drifted = sum(row["drifted"] for row in features)
     metrics = {"rows_reference": out["rows"][0], "rows_current": out["rows"][1]}
     metrics |= {"columns_checked": len(features), "columns_drifted": drifted}
     metrics |= {"share_drifted": drifted / max(1, len(features))}
-    metrics |= {"max_ks": largest("ks"), "max_psi": largest("psi")}
-    metrics |= {"missing_max_increase": largest("missing_increase")}
-    metrics |= {"unseen_category_max_share": largest("unseen")}
+    metrics |= {k: max([0.0, *(r.get(v, 0.0) for r in features)]) for k, v in largest.items()}
     metrics |= {"correlation_pairs_changed": len(out["pairs"]), "schema_faults": len(out["faults"])}
     others = [row for row in out["columns"] if row["role"] != "feature" and "psi" in row]
     metrics |= {f"{row['role']}_psi": row["psi"] for row in others}
@@ -210,8 +207,8 @@ def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
         yield f"{len(names)} of {checked} columns drifted: {', '.join(names[:5])}{more}."
     yield from (f"The target `{r['column']}` drifted." for r in moved if r["role"] == "target")
     if moved:
-        sure = max(1e-6, min(row["p"] for row in moved))
-        yield f"Without drift, changes this clear have a chance of at most {100 * sure:.1g} %."
+        sure = max(1e-6, min(row["p"] for row in moved)) * len(out["columns"])
+        yield f"Without drift, the chance of a change this clear is at most {min(1, sure):.2%}."
     for left, right, before, now in out["pairs"][:3]:
         how = f"rank correlation {before:.2f} → {now:.2f}"
         yield f"`{left}` and `{right}` no longer go together as they did: {how}."
@@ -248,7 +245,7 @@ def calibrate(profile: Profile, source: Source) -> None:
     if "residuals" in profile:
         loss = joint.losses(profile, np.array(profile["residuals"]))
         parts = [part.mean() for part in np.array_split(loss, blocks) if len(part)]
-        rows += [{"column": 0, "loss": part / max(loss.mean(), 1e-12) - 1} for part in parts]
+        rows += [{"column": 0, "loss": part / (loss.mean() or 1.0) - 1} for part in parts]
     far = stats.t.isf(0.01 / len(known), blocks - 1) * np.sqrt(1 + 1 / blocks)
     sizes = [*Limits.model_fields, "correlation", "auc", "loss"]
     usual = pd.DataFrame(rows).reindex(columns=["column", *sizes]).groupby("column", sort=False)

@@ -34,9 +34,8 @@ def describe(source: Source, name: str) -> Entry:
             return {"kind": "text"}
         rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
         own = len(counter) <= INTERVALS and not rare
-        return (
-            {"kind": kind, "cells": sorted(counter), "own": own} if counter else {"kind": "empty"}
-        )
+        known = {"kind": kind, "cells": sorted(counter), "own": own}
+        return known if counter else {"kind": "empty"}
     if kind != "number":
         return {"kind": kind}
     values = np.concatenate([numbers(piece) for piece, _ in pieces])
@@ -94,7 +93,7 @@ def encode(entry: Entry, cells: pa.Array) -> Codes:
     if "edges" in entry:
         values = numbers(cells)
         found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
-        return np.where(np.isnan(values), np.uint8(MISSING), found)
+        return np.where(np.isfinite(values), found, np.uint8(MISSING))
     place = {cell: i for i, cell in enumerate(entry["cells"])} if entry.get("own") else {}
     known = texts(cells) if "cells" in entry else [None] * len(cells)
     return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)

@@ -84,8 +84,10 @@ def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: p
     """What the model missed, per row; NaN where there is no label or no answer.
 
     Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
-    one. A label that the reference never had counts as 1.
+    one. A label that the reference never had counts as 1. Raises UserError for odds beyond 0 and 1.
     """
+    if positive is not None and (np.abs(numbers(answers) - 0.5) > 0.5).any():
+        raise UserError("the predictions are no probabilities: give numbers from 0 to 1.")
     if positive is None and target["kind"] == "number":
         return numbers(truth) - numbers(answers)
     label, said = (np.array(texts(side), dtype=object) for side in (truth, answers))

@@ -48,8 +48,8 @@ def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
 
 def table(rows: Iterable[Any], *names: str) -> Markup:
     """Rows as an HTML table."""
-    drawn = pd.DataFrame(rows, columns=names)
-    return Markup(drawn.to_html(index=False, border=0, float_format="%.3g"))  # it escapes cells
+    drawn = pd.DataFrame(rows, columns=names, dtype=object)  # so that integers stay whole
+    return Markup(drawn.to_html(index=False, border=0, float_format="{:.4g}".format))  # escaped
 
 
 def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
@@ -65,10 +65,13 @@ def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
         drawn.append(("never seen before", 0.0, 1 - b.sum() if found["unseen"] else 0.0))
         return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
     edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
-    low, high = edges[np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)]
-    grid = np.linspace(low, high, BARS + 1 if high > low else 2)
-    grid[0] = np.nextafter(low, -np.inf)
+    first, last = np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)
+    grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
+    if len(grid) > BARS:
+        grid = np.linspace(grid[0], grid[-1], BARS + 1)[1:]
+        names = grid - (grid[1] - grid[0]) / 2
+    labels = [f"below {edges[first]:.4g}", *(f"{name:.4g}" for name in names)]
+    grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
     uptos = (np.interp(grid, edges, upto) for upto in (before, now))
     sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0).tolist() for upto in uptos]
-    middles = [f"{middle:.4g}" for middle in (grid[:-1] + grid[1:]) / 2]
-    return list(zip((f"below {low:.4g}", *middles, f"above {high:.4g}"), *sides, strict=True))
+    return list(zip((*labels, f"above {edges[last]:.4g}"), *sides, strict=True))

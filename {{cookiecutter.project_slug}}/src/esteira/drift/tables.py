@@ -17,7 +17,7 @@ SAMPLE = 2000  # rows drawn for the questions that need whole rows
 PIECE = 2**20  # rows read at a time
 KINDS = {  # what the check does with a type, by Arrow's name of it; all else is `other`
     "number": "u?int|half|float|double|decimal",
-    "category": "(large_)?string$|bool",
+    "category": "(large_)?string(_view)?$|bool",
     "date": "timestamp|date",
     "empty": "null",
 }
@@ -43,7 +43,7 @@ class Source:
                 ready = isinstance(table, pa.Table)
                 self.table = table if ready else pa.Table.from_pandas(table, preserve_index=False)
         except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
-            named, why = table if path else "the table", "; ".join(map(str, error.args))
+            named, why = table if path else "the table", error.args[-1]
             raise UserError(f"{named} cannot be read as a table: {why}") from None
         self.rows = self.table.metadata.num_rows if path else self.table.num_rows
         form = self.table.schema_arrow if path else self.table.schema
@@ -57,8 +57,8 @@ class Source:
         """Read one column piece by piece: the piece, and its rows that are in the sample."""
         start, table = 0, self.table
         whole = isinstance(table, pa.Table)
-        batches = table.to_batches() if whole else table.iter_batches(PIECE, columns=[name])
-        for piece in (batch[name] for batch in batches):
+        parts = table[name].chunks if whole else table.iter_batches(PIECE, columns=[name])
+        for piece in parts if whole else (batch[name] for batch in parts):
             here = self.drawn[(self.drawn >= start) & (self.drawn < start + len(piece))] - start
             # pa.array() would import pandas to look at its argument
             at = pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])

@@ -21,39 +21,35 @@ ReadText = Callable[[str, dict[str, str]], tuple[Any, list[str]]]
 
 
 def compare_files(
-    reference: str,
-    current: str,
-    target: str | None,
-    predictions: str | None,
-    out: str,
-    read_text: ReadText,
+    old: str, new: str, target: str | None, predictions: str | None, out: str, read_text: ReadText
 ) -> Row:
-    """Check one table file, `current`, against another or against a profile (.json).
+    """Check one table file, `new`, against another or against a profile (.json).
 
     Writes the report's files into the folder `out` and returns the result. Parquet files are read
     as they are, all others, and a Parquet batch of other types, by `read_text`. Raises UserError.
     """
-    if Path(out).is_file():
-        raise UserError(f"{out} is a file: give a folder for the report with --out.")
-    if Path(reference).suffix == ".json":
-        profile = profiles.read(reference)
+    if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
+        raise UserError(
+            f"{out} is a file, or lies in one: give a folder for the report with --out."
+        )
+    if Path(old).suffix == ".json":
+        profile = profiles.read(old)
         if target and target != profile.get("target", {}).get("name"):
-            raise UserError(f"the target in {reference} is not `{target}`: leave --target out.")
+            raise UserError(f"the target in {old} is not `{target}`: leave --target out.")
     else:
-        profile = profile_of(open_table(reference, {}, read_text)[0], target, predictions)
+        profile = profile_of(open_table(old, {}, read_text)[0], target, predictions)
     known, said = profiles.entries(profile), profile.get("prediction")
     alike = known | ({predictions: said} if predictions and said else {})
-    batch, notes = open_table(current, alike, read_text)
+    batch, notes = open_table(new, alike, read_text)
     there = predictions in batch.kinds and said and fits(said, batch.kinds[predictions])
     if predictions and (predictions in known or not there):
         raise UserError(
-            f"{current} has no column `{predictions}` like the predictions of {reference}:"
-            " name another column."
+            f"{new} has no column `{predictions}` like the predictions of {old}: name another."
         )
     given = (lambda _: batch.sample(predictions)) if predictions else None
     found = check(profile, batch, Settings(), given)
     found["notes"] += notes
-    report.write(found, out, f"{Path(current).name} against {Path(reference).name}")
+    report.write(found, out, f"{Path(new).name} against {Path(old).name}")
     return found
 
 
@@ -86,13 +82,13 @@ def profile_of(source: Source, target: str | None, predictions: str | None) -> p
     truth, said, positive = source.sample(target), source.sample(predictions), None
     if source.kinds[target] != source.kinds[predictions]:
         label = np.array(texts(truth), dtype=object)
-        odds = numbers(said) if source.kinds[target] == "category" else np.array([np.inf])
         classes = sorted({*label} - {None})
-        if len(classes) != 2 or (np.abs(odds - 0.5) > 0.5).any():
+        if len(classes) != 2 or source.kinds[predictions] != "number":
             raise UserError(
                 f"`{predictions}` cannot predict `{target}`: give numbers for numbers, classes for"
-                " classes, or probabilities (0 to 1) for two classes."
+                " classes, or probabilities for two classes that are in the rows looked at."
             )
+        odds = numbers(said)
         positive = max(classes, key=lambda name: np.nanmean(np.append(odds[label == name], 0)))
     given = {"holdout": source, "predict": lambda _: said, "positive": positive}
     return profiles.build(source, features=features, target=target, **given)
