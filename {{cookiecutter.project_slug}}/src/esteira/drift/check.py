@@ -178,8 +178,6 @@ def conclude(out: Row) -> Row:
     action = "unusable" if out["faults"] else "rework" if broken else "retrain" if data else "keep"
     if data and broken:
         out["notes"].append("Data and concept moved together: look at the segments first.")
-    elif data and concept and not assessable:
-        out["notes"].append("Label the new region, retrain with it, then check again.")
     largest = {"max_ks": "ks", "max_psi": "psi"}
     largest |= {"missing_max_increase": "missing_increase", "unseen_category_max_share": "unseen"}
     drifted = sum(row["drifted"] for row in features)
@@ -193,22 +191,21 @@ def conclude(out: Row) -> Row:
     metrics |= {"domain_auc": out["domain"]["auc"]} if out["domain"] else {}
     metrics |= concept.get("metrics", {}) | {"data_drift": int(data), "concept_drift": int(broken)}
     metrics |= {"concept_assessable": int(assessable), "action": list(VERDICTS).index(action)}
-    reasons = out["faults"] or [*findings(out, moved, len(features))]
+    reasons = out["faults"] or [*findings(out, moved)]
     out |= {"metrics": metrics, "action": action, "segments": concept.get("segments", [])}
     out["headline"], out["advice"] = VERDICTS[action]
     return out | {"reasons": reasons or ["Nothing is both significant and large."]}
 
 
-def findings(out: Row, moved: list[Row], checked: int) -> Iterator[str]:
+def findings(out: Row, moved: list[Row]) -> Iterator[str]:
     """Say in sentences what drifted, and how sure that is."""
-    names = [f"`{row['column']}`" for row in moved if row["role"] == "feature"]
+    names = [f"`{row['column']}`" + " (target)" * (row["role"] == "target") for row in moved]
+    checked = sum(row["role"] != "prediction" for row in out["columns"])
     if names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         yield f"{len(names)} of {checked} columns drifted: {', '.join(names[:5])}{more}."
-    yield from (f"The target `{r['column']}` drifted." for r in moved if r["role"] == "target")
-    if moved:
-        sure = max(1e-6, min(row["p"] for row in moved)) * len(out["columns"])
-        yield f"Without drift, the chance of a change this clear is at most {min(1, sure):.2%}."
+        sure = min(1.0, max(1e-6, min(row["p"] for row in moved)) * checked)
+        yield f"Without drift, the chance of a change this clear is at most {100 * sure:.2g} %."
     for left, right, before, now in out["pairs"][:3]:
         how = f"rank correlation {before:.2f} → {now:.2f}"
         yield f"`{left}` and `{right}` no longer go together as they did: {how}."

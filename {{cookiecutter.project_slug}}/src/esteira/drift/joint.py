@@ -144,7 +144,7 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: Settings) -
     weight = weight[near]
     effective = weight.sum() ** 2 / (weight**2).sum()
     if support < settings.support or min(effective, inside.sum()) < settings.least_rows:
-        says = f"only {support:.0%} of the batch lies where the holdout does"
+        says = f"only {support:.0%} of the batch is like the holdout; label the rest, and retrain"
         return answer | {"says": [cannot.format(says)]}
     theirs, old, before = theirs[:, near], old[near], before[near]
     mine, new, now = mine[:, inside], new[inside], now[inside]
