@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers import ran, run
 
@@ -63,6 +64,34 @@ def test_a_new_import_that_is_not_declared_fails_the_squads_tests(project: Path)
     done = run(project, "pytest", "-q", "tests/test_line.py", check=False)
     assert done.returncode == 1
     assert "src/churn_radar/helpers.py" in done.stdout
+
+
+def test_a_batch_that_is_trained_on_is_drift_no_more(project: Path) -> None:
+    training = pd.read_parquet(project / "data" / "ingested.parquet")
+    moved = training.sample(200, random_state=1)
+    moved["mean radius"] = moved["mean radius"].astype(float) + 4
+    raw = project / "data" / "raw"
+    raw.mkdir()
+    moved.to_csv(raw / "august.csv", index=False)
+    edit(project / "params.yaml", "current: data/current.parquet", "current: data/raw/august.csv")
+    said = run(project, "dvc", "repro", "drift_check").stdout
+    assert "retrain: Retrain on recent data." in said
+    assert "`mean radius`" in said
+    page = (project / "reports" / "drift_check" / "report.html").read_text(encoding="utf-8")
+    assert "Drift check of data/raw/august.csv" in page
+
+    pd.concat([training, moved]).to_csv(raw / "all.csv", index=False)
+    params = project / "params.yaml"
+    edit(params, "source: sample-classification", "source: data/raw/all.csv")
+    edit(params, "current: 0.15", "current: 0")
+    run(project, "dvc", "repro", "split")
+    assert pd.read_parquet(project / "data" / "current.parquet").empty
+
+    other = moved.rename(columns=str.upper)
+    other.to_csv(raw / "august.csv", index=False)
+    done = run(project, "dvc", "repro", "-s", "drift_check", check=False)
+    assert done.returncode
+    assert "august.csv is not written as `file:` in schema.yaml says" in done.stderr
 
 
 def test_a_search_reports_what_it_found(project: Path) -> None:

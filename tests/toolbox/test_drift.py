@@ -248,7 +248,7 @@ def test_inputs_out_of_reach_leave_the_concept_unassessed(known: dict) -> None:
     assert found["action"] == "retrain"
     assert found["metrics"]["concept_assessable"] == 0
     cannot = "Concept drift is not assessable: only 0% of the batch is like the holdout"
-    assert f"{cannot}; label the rest, and retrain." in found["reasons"]
+    assert f"{cannot}; retrain with it, check again." in found["reasons"]
 
 
 def test_drifted_inputs_alone_do_not_accuse_the_concept(known: dict) -> None:
@@ -315,6 +315,21 @@ def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
     assert found["metrics"]["concept_residual_gain"] == pytest.approx(0.69, abs=0.02)
 
 
+def test_labels_written_otherwise_are_no_error_of_the_model(known: dict) -> None:
+    batch = squad_table(1500, 12)
+    batch["left"] = batch["left"].map({"yes": "1", "no": "0"})
+    found = judge(known, batch)
+    assert found["action"] == "unusable"
+    assert found["reasons"] == ["Most labels are classes that `left` never had: 0, 1."]
+
+
+def test_a_concept_that_was_not_tested_is_not_called_sound(known: dict) -> None:
+    batch = squad_table(1500, 12)
+    assert judge(known, batch)["advice"] == "Nothing to do."
+    found = judge(known, batch.drop(columns="left"))
+    assert found["advice"] == "Nothing to do for the data; the concept was not tested."
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_labels_that_are_late_are_no_drift_of_the_target(known: dict, share: float) -> None:
     batch = squad_table(1500, 12)
@@ -356,10 +371,8 @@ def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> Non
     batch = squad_table(1500, 12)
     batch.loc[9:, "left"] = None
     found = judge(known, batch)
-    assert (
-        "Concept drift is not assessable: too few rows with label and prediction."
-        in found["reasons"]
-    )
+    cannot = "Concept drift is not assessable: 9 rows have a label and a prediction, at least 50"
+    assert f"{cannot} are needed." in found["reasons"]
     assert found["metrics"]["concept_assessable"] == found["metrics"]["concept_drift"] == 0
 
 
@@ -659,6 +672,9 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     typed_else = frame.assign(day=frame["day"].astype(str), flag=frame["flag"].astype(int))
     typed_else.to_parquet(tmp_path / "else.parquet")
     found = compare("a.parquet", "else.parquet")
+    assert found["action"] == "keep", found["reasons"]
+    frame.assign(code=frame["code"].astype(float)).to_csv(tmp_path / "floats.csv", index=False)
+    found = compare("a.csv.gz", "floats.csv")  # 1.0 for 1, as pandas writes integers with gaps
     assert found["action"] == "keep", found["reasons"]
     (tmp_path / "few.csv").write_text("fee\n" + "1\n2\ndear\n" * 100)
     (tmp_path / "fees.csv").write_text("fee\n" + "1\n2\n1\n" * 100)

@@ -164,6 +164,12 @@ class TestTable:
         assert cast.tolist()[::2] == ["1", "2"]
         assert cast.isna()[1]
 
+    def test_whole_floats_in_a_text_table_are_the_codes_that_the_schema_knows(self) -> None:
+        column = schema.Column(type="category", allowed=("0", "1", "2.0"))
+        cast = table.cast(pd.Series(["1.0", "0", "2.0", "3.0", None]), column, SCHEMA.file)
+        assert cast.tolist()[:4] == ["1", "0", "2.0", "3.0"]
+        assert cast.isna()[4]
+
     def test_the_same_table_gives_the_same_bytes(self, tmp_path: Path) -> None:
         frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "é"]})
         for name in ("one", "two"):

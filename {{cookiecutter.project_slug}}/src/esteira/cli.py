@@ -52,6 +52,7 @@ def drift(
     out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
 ) -> None:
     """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
+    from esteira.drift import check
     from esteira.drift.two_tables import compare_files
 
     def read_text(path: str, types: Any) -> Any:
@@ -60,8 +61,7 @@ def drift(
         return typed.read(path, types)
 
     found = compare_files(reference, current, target, predictions, out, read_text)
-    print(f"{found['action']}: {found['advice']}", *found["reasons"], *found["notes"], sep="\n  ")
-    print(f"Report: {Path(out) / 'report.html'}")
+    print(f"{check.summary(found)}\nReport: {Path(out) / 'report.html'}")
     sys.exit({"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}[found["action"]])
 
 
@@ -167,13 +167,7 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     from esteira.validate import check, summary
 
     what = schema.load()
-    raw = table.read_raw(path, what.file)
-    if not set(what.columns) & set(raw):
-        form = what.file
-        raise UserError(
-            f"{path} is not written as `file:` in schema.yaml says (delimiter {form.delimiter!r},"
-            f" {form.encoding}), or is another table: none of the schema's columns is in it."
-        )
+    raw = table.read_batch(path, what)
     faults = check(raw, what)[1]
     found = summary(faults)
     if found.empty:

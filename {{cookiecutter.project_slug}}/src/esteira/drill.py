@@ -157,7 +157,9 @@ def _alarm() -> str:
     action = ACTIONS.get(int(found["action"]), "unknown")
     lines = [f"The drift check says `{action}`."]
     words = {"data_drift": "data drift", "concept_drift": "concept drift"}
-    lines += [f"{word}: {'yes' if found.get(key) else 'no'}" for key, word in words.items()]
+    tested = {"data_drift": action != "unusable", "concept_drift": found["concept_assessable"]}
+    for key, word in words.items():
+        lines.append(f"{word}: {('no', 'yes')[found[key]] if tested[key] else 'not tested'}")
     columns = REPORT / "columns.csv"
     if columns.is_file() and columns.stat().st_size:
         worst = pd.read_csv(columns).query("drifted == 1").head(3)

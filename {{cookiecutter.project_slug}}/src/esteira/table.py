@@ -87,6 +87,17 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     return frame.reset_index(drop=True).apply(lambda values: _cells(values, form))
 
 
+def read_batch(path: str | Path, schema: "Schema") -> pd.DataFrame:
+    """Read a raw table like the schema's. Raises UserError if it has none of the columns."""
+    raw, form = read_raw(path, schema.file), schema.file
+    if not set(schema.columns) & set(raw):
+        raise UserError(
+            f"{path} is not written as `file:` in schema.yaml says (delimiter {form.delimiter!r},"
+            f" {form.encoding}), or is another table: none of the schema's columns is in it."
+        )
+    return raw
+
+
 def require(path: Path) -> None:
     """Raise UserError unless `path` is a file."""
     if path.is_dir():
@@ -124,7 +135,7 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
         if not (frame.iloc[:, -extra:] == "").all(axis=None):
             raise ValueError(
                 f"its rows have {len(names) + extra} cells where the header has {len(names)} names:"
-                " name every column, or correct the rows"
+                f" name every column, or correct the rows, or the delimiter ({form.delimiter!r})"
             )
         frame = frame.iloc[:, :-extra].set_axis(names, axis=1)
     if not form.header:
@@ -219,6 +230,9 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")  # a code 1 with gaps beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())
+    if column.allowed is not None:  # 1.0 for 1: integers beside gaps, as pandas writes them
+        whole = text.str.removesuffix(".0")
+        text = text.mask(~text.isin(column.allowed) & whole.isin(column.allowed), whole)
     if column.type == "boolean":
         lower = text.str.lower()
         return lower.map({**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")})

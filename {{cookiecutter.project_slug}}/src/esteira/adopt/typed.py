@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,13 +10,13 @@ from esteira import table
 from esteira.adopt.cells import conventions
 from esteira.adopt.detect import guess
 from esteira.adopt.sniff import sniff
-from esteira.schema import Column, Schema, Type
+from esteira.schema import Column, Schema
 
 
 def read(
-    path: str | Path, types: Mapping[str, Type] | None = None
+    path: str | Path, types: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table; its columns have the `types` given by name, and else the ones they show.
+    """Read a table; its columns have the `types` (and `allowed`) given by name, or what they show.
 
     Returns the table and a sentence for each column that holds cells of another type. Raises
     UserError for a file that cannot be read.
@@ -24,7 +25,7 @@ def read(
     raw, form, _ = conventions(table.read_raw(path, form), form)
     columns = {name: guess(raw[name], form).column for name in raw}
     for name, wanted in (types or {}).items():
-        if name in columns and columns[name].type.replace("integer", "number") != wanted:
-            columns[name] = Column(type=wanted)
+        if name in columns and columns[name].type.replace("integer", "number") != wanted["type"]:
+            columns[name] = Column(**wanted)
     typed, rejects = table.parse(raw, Schema.model_construct(file=form, columns=columns))
     return typed, table.says(rejects)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from esteira.drift import joint
 from esteira.drift import statistics as st
-from esteira.drift.columns import Entry, compare, count, fits
+from esteira.drift.columns import NEVER, Entry, bars, compare, count, fits
 from esteira.drift.profile import Predict, Profile, build, entries, residuals
 from esteira.drift.settings import Limits, Settings
 from esteira.drift.tables import Source
@@ -17,7 +17,7 @@ VERDICTS = {  # the metric `action` is the place in here
     "keep": ("No drift that matters", "Nothing to do."),
     "retrain": ("The data drifted", "Retrain on recent data."),
     "rework": ("The concept drifted", "Rework features, target, model; retraining is a stop-gap."),
-    "unusable": ("The batch cannot be used", "Mend it where it is made, then check again."),
+    "unusable": ("The batch cannot be used", "Mend it where it is made, or wait for more rows."),
 }
 BLOCKS, BLOCK = 20, 50  # at most so many blocks of a time series, of at least so many rows
 NOT_TESTED = {
@@ -71,18 +71,22 @@ def remarks(row: Row, entry: Entry, found: Entry) -> Iterator[str]:
         yield NOT_TESTED[entry["kind"]]
     elif np.count_nonzero(entry["counts"]) == 1:
         yield "constant in the reference"
+    if row["role"] == "target" and found["missing"]:
+        yield f"{row['missing_current']:.0%} of the rows have no label"
     if "missing" in row["sure"]:
         yield f"missing {row['missing_reference']:.1%} → {row['missing_current']:.1%}"
     if found["infinite"]:
         yield f"{found['infinite']} infinite values, taken as missing"
     if found["unseen"] and "unseen" in row:
         names = sorted(found["unseen"], key=lambda c: (-found["unseen"][c], c))
-        yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
+        yield f"{NEVER}, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
     if "distribution" in row["sure"] and "edges" in entry:
         before, now = (median(entry["edges"], side["counts"]) for side in (entry, found))
         yield f"median {before} → {now}" if before != now else f"the median stays {now}"
     elif "distribution" in row["sure"]:
-        yield f"{row['total_variation']:.1%} of rows changed category"
+        known = [bar for bar in bars(entry, found) if bar[0] != NEVER]
+        name, before, now = max(known, key=lambda bar: abs(bar[1] - bar[2]))
+        yield f"{name} {before:.1%} → {now:.1%}"
     if row["significant"] and not row["drifted"]:
         yield "significant but small"
 
@@ -92,8 +96,8 @@ def median(edges: list[float], counts: Any) -> str:
     upto = np.cumsum(counts)
     cell = int(np.searchsorted(upto, upto[-1] / 2))
     if cell in (0, len(edges)):
-        return f"below {edges[1]:.4g}" if cell == 0 else f"above {edges[-1]:.4g}"
-    return f"{edges[cell]:.4g}"
+        return f"below {edges[1]:.6g}" if cell == 0 else f"above {edges[-1]:.6g}"
+    return f"{edges[cell]:.6g}"
 
 
 def check(
@@ -138,6 +142,9 @@ def examine(
             table.append(row)
             if row["missing_current"] == 1 > row["missing_reference"]:
                 faults.append(f"Column `{name}` is wholly missing.")
+            if role == "target" and row["found"]["unseen"].total() > sum(row["found"]["counts"]):
+                names = ", ".join(sorted(row["found"]["unseen"])[:5])
+                faults.append(f"Most labels are classes that `{name}` never had: {names}.")
     judge(table, settings.alpha)
     if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
         notes.append(f"Columns of types that cannot be compared: {', '.join(left)}.")
@@ -194,17 +201,26 @@ def conclude(out: Row) -> Row:
     reasons = out["faults"] or [*findings(out, moved)]
     out |= {"metrics": metrics, "action": action, "segments": concept.get("segments", [])}
     out["headline"], out["advice"] = VERDICTS[action]
+    if action == "keep" and not assessable:
+        out["advice"] = "Nothing to do for the data; the concept was not tested."
     return out | {"reasons": reasons or ["Nothing is both significant and large."]}
+
+
+def summary(out: Row) -> str:
+    """The verdict in a few lines of text."""
+    return "\n  ".join([f"{out['action']}: {out['advice']}", *out["reasons"], *out["notes"]])
 
 
 def findings(out: Row, moved: list[Row]) -> Iterator[str]:
     """Say in sentences what drifted, and how sure that is."""
-    names = [f"`{row['column']}`" + " (target)" * (row["role"] == "target") for row in moved]
-    checked = sum(row["role"] != "prediction" for row in out["columns"])
+    names = [f"`{row['column']}`" for row in moved if row["role"] == "feature"]
+    checked = sum(row["role"] == "feature" for row in out["columns"])
     if names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         yield f"{len(names)} of {checked} columns drifted: {', '.join(names[:5])}{more}."
-        sure = min(1.0, max(1e-6, min(row["p"] for row in moved)) * checked)
+    yield from (f"The target `{r['column']}` drifted." for r in moved if r["role"] == "target")
+    if moved:
+        sure = min(1.0, max(1e-6, min(row["p"] for row in moved)) * (checked + 1))
         yield f"Without drift, the chance of a change this clear is at most {100 * sure:.2g} %."
     for left, right, before, now in out["pairs"][:3]:
         how = f"rank correlation {before:.2f} → {now:.2f}"

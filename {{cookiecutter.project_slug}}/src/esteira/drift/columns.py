@@ -22,6 +22,8 @@ CATEGORIES = 10_000  # more distinct texts than that are free text
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
 LARGEST = float(np.finfo(float).max)
+NEVER = "never seen before"
+BARS, TOP = 20, 12  # most bars of a drawing, of numbers and of categories
 WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift most often met
 
 
@@ -133,3 +135,28 @@ def compare(entry: Entry, found: Entry, m: int) -> Iterator[tuple[str, float, di
     a, b = st.merge_rare(a, b, unseen)
     sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
     yield "distribution", st.chi2_p(a, b), sizes
+
+
+def bars(entry: Entry, found: Entry) -> list[tuple[str, float, float]]:
+    """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
+    a, b = (np.asarray(side["counts"], dtype=float) for side in (entry, found))
+    if not len(a):
+        return []
+    a, b = a / max(1, a.sum()), b / max(1, b.sum() + found["unseen"].total())
+    if "edges" not in entry:
+        top = np.argsort(-np.maximum(a, b), kind="stable")[:TOP]
+        drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
+        drawn.append(("all others", max(0, 1 - a[top].sum()), max(0, b.sum() - b[top].sum())))
+        drawn.append((NEVER, 0.0, 1 - b.sum() if found["unseen"] else 0.0))
+        return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
+    edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
+    first, last = np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)
+    grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
+    if len(grid) > BARS:
+        grid = np.linspace(grid[0], grid[-1], BARS + 1)[1:]
+        names = grid - (grid[1] - grid[0]) / 2
+    labels = [f"below {edges[first]:.6g}", *(f"{name:.6g}" for name in names)]
+    grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
+    uptos = (np.interp(grid, edges, upto) for upto in (before, now))
+    sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0).tolist() for upto in uptos]
+    return list(zip((*labels, f"above {edges[last]:.6g}"), *sides, strict=True))

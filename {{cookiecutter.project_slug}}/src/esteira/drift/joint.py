@@ -13,6 +13,7 @@ from esteira.drift.settings import Settings
 from esteira.drift.statistics import Floats
 
 RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
+LOSSES = {"number": "mean absolute error", "category": "share of wrong classes"}
 SEGMENT = 30  # fewest rows of a segment worth naming
 
 
@@ -133,8 +134,10 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: Settings) -
     before, now = losses(profile, old), losses(profile, new)
     answer: dict[str, Any] = {"drift": False, "assessable": False, "metrics": {}, "says": []}
     cannot = "Concept drift is not assessable: {}."
-    if min(len(old), len(new)) < settings.least_rows:
-        return answer | {"says": [cannot.format("too few rows with label and prediction")]}
+    rows, least = min(len(old), len(new)), settings.least_rows
+    if rows < least:
+        says = f"{rows} rows have a label and a prediction, at least {least} are needed"
+        return answer | {"says": [cannot.format(says)]}
     metrics = answer["metrics"]
     metrics |= {"loss_reference": float(before.mean()), "loss_current": float(now.mean())}
     p, q, *_ = tell_apart(theirs, mine)
@@ -143,8 +146,8 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: Settings) -
     metrics["concept_support"] = support = float(inside.mean())
     weight = weight[near]
     effective = weight.sum() ** 2 / (weight**2).sum()
-    if support < settings.support or min(effective, inside.sum()) < settings.least_rows:
-        says = f"only {support:.0%} of the batch is like the holdout; label the rest, and retrain"
+    if support < settings.support or min(effective, inside.sum()) < least:
+        says = f"only {support:.0%} of the batch is like the holdout; retrain with it, check again"
         return answer | {"says": [cannot.format(says)]}
     theirs, old, before = theirs[:, near], old[near], before[near]
     mine, new, now = mine[:, inside], new[inside], now[inside]
@@ -159,7 +162,8 @@ def concept(profile: Profile, mine: Codes, missed: Floats, settings: Settings) -
     worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
     large = rise >= max(expected, tiny) * limit(profile, "loss", settings.loss)
     if worse and (large or (follows and gain >= settings.gain)):
-        figures = f"loss {now.mean():.4g}, expected {expected:.4g}"
+        loss = "squared error" if profile["positive"] else LOSSES[profile["target"]["kind"]]
+        figures = f"{loss} {now.mean():.4g}, expected {expected:.4g}"
         answer["says"] = [f"The model errs more than these inputs explain ({figures})."]
         answer |= {"drift": True, "segments": segments(profile, theirs, before, mine, now)}
     return answer | {"assessable": True}
@@ -214,8 +218,9 @@ def segment_names(name: str, entry: Entry) -> NDArray[Any]:
     if "edges" in entry:
         fifth, edges = st.deciles(np.array(entry["counts"])) // 2, entry["edges"]
         for cells in (np.nonzero(fifth == i)[0] for i in np.unique(fifth)):
-            ends = edges[max(0, cells[0] - 1)], edges[min(cells[-1], len(edges) - 1)]
-            names[cells] = "{} from {:.4g} to {:.4g}".format(name, *ends)
+            low, high = (edges[min(max(1, i), len(edges) - 1)] for i in (cells[0], cells[-1]))
+            words = f"from {low:.6g} to {high:.6g}" if low < high else f"is {low:.6g}"
+            names[cells] = f"{name} {words}"
     elif entry.get("own"):
         names[: len(entry["cells"])] = [f"{name} is {cell}" for cell in entry["cells"]]
     return names

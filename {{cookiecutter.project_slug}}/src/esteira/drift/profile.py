@@ -137,4 +137,6 @@ def read(path: str | Path) -> Profile:
         profile = json.loads(Path(path).read_text(encoding="utf-8"))
         if profile.get("drift_profile") == VERSION:
             return profile
-    raise UserError(f"{path} is no reference profile of this version: `uv run dvc repro` makes it.")
+    raise UserError(
+        f"{path} is absent, or no reference profile of this version: `uv run dvc repro`."
+    )

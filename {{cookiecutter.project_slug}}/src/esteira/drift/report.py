@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from esteira import files
+from esteira.drift.columns import bars
 
-BARS, DRAWN = 20, 6
+DRAWN = 6
 FIELDS = "column role kind drifted significant effect p ks psi total_variation missing_reference"
 FIELDS += " missing_current unseen says"
 Row = dict[str, Any]
@@ -50,28 +50,3 @@ def table(rows: Iterable[Any], *names: str) -> Markup:
     """Rows as an HTML table."""
     drawn = pd.DataFrame(rows, columns=names, dtype=object)  # so that integers stay whole
     return Markup(drawn.to_html(index=False, border=0, float_format="{:.4g}".format))  # escaped
-
-
-def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
-    """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
-    a, b = (np.asarray(side["counts"], dtype=float) for side in (entry, found))
-    if not len(a):
-        return []
-    a, b = a / max(1, a.sum()), b / max(1, b.sum() + found["unseen"].total())
-    if "edges" not in entry:
-        top = np.argsort(-np.maximum(a, b), kind="stable")[:12]
-        drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
-        drawn.append(("all others", max(0, 1 - a[top].sum()), max(0, b.sum() - b[top].sum())))
-        drawn.append(("never seen before", 0.0, 1 - b.sum() if found["unseen"] else 0.0))
-        return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
-    edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
-    first, last = np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)
-    grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
-    if len(grid) > BARS:
-        grid = np.linspace(grid[0], grid[-1], BARS + 1)[1:]
-        names = grid - (grid[1] - grid[0]) / 2
-    labels = [f"below {edges[first]:.4g}", *(f"{name:.4g}" for name in names)]
-    grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
-    uptos = (np.interp(grid, edges, upto) for upto in (before, now))
-    sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0).tolist() for upto in uptos]
-    return list(zip((*labels, f"above {edges[last]:.4g}"), *sides, strict=True))

@@ -17,7 +17,7 @@ from esteira.errors import UserError
 TYPES = {"number": "number", "date": "datetime", "category": "text", "text": "text"}
 
 # Reads a table file, its columns as the types given by name: the table, and remarks.
-ReadText = Callable[[str, dict[str, str]], tuple[Any, list[str]]]
+ReadText = Callable[[str, dict[str, dict[str, Any]]], tuple[Any, list[str]]]
 
 
 def compare_files(
@@ -59,9 +59,12 @@ def open_table(path: str, known: dict[str, Entry], read_text: ReadText) -> tuple
         source = Source(path)
         if all(fits(entry, source.kinds.get(name, "empty")) for name, entry in known.items()):
             return source, []
-    types = {name: TYPES[entry["kind"]] for name, entry in known.items() if entry["kind"] in TYPES}
-    flags = (n for n in types if set(known[n].get("cells", "?")) <= {"true", "false"})
-    table, says = read_text(path, types | dict.fromkeys(flags, "boolean"))
+    types: dict[str, dict[str, Any]] = {}
+    for name, entry in known.items():
+        cells, kind = entry.get("cells"), TYPES.get(entry["kind"])
+        kind = "boolean" if cells and {*cells} <= {"true", "false"} else kind
+        types |= {name: {"type": kind, "allowed": cells}} if kind else {}
+    table, says = read_text(path, types)
     return Source(table), says
 
 

@@ -24,7 +24,7 @@ def read_batch(path: str, schema: schemas.Schema) -> tuple[Any, list[str]]:
     """
     if Path(path).parent == Path("data") and table.kind(path) == "parquet":
         return table.read(path), []
-    raw = table.read_raw(path, schema.file)
+    raw = table.read_batch(path, schema)
     typed, rejects = table.parse(raw, schema)
     return typed[[name for name in typed if name in raw]], table.says(rejects)
 
@@ -42,7 +42,8 @@ def main(settings: Settings) -> None:
 
     found = check.check(reference, batch, settings, predict)
     found["notes"] += says
-    report.write(found, "reports/drift_check")
+    report.write(found, "reports/drift_check", f"Drift check of {settings.current}")
+    print(check.summary(found))
 
 
 if __name__ == "__main__":

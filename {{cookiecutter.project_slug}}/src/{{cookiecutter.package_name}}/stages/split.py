@@ -15,7 +15,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Settings(Section):
     """Section `split:` of params.yaml."""
 
-    current: Share  # share of the newest rows that play the new batch in the drift check
+    current: Annotated[float, Field(ge=0, lt=1)]  # share of the newest rows; they play the batch
     order: Literal["rows", "random"]  # of the file, if no column is the time
     holdout: Share  # share of the rest that evaluates the model
     shuffle: bool  # hold out random rows (stratified by class), or else the newest ones
@@ -45,7 +45,8 @@ def main(settings: Settings) -> None:
         train, holdout = rest.drop(chosen), rest.loc[chosen].sort_index()
     parts = {"train": train, "holdout": holdout, "current": current}
     for name, part in parts.items():
-        if part.empty or (name != "current" and part[what.target].nunique() < 2):
+        few = part[what.target].nunique() < 2
+        if part.empty and settings.current if name == "current" else few:
             raise UserError(
                 f"{len(rows)} rows are too few for this split: `{name}` would have {len(part)} "
                 f"rows and fewer than two values of `{what.target}`; change `split:` in "
