@@ -184,7 +184,7 @@ def conclude(out: Row) -> Row:
     broken, assessable = bool(concept.get("drift")), bool(concept.get("assessable"))
     action = "unusable" if out["faults"] else "rework" if broken else "retrain" if data else "keep"
     if data and broken:
-        out["notes"].append("Data and concept moved together: look at the segments first.")
+        out["notes"].append("Data and concept moved together: see first where the model got worse.")
     largest = {"max_ks": "ks", "max_psi": "psi"}
     largest |= {"missing_max_increase": "missing_increase", "unseen_category_max_share": "unseen"}
     drifted = sum(row["drifted"] for row in features)
