@@ -208,7 +208,9 @@ def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> dict[st
     whole = {f"x{i}": level[:, i] for i in range(8)} | {"c0": np.where(level[:, 8] > 0.5, "a", "b")}
     batch = {name: values[rows:] for name, values in whole.items()}
     scenario(draw, batch)
-    known = profile.build(pa.table(whole).slice(0, rows), ordered=True)
+    train = pa.table(whole).slice(0, rows)
+    known = profile.build(train)
+    check.calibrate(known, train)
     return check.check(known, pa.table(batch), check.Settings())["metrics"]
 
 
@@ -230,13 +232,8 @@ def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) ->
         return np.nan_to_num(chance(t))
 
     told = predict(holdout)
-    known = profile.build(
-        pa.table(train),
-        target="y",
-        holdout=pa.table(holdout),
-        predict=lambda rows: told[rows],
-        positive="yes",
-    )
+    known = profile.build(pa.table(train), "y")
+    profile.follow(known, pa.table(holdout), lambda rows: told[rows], "yes")
     batch_table, answers = pa.table(batch), predict(batch)
     quick = check.Settings(classifier=False)
     if concept:

@@ -58,8 +58,8 @@ for group in range(file.num_row_groups):
     "esteira": OURS.format(profile="profile.read('profile.json')"),
     "esteira, both files": OURS.format(profile="profile.build('reference.parquet')"),
     "esteira, all of it": """
-from esteira.drift import check, profile, report, settings, tables
-batch = tables.Source("current.parquet")
+from esteira.drift import check, columns, profile, report, settings
+batch = columns.Source("current.parquet")
 known, answers = profile.read("full.json"), batch.sample("p")
 found = check.check(known, batch, settings.Settings(), lambda rows: answers)
 assert found["metrics"]["concept_assessable"]
@@ -116,9 +116,9 @@ def make_tables(folder: Path, rows: int, columns: int) -> None:
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     code = """
 import json
-from esteira.drift import tables, two_tables
-for name, columns in (("profile", (None, None)), ("full", ("y", "p"))):
-    made = two_tables.profile_of(tables.Source("reference.parquet"), *columns)
+from esteira.drift import columns, profile
+for name, named in (("profile", (None, None)), ("full", ("y", "p"))):
+    made = profile.of_table(columns.Source("reference.parquet"), *named)
     open(name + ".json", "w").write(json.dumps(made))
 """
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=surroundings(), check=True)

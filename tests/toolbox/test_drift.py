@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from scipy import signal, stats
 
 from esteira.adopt import typed
-from esteira.drift import check, columns, joint, profile, report, statistics, tables, two_tables
+from esteira.drift import check, columns, joint, profile, report, statistics, two_tables
 from esteira.errors import UserError
 
 SOURCE = Path(check.__file__).parents[2]
@@ -37,15 +38,24 @@ def model(frame: pd.DataFrame) -> np.ndarray:
     return (1 / (1 + np.exp(-2 * (frame["x0"] + frame["x1"])))).to_numpy()
 
 
-def reference(train: pd.DataFrame, holdout: pd.DataFrame, **more: object) -> dict:
-    made = profile.build(
-        train,
-        target="left",
-        holdout=holdout,
-        predict=lambda rows: model(holdout.iloc[rows]),
-        positive="yes",
-        **more,
-    )
+def build(
+    train: object,
+    target: str | None = None,
+    holdout: object = None,
+    predict: Callable | None = None,
+    positive: str | None = None,
+    ordered: bool = False,
+) -> dict:
+    made = profile.build(train, target)
+    if predict:
+        profile.follow(made, holdout, predict, positive)
+    if ordered:
+        check.calibrate(made, train)
+    return made
+
+
+def reference(train: pd.DataFrame, holdout: pd.DataFrame) -> dict:
+    made = build(train, "left", holdout, lambda rows: model(holdout.iloc[rows]), "yes")
     return json.loads(json.dumps(made))
 
 
@@ -238,7 +248,7 @@ def test_an_interaction_is_seen_by_the_classifier(known: dict) -> None:
     batch["x3"] = np.abs(batch["x3"]) * np.sign(batch["x2"] * batch["x1"] * batch["x0"] + 1e-9)
     batch["x3"] = np.abs(batch["x3"]) * np.where(np.abs(batch["x2"]) > 0.67, 1, -1)
     found = judge(known, batch)
-    assert found["domain"]["drift"]
+    assert any("A classifier can tell" in reason for reason in found["reasons"])
 
 
 def test_inputs_out_of_reach_leave_the_concept_unassessed(known: dict) -> None:
@@ -284,9 +294,7 @@ def test_a_model_of_many_classes_is_followed_by_the_classes_it_names() -> None:
         return np.array(["red", "green", "blue"])[frame[list("abc")].to_numpy().argmax(axis=1)]
 
     hold = table(2)
-    known = profile.build(
-        table(1), target="y", holdout=hold, predict=lambda at: named(hold.iloc[at])
-    )
+    known = build(table(1), target="y", holdout=hold, predict=lambda at: named(hold.iloc[at]))
     for turn, action in ((0, "keep"), (1, "rework")):
         batch = table(3, turn)
         found = check.check(known, batch, check.Settings(), lambda at, b=batch: named(b.iloc[at]))
@@ -302,9 +310,7 @@ def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
         return frame.assign(y=slope * frame["a"] + draw.normal(0, 0.5 * unit, 1200))
 
     hold = table(2)
-    known = profile.build(
-        table(1), target="y", holdout=hold, predict=lambda at: hold["a"].to_numpy()[at]
-    )
+    known = build(table(1), target="y", holdout=hold, predict=lambda at: hold["a"].to_numpy()[at])
     for slope, action in ((1, "keep"), (0.2, "rework")):
         batch = table(3, slope)
         found = check.check(
@@ -339,7 +345,7 @@ def test_labels_that_are_late_are_no_drift_of_the_target(known: dict, share: flo
 
 def test_labels_that_are_all_nan_are_none(tmp_path: Path) -> None:
     x = np.random.default_rng(1).normal(size=(2, 500))
-    known = profile.build(pa.table({"x": x[0], "y": x[1]}), target="y")
+    known = build(pa.table({"x": x[0], "y": x[1]}), target="y")
     for name, batch in (("file", tmp_path / "b.parquet"), ("table", None)):
         table = pa.table({"x": x[1], "y": np.full(500, np.nan)})
         if name == "file":
@@ -363,7 +369,7 @@ def test_an_infinite_value_is_a_missing_one_in_every_test() -> None:
     hit = draw.random((2, 2000)) < 0.3
     frames = [pd.DataFrame(draw.normal(size=(2000, 3)), columns=[*"abc"]) for _ in range(2)]
     frames[0].loc[hit[0], "a"], frames[1].loc[hit[1], "a"] = np.nan, np.inf
-    found = check.check(profile.build(frames[0]), frames[1], check.Settings())
+    found = check.check(build(frames[0]), frames[1], check.Settings())
     assert found["action"] == "keep", found["reasons"]
 
 
@@ -450,7 +456,7 @@ def odd_table(rows: int, seed: int) -> pd.DataFrame:
 
 
 def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
-    known = profile.build(odd_table(1000, 1))
+    known = build(odd_table(1000, 1))
     found = check.check(known, odd_table(800, 2), check.Settings())
     assert found["action"] == "keep", found["reasons"]
     says = {row["column"]: row["says"] for row in found["columns"]}
@@ -486,7 +492,7 @@ def test_identifiers_and_long_lists_do_not_tell_two_samples_apart(rows: int) -> 
         )
 
     for seed in range(3):
-        found = check.check(profile.build(table(seed)), table(seed + 9), check.Settings())
+        found = check.check(build(table(seed)), table(seed + 9), check.Settings())
         assert found["action"] == "keep", found["reasons"]
         assert found["metrics"]["domain_auc"] < 0.62
 
@@ -497,12 +503,12 @@ def test_tables_that_cannot_be_checked_are_told_in_a_sentence(tmp_path: Path) ->
     pq.write_table(twice, tmp_path / "twice.parquet")
     for table in (twice, tmp_path / "twice.parquet"):
         with pytest.raises(UserError, match="more than one column is called `a`"):
-            tables.Source(table)
+            columns.Source(table)
     mixed = pd.DataFrame({"a": pd.Series([1, "b"], dtype=object)})
     with pytest.raises(UserError, match=r"the table cannot be read as a table: .*column a"):
-        profile.build(mixed)
+        build(mixed)
     with pytest.raises(UserError, match="no column besides the target"):
-        profile.build(pd.DataFrame({"y": x}), target="y")
+        build(pd.DataFrame({"y": x}), target="y")
 
 
 def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_told(
@@ -511,7 +517,7 @@ def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_tol
     x = np.random.default_rng(1).normal(size=400)
     gap = pd.to_timedelta(np.abs(x), unit="s")
     for empty in (np.nan, np.inf):
-        known = profile.build(pa.table({"a": np.full(400, empty), "x": x, "gap": pa.array(gap)}))
+        known = build(pa.table({"a": np.full(400, empty), "x": x, "gap": pa.array(gap)}))
         batch = pa.table({"a": x, "x": x, "gap": pa.array(gap)})
         found = check.check(known, batch, check.Settings())
         assert row_of(found, "a")["drifted"]
@@ -527,7 +533,7 @@ def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_tol
     words = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 200), pa.array(["a", None]))
     days = pa.array(pd.date_range("2026-01-01", periods=400)).dictionary_encode()
     odd = pa.table({"far": far, "words": words, "days": days, "low": np.full(400, -1.7976e308)})
-    known = json.loads(json.dumps(profile.build(odd), allow_nan=False))
+    known = json.loads(json.dumps(build(odd), allow_nan=False))
     assert check.check(known, odd, check.Settings())["action"] == "keep"
 
 
@@ -546,12 +552,12 @@ def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
             path.write_text(text)
         with pytest.raises(UserError, match=says):
             profile.read(path)
-    small = profile.build(squad_table(9, 1))
+    small = build(squad_table(9, 1))
     found = check.check(small, squad_table(99, 2), check.Settings())
     says = "The reference has 9 rows: for a verdict it needs at least 50."
     assert found["reasons"] == [says]
     with pytest.raises(UserError, match="the reference has no rows"):
-        profile.build(squad_table(0, 1))
+        build(squad_table(0, 1))
 
 
 # ---- thresholds
@@ -576,9 +582,9 @@ def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
         noise = np.random.default_rng(seed).normal(size=(3500, 3)) * np.sqrt(1 - 0.98**2)
         whole = pd.DataFrame(signal.lfilter([1], [1, -0.98], noise, axis=0)[300:], columns=[*"abc"])
         train, batch = whole[:3000], whole[3000:]
-        known = profile.build(train, ordered=True)
+        known = build(train, ordered=True)
         for kind, found in (
-            ("blind", check.check(profile.build(train), batch, check.Settings())),
+            ("blind", check.check(build(train), batch, check.Settings())),
             ("calm", check.check(known, batch, check.Settings())),
             ("moved", check.check(known, batch + 4, check.Settings())),
         ):
@@ -593,12 +599,12 @@ def test_columns_that_a_series_lacks_for_blocks_are_calibrated_too() -> None:
     frame = pd.DataFrame(signal.lfilter([1], [1, -0.9], noise, axis=0), columns=[*"abc"])
     for start in range(0, 3000, 150):
         frame.iloc[start : start + 150, start // 150 % 3] = np.nan
-    known = profile.build(frame[:2700], ordered=True)
+    known = build(frame[:2700], ordered=True)
     found = check.check(known, frame[2700:], check.Settings())
     assert found["action"] == "keep", found["reasons"]
     assert {"auc", "correlation"} <= known["usual"].keys()
     assert max(entry["usual"]["ks"] for entry in known["columns"].values()) <= 1
-    short = profile.build(frame[:199], ordered=True)
+    short = build(frame[:199], ordered=True)
     assert "usual" not in short
 
 
@@ -606,7 +612,7 @@ def test_a_target_with_very_many_classes_is_followed() -> None:
     names = np.array([f"class {i}" for i in range(400)])
     x = np.arange(1200) % 400
     table = pd.DataFrame({"x": x, "y": names[x]})
-    known = profile.build(table, target="y", holdout=table, predict=lambda at: names[x[at]])
+    known = build(table, target="y", holdout=table, predict=lambda at: names[x[at]])
     assert set(known["residuals"]) == {0.0}
     found = check.check(known, table, check.Settings(), lambda at: names[(x[at] + 1) % 400])
     assert found["action"] == "rework"
@@ -623,8 +629,8 @@ def test_reading_by_row_group_gives_the_same_answer(
     batch.loc[::50, "plan"] = "new"
     whole = judge(known, batch)
     pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
-    monkeypatch.setattr(tables, "PIECE", 100)
-    source = tables.Source(tmp_path / "b.parquet")
+    monkeypatch.setattr(columns, "PIECE", 100)
+    source = columns.Source(tmp_path / "b.parquet")
     assert len(list(source.pieces("x1"))) > 20
     parts = check.check(known, source, check.Settings(), lambda rows: model(batch.iloc[rows]))
     for name, found in (("whole", whole), ("parts", parts)):
@@ -636,10 +642,10 @@ def test_reading_by_row_group_gives_the_same_answer(
 def test_counts_of_parts_add_up_to_the_counts_of_the_whole(known: dict) -> None:
     batch = pa.Table.from_pandas(squad_table(1000, 18))
     for name, entry in known["columns"].items():
-        whole = columns.count(entry, tables.Source(batch), name)
-        slices = [tables.Source(batch.slice(i, 250)) for i in range(0, 1000, 250)]
+        whole = columns.count(entry, columns.Source(batch), name)
+        slices = [columns.Source(batch.slice(i, 250)) for i in range(0, 1000, 250)]
         parts = [columns.count(entry, part, name) for part in slices]
-        assert (whole["counts"] == sum(part["counts"] for part in parts)).all()
+        assert (whole["counts"] == sum(np.array(part["counts"]) for part in parts)).all()
 
 
 def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
@@ -686,7 +692,7 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
 def test_drawings_show_each_of_few_values_and_a_heap_where_it_lies() -> None:
     def drawn(values: np.ndarray) -> dict[str, float]:
         table = pa.table({"x": values})
-        found = check.check(profile.build(table), table, check.Settings())
+        found = check.check(build(table), table, check.Settings())
         (row,) = found["columns"]
         return {label: share for label, share, _ in report.bars(row["entry"], row["found"])}
 
@@ -718,7 +724,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     names = [f"column {i} <script>&" for i in range(50)]
     train = pd.DataFrame(draw.normal(size=(3000, 50)), columns=names)
     batch = pd.DataFrame(draw.normal(0.5, 1, (3000, 50)), columns=names)
-    report.write(check.check(profile.build(train), batch, check.Settings()), tmp_path)
+    report.write(check.check(build(train), batch, check.Settings()), tmp_path)
     text = (tmp_path / "report.html").read_text()
     page = Page()
     page.feed(text)
@@ -827,7 +833,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
 
 def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
     profile_file, batch = tmp_path / "reference.json", tmp_path / "batch.parquet"
-    profile_file.write_text(json.dumps(profile.build(squad_table(500, 1))))
+    profile_file.write_text(json.dumps(build(squad_table(500, 1))))
     squad_table(500, 2).to_parquet(batch)
     code = (
         "import sys; from esteira.drift import check, profile; "

@@ -1,92 +1,172 @@
-"""One column: its cells fixed on the reference, counted in a batch, and the two compared.
+"""One column: read piece by piece, its cells fixed on the reference and counted, and compared.
 
 Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
-gives the same answer as a batch read whole.
+gives the same answer as a batch read whole. Tables are read in Arrow, without pandas.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
-from esteira.drift.tables import Source, kind_of, numbers, tally, texts
+from esteira.errors import UserError
 
-Entry = dict[str, Any]
+Row = dict[str, Any]  # facts by name: of a column, or of a batch
 Codes = NDArray[np.uint8]
+SAMPLE = 2000  # rows drawn for the questions that need whole rows
+PIECE = 2**20  # rows read at a time
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
 CATEGORIES = 10_000  # more distinct texts than that are free text
 RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
 LARGEST = float(np.finfo(float).max)
-NEVER = "never seen before"
-BARS, TOP = 20, 12  # most bars of a drawing, of numbers and of categories
 WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift most often met
+KINDS = {  # by kind: Arrow's names of its types, its type in a text file, why it is not compared
+    "number": ("u?int|half|float|double|decimal", "number", ""),
+    "category": ("(large_)?string(_view)?$|bool", "text", ""),
+    "date": ("timestamp|date", "datetime", "dates move on: only missing ones are tested"),
+    "empty": ("null", "", "not compared: the reference has no values"),
+    "other": ("", "", "not compared: neither numbers, words nor dates"),
+    "text": ("", "text", "free text: only missing ones are tested"),  # categories, too many of them
+}
 
 
-def describe(source: Source, name: str) -> Entry:
+class Source:
+    """One table: a pandas or an Arrow one, or the path of a Parquet file.
+
+    `rows` is their number, `kinds` the kind of each column by name, `drawn` the numbers of the
+    rows in the sample, ascending: at most SAMPLE, always the same ones for as many rows.
+    Raises UserError for a table that cannot be read, or names two columns alike.
+    """
+
+    def __init__(self, table: Any) -> None:
+        path = isinstance(table, str | Path)
+        try:
+            if path:
+                # texts as dictionaries: a tenth of the time
+                words = [f.name for f in pq.read_schema(table) if kind_of(f.type) == "category"]
+                file = pq.ParquetFile(table, read_dictionary=words)
+                self.batches = lambda names: file.iter_batches(PIECE, columns=names)
+                self.rows, form = file.metadata.num_rows, file.schema_arrow
+            else:
+                ready = isinstance(table, pa.Table)
+                whole = table if ready else pa.Table.from_pandas(table, preserve_index=False)
+                self.batches = lambda names: whole.select(names).to_batches()
+                self.rows, form = whole.num_rows, whole.schema
+        except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
+            named = table if path else "the table"
+            raise UserError(f"{named} cannot be read as a table: {error.args[-1]}") from None
+        if twice := [name for name, n in Counter(form.names).items() if n > 1]:
+            raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
+        self.kinds = {field.name: kind_of(field.type) for field in form}
+        draw = np.random.default_rng(self.rows)
+        self.drawn = np.sort(draw.choice(self.rows, min(self.rows, SAMPLE), replace=False))
+
+    def pieces(self, name: str) -> Iterator[tuple[pa.Array, pa.Array]]:
+        """Read one column piece by piece: the piece, and its rows that are in the sample."""
+        start = 0
+        for piece in (batch[name] for batch in self.batches([name])):
+            here = self.drawn[(self.drawn >= start) & (self.drawn < start + len(piece))] - start
+            # pa.array() would import pandas to look at its argument
+            at = pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])
+            yield piece, piece.take(at)
+            start += len(piece)
+
+    def sample(self, name: str) -> pa.Array:
+        """The cells of one column in the rows of the sample."""
+        return pa.chunked_array([drawn for _, drawn in self.pieces(name)]).combine_chunks()
+
+
+def kind_of(form: pa.DataType) -> str:
+    """What the check does with an Arrow type: one of KINDS, the first that it matches."""
+    name = str(form.value_type if pa.types.is_dictionary(form) else form)
+    return next(kind for kind, (names, *_) in KINDS.items() if re.match(names, name))
+
+
+def numbers(cells: pa.Array) -> NDArray[np.float64]:
+    """Cells as float64, missing as NaN."""
+    cells = cells.cast(pa.float64(), safe=False)
+    # to_numpy() would import pandas
+    return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)
+
+
+def texts(cells: pa.Array) -> list[str | None]:
+    """Cells as text, missing as None."""
+    return cells.cast(pa.string()).to_pylist()
+
+
+def tally(cells: pa.Array) -> Counter[str]:
+    """Count the categories of one piece."""
+    coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+    names = texts(coded.dictionary)
+    # a third of the time of Arrow's own value_counts
+    counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names)).tolist()
+    return Counter({k: n for k, n in zip(names, counts, strict=True) if n and k is not None})
+
+
+def describe(source: Source, name: str) -> Row:
     """Fix the cells of one reference column: quantile edges, or categories by name."""
-    kind, pieces = source.kinds[name], source.pieces(name)
-    if kind == "category":
-        counter = sum((tally(piece) for piece, _ in pieces), Counter[str]())
+    kind, pieces = source.kinds[name], (piece for piece, _ in source.pieces(name))
+    if kind == "category" and (counter := sum(map(tally, pieces), Counter[str]())):
         if len(counter) > max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
             return {"kind": "text"}
         rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
         own = len(counter) <= INTERVALS and not rare
-        known = {"kind": kind, "cells": sorted(counter), "own": own}
-        return known if counter else {"kind": "empty"}
-    if kind != "number":
-        return {"kind": kind}
-    values = np.concatenate([numbers(piece) for piece, _ in pieces])
-    values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
-    if not len(values):
-        return {"kind": "empty"}
-    last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
-    edges = np.unique(values[last])
-    below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
-    return {"kind": kind, "edges": [below, *edges.tolist()]}
+        return {"kind": kind, "cells": sorted(counter), "own": own}
+    if kind == "number":
+        values = np.concatenate([numbers(piece) for piece in pieces])
+        values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
+        if len(values):
+            last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
+            edges = np.unique(values[last])
+            below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
+            return {"kind": kind, "edges": [below, *edges.tolist()]}
+    return {"kind": "empty" if kind in ("category", "number") else kind}
 
 
-def count(entry: Entry, source: Source, name: str) -> Entry:
-    """Count the cells of `entry` in one column of `source`.
+def count(entry: Row, source: Source, name: str) -> Row:
+    """Count the cells of `entry` in one column of `source`, as JSON can hold it.
 
-    Returns `counts` per cell, `missing`, the `infinite` among them and `unseen` (name to count),
-    which add up over pieces, and `sample`: the codes of the rows drawn.
+    Returns `rows`, `counts` per cell, `missing`, the `infinite` among them and `unseen` (name to
+    count), which add up over pieces, and `sample`: the codes of the rows drawn, in hexadecimal.
     """
-    found: Entry = {"missing": 0, "infinite": 0, "unseen": Counter()}
     cells = len(entry["edges"]) + 1 if "edges" in entry else len(entry.get("cells", ()))
-    counts, codes = np.zeros(cells, dtype=np.int64), []
+    counts, codes, unseen = np.zeros(cells, np.int64), "", Counter[str]()
+    untold = infinite = 0
     for piece, drawn in source.pieces(name):
-        codes.append(encode(entry, drawn))
+        codes += encode(entry, drawn).tobytes().hex()
         if "edges" in entry:
             # sorting once and finding the edges beats finding each value's cell; NaN comes last
             values = np.sort(numbers(piece))
             low, high, end = np.searchsorted(values, [-LARGEST, np.inf, np.nan])
             upto = np.searchsorted(values[low:high], entry["edges"], side="right")
             counts += np.diff(upto, prepend=0, append=high - low)
-            found["missing"] += int(len(values) - high + low)
-            found["infinite"] += int(low + end - high)
-        elif "cells" in entry and kind_of(piece.type) == "category":
+            infinite += int(low + end - high)
+        elif "cells" in entry:
             told = tally(piece)
-            found["missing"] += len(piece) - told.total()
-            counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], dtype=np.int64)
-            found["unseen"] += told
+            counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], np.int64)
+            unseen += told
         else:
             bare = kind_of(piece.type) == "number"  # of a reference that has none
-            gone = (~np.isfinite(numbers(piece))).sum() if bare else piece.null_count
-            found["missing"] += int(gone)
-    return found | {"counts": counts, "sample": np.concatenate(codes)}
+            untold += np.isfinite(numbers(piece)).sum() if bare else len(piece) - piece.null_count
+    missing = source.rows - int(counts.sum() + untold) - unseen.total()
+    found = {"rows": source.rows, "counts": counts.tolist(), "sample": codes}
+    return found | {"missing": missing, "infinite": infinite, "unseen": unseen}
 
 
-def fits(entry: Entry, kind: str) -> bool:
+def fits(entry: Row, kind: str) -> bool:
     """Whether a column of this kind can be compared with the reference's."""
     return "empty" in (entry["kind"], kind) or entry["kind"].replace("text", "category") == kind
 
 
-def encode(entry: Entry, cells: pa.Array) -> Codes:
+def encode(entry: Row, cells: pa.Array) -> Codes:
     """Number of the cell of each value; it keeps order, and hides the values themselves.
 
     Of a long list all categories have one code: one that knew how often the reference has a
@@ -101,25 +181,21 @@ def encode(entry: Entry, cells: pa.Array) -> Codes:
     return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)
 
 
-def entry_of(source: Source, name: str) -> tuple[Entry, Codes]:
-    """Describe and count one reference column, as JSON holds it; also the codes of its sample."""
-    entry = describe(source, name)
-    entry |= {"rows": source.rows} | count(entry, source, name)
-    del entry["unseen"]
-    codes = entry.pop("sample")
-    return entry | {"counts": entry["counts"].tolist()}, codes
+def decode(entries: Iterable[Row], name: str = "sample") -> Codes:
+    """Codes of shape (columns, rows), of columns that hold them in hexadecimal by this name."""
+    return np.stack([np.frombuffer(bytes.fromhex(entry[name]), np.uint8) for entry in entries])
 
 
-def compare(entry: Entry, found: Entry, m: int) -> Iterator[tuple[str, float, dict[str, float]]]:
-    """Test a reference column against what was found in `m` rows of a batch.
+def compare(entry: Row, found: Row) -> Iterator[tuple[str, float, dict[str, float]]]:
+    """Test a reference column against what was found in a batch.
 
     Yields what may have changed (`missing`, `distribution`, `unseen`), a p-value, and effect sizes.
     Infinite values count as missing.
     """
-    n, lost, gone = entry["rows"], entry["missing"], found["missing"]
+    (n, lost), (m, gone) = ((side["rows"], side["missing"]) for side in (entry, found))
     if lost + gone:
         yield "missing", st.rate_p(lost, n, gone, m), {"missing": st.cohens_h(lost / n, gone / m)}
-    a, b, unseen = np.array(entry["counts"]), found["counts"], found["unseen"].total()
+    a, b, unseen = np.array(entry["counts"]), np.array(found["counts"]), found["unseen"].total()
     if not a.any() or not (b.any() or unseen):
         return
     if "edges" in entry:
@@ -135,28 +211,3 @@ def compare(entry: Entry, found: Entry, m: int) -> Iterator[tuple[str, float, di
     a, b = st.merge_rare(a, b, unseen)
     sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
     yield "distribution", st.chi2_p(a, b), sizes
-
-
-def bars(entry: Entry, found: Entry) -> list[tuple[str, float, float]]:
-    """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
-    a, b = (np.asarray(side["counts"], dtype=float) for side in (entry, found))
-    if not len(a):
-        return []
-    a, b = a / max(1, a.sum()), b / max(1, b.sum() + found["unseen"].total())
-    if "edges" not in entry:
-        top = np.argsort(-np.maximum(a, b), kind="stable")[:TOP]
-        drawn = [(entry["cells"][i], a[i], b[i]) for i in top]
-        drawn.append(("all others", max(0, 1 - a[top].sum()), max(0, b.sum() - b[top].sum())))
-        drawn.append((NEVER, 0.0, 1 - b.sum() if found["unseen"] else 0.0))
-        return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
-    edges, before, now = np.array(entry["edges"]), np.cumsum(a)[:-1], np.cumsum(b)[:-1]
-    first, last = np.searchsorted(before, [0.005, 0.995]).clip(1, len(edges) - 1)
-    grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
-    if len(grid) > BARS:
-        grid = np.linspace(grid[0], grid[-1], BARS + 1)[1:]
-        names = grid - (grid[1] - grid[0]) / 2
-    labels = [f"below {edges[first]:.6g}", *(f"{name:.6g}" for name in names)]
-    grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
-    uptos = (np.interp(grid, edges, upto) for upto in (before, now))
-    sides = [np.diff(upto, prepend=0, append=1).round(9).clip(0).tolist() for upto in uptos]
-    return list(zip((*labels, f"above {edges[last]:.6g}"), *sides, strict=True))

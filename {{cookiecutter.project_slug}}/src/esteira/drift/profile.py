@@ -1,91 +1,76 @@
 """The reference profile: all that a batch is compared with, so the training data can stay away."""
 
-import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from esteira.drift.columns import Codes, Entry, encode, entry_of
-from esteira.drift.statistics import Floats
-from esteira.drift.tables import Rows, Source, numbers, texts
+from esteira.drift.columns import Row, Source, count, describe, encode, numbers, texts
 from esteira.errors import UserError
 from esteira.files import significant
-
-if TYPE_CHECKING:
-    from esteira.schema import Schema
+from esteira.schema import Schema
 
 Profile = dict[str, Any]
-Predict = Callable[[Rows], Any]  # answers: a NumPy or an Arrow array
-VERSION = 4
+# Numbers of rows to the model's answers, in NumPy or Arrow; None where there is no model.
+Predict = Callable[[np.ndarray], Any] | None
+VERSION = 5
 
 
-def build(
-    train: Any,
-    *,
-    features: Sequence[str] | None = None,
-    target: str | None = None,
-    ordered: bool = False,
-    holdout: Any = None,
-    predict: Predict | None = None,
-    positive: str | None = None,
-) -> Profile:
+def build(train: Any, target: str | None = None, features: list[str] | None = None) -> Profile:
     """Make the profile that a batch is checked against. Raises UserError for an empty table.
 
     Parameters
     ----------
     train: what the columns' distributions come from: pandas, Arrow or a `Source`.
-    features: columns to watch; all but the target if not given.
     target: column to predict; without it neither target nor concept drift is checked.
-    ordered: whether rows follow each other in time; then what blocks of neighbouring rows show
-        anyway is no drift.
+    features: columns to watch; all but the target if not given.
+    """
+    source = train if isinstance(train, Source) else Source(train)
+    names = features or [name for name in source.kinds if name != target]
+    if not (source.rows and names):
+        raise UserError("the reference has no rows, or no column besides the target.")
+    columns = {name: entry_of(source, name) for name in names}
+    profile = {"drift_profile": VERSION, "rows": source.rows, "columns": columns}
+    return profile | {"target": {target: entry_of(source, target)} if target else {}}
+
+
+def follow(profile: Profile, holdout: Any, predict: Predict, positive: str | None = None) -> None:
+    """Add to a profile with a target how the model does, so that concept drift can be told.
+
+    Parameters
+    ----------
     holdout: rows the model has not learnt from, with features and target.
     predict: gives the model's answers, of shape (rows,), for the rows of `holdout` that have these
         numbers: predicted numbers, predicted classes, or probabilities of the class `positive`.
     """
-    source = train if isinstance(train, Source) else Source(train)
-    names = list(features or (name for name in source.kinds if name != target))
-    if not (source.rows and names):
-        raise UserError("the reference has no rows, or no column besides the target.")
-    known, codes = zip(*(entry_of(source, name) for name in names), strict=True)
-    profile = {"drift_profile": VERSION, "rows": source.rows, "sample": pack(np.stack(codes))}
-    profile["columns"] = columns = dict(zip(names, known, strict=True))
-    if target:
-        profile["target"] = {"name": target} | entry_of(source, target)[0]
-    if target and predict:
-        held = holdout if isinstance(holdout, Source) else Source(holdout)
-        answers = pa.array(predict(held.drawn), from_pandas=True)
-        missed = residuals(profile["target"], positive, held.sample(target), answers)
-        there = np.isfinite(missed)
-        coded = np.stack([encode(entry, held.sample(name)) for name, entry in columns.items()])
-        told = Source(pa.table({"prediction": answers}))
-        profile |= {"prediction": entry_of(told, "prediction")[0], "positive": positive}
-        profile["holdout"] = pack(coded[:, there])
-        profile["residuals"] = [significant(x) for x in missed[there]]
-    if ordered:
-        from esteira.drift import check
-
-        check.calibrate(profile, source)
-    return profile
+    held = holdout if isinstance(holdout, Source) else Source(holdout)
+    answers = pa.array(predict(held.drawn), from_pandas=True)
+    told = Source(pa.table({"prediction": answers}))
+    profile |= {"prediction": entry_of(told, "prediction"), "positive": positive}
+    missed = residuals(profile, held.sample(*profile["target"]), answers)
+    there = np.isfinite(missed)
+    for name, entry in profile["columns"].items():
+        entry["holdout"] = encode(entry, held.sample(name))[there].tobytes().hex()
+    profile["residuals"] = [significant(x) for x in missed[there]]
 
 
-def entries(profile: Profile) -> dict[str, Entry]:
-    """What is known of each column that a batch may have: the features, and the target."""
-    target = profile.get("target")
-    return profile["columns"] | ({target["name"]: target} if target else {})
+def entry_of(source: Source, name: str) -> Row:
+    """Describe and count one reference column, as JSON holds it."""
+    entry = describe(source, name)
+    return entry | count(entry, source, name)
 
 
-def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: pa.Array) -> Floats:
+def residuals(profile: Profile, truth: pa.Array, answers: pa.Array) -> np.ndarray:
     """What the model missed, per row; NaN where there is no label or no answer.
 
     Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
     one. A label that the reference never had counts as 1. Raises UserError for odds beyond 0 and 1.
     """
+    (target,), positive = profile["target"].values(), profile["positive"]
     if positive is not None and (np.abs(numbers(answers) - 0.5) > 0.5).any():
         raise UserError("the predictions are no probabilities: give numbers from 0 to 1.")
     if positive is None and target["kind"] == "number":
@@ -96,8 +81,8 @@ def residuals(target: Profile, positive: str | None, truth: pa.Array, answers: p
     return np.where(np.equal(label, None) | np.equal(said, None), np.nan, missed)
 
 
-def ask(model: Any, frame: Any, positive: str | None) -> NDArray[Any]:
-    """Ask a fitted scikit-learn model for what `build` wants: odds of `positive`, or its answers.
+def ask(model: Any, frame: Any, positive: str | None) -> np.ndarray:
+    """Ask a fitted scikit-learn model for what `follow` wants: odds of `positive`, or its answers.
 
     An infinite input is taken as missing, as everywhere in the check.
     """
@@ -107,28 +92,42 @@ def ask(model: Any, frame: Any, positive: str | None) -> NDArray[Any]:
     return model.predict_proba(frame)[:, list(model.classes_).index(positive)]
 
 
-def of_line(train: Any, holdout: Any, model: Any, schema: "Schema") -> Profile:
+def of_line(train: Any, holdout: Any, model: Any, schema: Schema) -> Profile:
     """Make the profile of the line's two pandas tables and its fitted model."""
-    return build(
-        train,
-        features=schema.features,
-        target=schema.target,
-        ordered=schema.time is not None,
-        holdout=holdout,
-        predict=lambda rows: ask(model, holdout.iloc[rows][schema.inputs], schema.positive),
-        positive=schema.positive,
-    )
+    from esteira.drift import check  # imports this module
+
+    inputs, positive = holdout[schema.inputs], schema.positive
+    profile = build(train, schema.target, schema.features)
+    follow(profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive)
+    if schema.time is not None:
+        check.calibrate(profile, train)
+    return profile
 
 
-def pack(codes: Codes) -> str:
-    """One byte per cell as text for JSON."""
-    return base64.b64encode(codes.tobytes()).decode()
+def of_table(source: Source, target: str | None, predictions: str | None) -> Profile:
+    """Make a profile of a table that may hold the model's answers in a column. Raises UserError.
 
-
-def unpack(profile: Profile, name: str) -> Codes:
-    """Undo `pack`: codes of shape (columns, rows)."""
-    codes = np.frombuffer(base64.b64decode(profile[name]), dtype=np.uint8)
-    return codes.reshape(len(profile["columns"]), -1)
+    Numbers that predict one of two classes are probabilities of the one they are higher for.
+    """
+    named = [name for name in (target, predictions) if name]
+    for name in named:
+        if source.kinds.get(name) not in ("number", "category"):
+            raise UserError(f"the reference has no column `{name}` of numbers or classes.")
+    profile = build(source, target, [name for name in source.kinds if name not in named])
+    if predictions:
+        if target in (None, predictions):
+            raise UserError("predictions need their target, another column: name it with --target.")
+        truth, said, positive = source.sample(target), source.sample(predictions), None
+        if source.kinds[target] != source.kinds[predictions]:
+            label = np.array(texts(truth), dtype=object)
+            classes = sorted({*label} - {None})
+            if len(classes) != 2 or source.kinds[predictions] != "number":
+                must = "numbers for numbers, classes for classes, or odds of one of two classes"
+                raise UserError(f"`{predictions}` cannot predict `{target}`: give {must}.")
+            odds = numbers(said)
+            positive = max(classes, key=lambda name: np.nanmean(np.append(odds[label == name], 0)))
+        follow(profile, source, lambda _: said, positive)
+    return profile
 
 
 def read(path: str | Path) -> Profile:

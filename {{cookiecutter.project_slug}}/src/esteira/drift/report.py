@@ -3,21 +3,19 @@
 The page is self-contained, without script, light and dark, fit to print.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from jinja2 import Template
 
 from esteira import files
-from esteira.drift.columns import bars
+from esteira.drift.columns import Row
 
-DRAWN = 6
+BARS, DRAWN = 20, 6
 FIELDS = "column role kind drifted significant effect p ks psi total_variation missing_reference"
 FIELDS += " missing_current unseen says"
-Row = dict[str, Any]
 
 
 def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
@@ -28,25 +26,45 @@ def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
     """
     rows = sorted(out["columns"], key=lambda row: (-row["drifted"], -row["effect"]))
     rows = [row | {"bars": bars(row["entry"], row["found"])} for row in rows]
-    shares = [
-        (row["column"], f"{i:02d} {label}", side, share)
-        for row in rows[:DRAWN]
-        for i, (label, *both) in enumerate(row["bars"])
-        for side, share in zip(("reference", "batch"), both, strict=True)
-    ]
-    how = {"index": False, "float_format": "%.6g", "lineterminator": "\n"}
-    columns = pd.DataFrame(rows, columns=FIELDS.split()).to_csv(**how)
-    drawn = pd.DataFrame(shares, columns=["column", "bar", "side", "share"]).to_csv(**how)
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    pages.trim_blocks = pages.lstrip_blocks = True
-    pages.filters["table"] = table
-    page = pages.get_template("report.html").render(out | {"columns": rows, "title": title})
-    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
-    for name, text in (("columns.csv", columns), ("histograms.csv", drawn), ("report.html", page)):
+    top = [(row["column"], i, *bar) for row in rows[:DRAWN] for i, bar in enumerate(row["bars"])]
+    drawn = pd.DataFrame(top, columns=["column", "place", "label", "reference", "batch"])
+    drawn["bar"] = drawn["place"].map("{:02d} ".format) + drawn["label"]
+    drawn = drawn.melt(["column", "bar"], ["reference", "batch"], "side", "share")
+    columns = pd.DataFrame(rows, columns=FIELDS.split())
+    for name, found in (("columns.csv", columns), ("histograms.csv", drawn)):
+        text = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         files.write_text(Path(folder, name), text)
+    page = Template(Path(__file__).with_suffix(".html").read_text("utf-8"), autoescape=True)
+    page = page.render(out | {"columns": rows, "title": title, "table": table})
+    files.write_text(Path(folder, "report.html"), page)
+    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
 
 
-def table(rows: Iterable[Any], *names: str) -> Markup:
+def table(rows: Any, *names: str) -> str:
     """Rows as an HTML table."""
     drawn = pd.DataFrame(rows, columns=names, dtype=object)  # so that integers stay whole
-    return Markup(drawn.to_html(index=False, border=0, float_format="{:.4g}".format))  # escaped
+    return drawn.to_html(index=False, border=0, float_format="{:.4g}".format)  # escapes its cells
+
+
+def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
+    """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
+    a, b = (np.array(side["counts"], dtype=float) for side in (entry, found))
+    new = found["unseen"].total()
+    a, b, new = a / max(1, a.sum()), b / max(1, b.sum() + new), new / max(1, b.sum() + new)
+    if "edges" not in entry:
+        sides = pd.DataFrame({"a": a, "b": b}, entry.get("cells", []))
+        top = sides.loc[sides.max(axis=1).nlargest(12).index]
+        others = (sides.sum() - top.sum()).clip(lower=0)
+        drawn = [*top.itertuples(), ("all others", *others), ("never seen before", 0.0, new)]
+        return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
+    edges, uptos = np.array(entry["edges"]), [np.cumsum(side)[:-1] for side in (a, b)]
+    first, last = np.searchsorted(uptos[0], [0.005, 0.995]).clip(1, len(edges) - 1)
+    grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
+    if len(grid) > BARS:
+        grid = np.linspace(grid[0], grid[-1], BARS + 1)[1:]
+        names = grid - (grid[1] - grid[0]) / 2
+    labels = [f"below {edges[first]:.6g}", *(f"{name:.6g}" for name in names)]
+    grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
+    shares = (np.diff(np.interp(grid, edges, x), prepend=0, append=1) for x in uptos)
+    sides = [share.round(9).clip(0).tolist() for share in shares]
+    return list(zip((*labels, f"above {edges[last]:.6g}"), *sides, strict=True))

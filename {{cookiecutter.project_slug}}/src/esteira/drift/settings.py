@@ -27,11 +27,11 @@ class Settings(Limits):
     gain: float = 0.1
     concept_alpha: float = 0.03
     support: float = 0.5
-    least_rows: int = Field(50, ge=1)
+    least_rows: int = Field(50, ge=8)
     classifier: bool = True
     columns: dict[str, dict[str, float]] = Field(default_factory=dict)
 
-    def of(self, name: str) -> Limits:
+    def of(self, name: str) -> dict[str, float]:
         """The limits of one column. Raises UserError for a limit that does not exist."""
-        general = {key: getattr(self, key) for key in Limits.model_fields}
-        return parse(general | self.columns.get(name, {}), Limits, f"drift_check.columns.{name}")
+        limits = self.model_dump(include={*Limits.model_fields}) | self.columns.get(name, {})
+        return parse(limits, Limits, f"drift_check.columns.{name}").model_dump()

@@ -6,7 +6,6 @@ the same length; cells of a numeric column are in ascending order.
 """
 
 import math
-from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -49,27 +48,23 @@ def location_scale_p(a: Counts, b: Counts) -> list[float]:
     Linear statistics of normal scores (van der Waerden 1952) and of squared ranks (Mood 1954)
     with their permutation variance, which holds with ties.
     """
-    n, m, cells = int(a.sum()), int(b.sum()), a + b
+    n, m, cells = int(a.sum()), int(b.sum()), (a + b).astype(float)
     rank = np.cumsum(cells) - (cells - 1) / 2  # of each cell's middle
-    normal = np.array([NormalDist().inv_cdf(max(r, 0.5) / (n + m + 1)) for r in rank])
-    rank -= (n + m + 1) / 2
-    answer = []
-    for raw in (normal, rank**2 + (cells.astype(float) ** 2 - 1) / 12):
-        score = raw - (raw * cells).sum() / (n + m)
-        square = (score**2 * cells).sum()
-        constant = square <= 1e-12 * (raw**2 * cells).sum()  # in floating point
-        z = 0 if constant else (score * b).sum() / math.sqrt(n * m * square / (n + m) / (n + m - 1))
-        answer.append(2 * normal_upper(abs(z)))
-    return answer
+    normal = [NormalDist().inv_cdf(max(r, 0.5) / (n + m + 1)) for r in rank]
+    raw = np.array([normal, (rank - (n + m + 1) / 2) ** 2 + (cells**2 - 1) / 12])
+    score = raw - (raw * cells).sum(axis=1, keepdims=True) / (n + m)
+    square, least = ((x**2 * cells).sum(axis=1) for x in (score, raw))
+    square[square <= 1e-12 * least] = np.inf  # constant, in floating point
+    z = (score * b).sum(axis=1) / np.sqrt(n * m * square / (n + m) / (n + m - 1))
+    return [2 * normal_upper(abs(x)) for x in z]
 
 
-def cauchy_combination(p: Sequence[float], weights: Sequence[float]) -> float:
+def cauchy_combination(p: tuple[float, ...], weights: tuple[float, ...]) -> float:
     """One p-value of several that depend on each other; `weights` sum to 1 (Liu & Xie 2020).
 
     p-values above 0.9 count as 0.9: of one at 1, the method as published lets nothing stand.
     """
-    pairs = zip(weights, p, strict=True)
-    t = sum(w / math.tan(math.pi * min(max(x, 1e-300), 0.9)) for w, x in pairs)
+    t = np.dot(weights, 1 / np.tan(np.pi * np.clip(p, 1e-300, 0.9)))
     return math.atan2(1, t) / math.pi
 
 
@@ -88,10 +83,8 @@ def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple
 
 def chi2_p(a: Counts, b: Counts) -> float:
     """p-value of the two-sample chi-squared test of homogeneity; no cell may be empty in both."""
-    if len(a) < 2:
-        return 1.0
-    expected = np.outer([a.sum(), b.sum()], (a + b) / (a.sum() + b.sum()))
-    return chi2_upper(((np.stack([a, b]) - expected) ** 2 / expected).sum(), len(a) - 1)
+    n, m = a.sum(), b.sum()
+    return chi2_upper(n * m * ((a / n - b / m) ** 2 / (a + b)).sum(), len(a) - 1)
 
 
 def ks_distance(a: Counts, b: Counts) -> float:
@@ -132,7 +125,7 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     return min(1.0, 2 * min(tails))
 
 
-def unseen_p(a: Counts, new: Sequence[int], m: int) -> float:
+def unseen_p(a: Counts, new: list[int], m: int) -> float:
     """p-value that m rows have categories that the reference, counted in `a`, never had.
 
     `new` are these categories' counts. Where the reference has no rare category, its list is taken
