@@ -120,13 +120,10 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     codes, n, m = np.append(codes, mine[:, there], axis=1), len(theirs), int(there.sum())
     rows = pd.DataFrame({"missed": [*theirs, *new[there]], "own": np.arange(n + m) >= n})
     rows["loss"] = losses(given, rows["missed"])
-    cannot = "Concept drift is not assessable: {}."
-    least, few = (
-        settings.least_rows,
-        "{} rows have a label and a prediction, at least {} are needed",
-    )
+    cannot, least = "Concept drift is not assessable: {}.", settings.least_rows
     if min(n, m) < least:
-        return [cannot.format(few.format(min(n, m), least))]
+        says = f"{min(n, m)} rows have a label and a prediction, at least {least} are needed"
+        return [cannot.format(says)]
     metrics["loss_reference"], metrics["loss_current"] = rows.groupby("own")["loss"].mean()
     p, *_ = tell_apart(codes, n)
     rows["weight"] = p / (1 - p) * n / m

@@ -136,6 +136,4 @@ def read(path: str | Path) -> Profile:
         profile = json.loads(Path(path).read_text(encoding="utf-8"))
         if profile.get("drift_profile") == VERSION:
             return profile
-    raise UserError(
-        f"{path} is absent, or no reference profile of this version: `uv run dvc repro`."
-    )
+    raise UserError(f"{path} is absent or no profile of this version: `uv run dvc repro` makes it.")

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from esteira.params import Section, parse
+from esteira.params import Section
 
 
 class Limits(Section):
@@ -29,9 +29,9 @@ class Settings(Limits):
     support: float = 0.5
     least_rows: int = Field(50, ge=8)
     classifier: bool = True
-    columns: dict[str, dict[str, float]] = Field(default_factory=dict)
+    columns: dict[str, Limits] = Field(default_factory=dict)
 
     def of(self, name: str) -> dict[str, float]:
-        """The limits of one column. Raises UserError for a limit that does not exist."""
-        limits = self.model_dump(include={*Limits.model_fields}) | self.columns.get(name, {})
-        return parse(limits, Limits, f"drift_check.columns.{name}").model_dump()
+        """The limits of one column."""
+        own = self.columns.get(name, Limits()).model_dump(exclude_unset=True)
+        return self.model_dump(include={*Limits.model_fields}) | own
