@@ -383,6 +383,22 @@ def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> Non
     assert found["metrics"]["concept_assessable"] == found["metrics"]["concept_drift"] == 0
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_concept_drifts_where_no_segment_can_be_named(gaps: bool) -> None:
+    def table(seed: int, size: float = 1) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+        text = pd.Series([f"{x:.9f}" for x in draw.random(800)])
+        rare = pd.Series(draw.zipf(1.5, 800).clip(max=300).astype(str))
+        if gaps and size > 1:
+            rare[::2] = None  # a segment that the holdout does not have
+        return pd.DataFrame({"text": text, "rare": rare, "y": size * draw.normal(size=800)})
+
+    known = build(table(1), "y", table(2), lambda at: np.zeros(len(at)))
+    found = check.check(known, table(3, 9), check.Settings(), lambda at: np.zeros(len(at)))
+    assert found["action"] == "rework"
+    assert found["segments"] == []
+
+
 # ---- bad batches: each has its sentence
 
 

@@ -1,13 +1,11 @@
 """Compare a batch with the reference profile; say what happened, how sure that is, what to do."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from esteira.drift import joint
-from esteira.drift import statistics as st
+from esteira.drift import joint, statistics
 from esteira.drift.columns import KINDS, Row, Source, compare, count, decode, fits
 from esteira.drift.profile import Predict, Profile, build, residuals
 from esteira.drift.settings import Limits, Settings
@@ -45,7 +43,7 @@ def judge(table: list[Row], alpha: float) -> None:
     As in Rabanser, Günnemann & Lipton 2019, each column is tested alone and the tests share the
     chance of a false alarm: Bonferroni over a column's tests, Benjamini-Hochberg over columns.
     """
-    cut = st.benjamini_hochberg(np.array([row["p"] for row in table]), alpha)
+    cut = statistics.benjamini_hochberg(np.array([row["p"] for row in table]), alpha)
     for row in table:
         row["sure"] = {kind: effect for kind, (p, effect) in row["tests"].items() if p <= cut}
         row["significant"] = int(bool(row["sure"]))
@@ -53,33 +51,34 @@ def judge(table: list[Row], alpha: float) -> None:
         row["says"] = "; ".join(remarks(row, row["entry"], row["found"]))
 
 
-def remarks(row: Row, entry: Row, found: Row) -> Iterator[str]:
+def remarks(row: Row, entry: Row, found: Row) -> list[str]:
     """Say in words what is remarkable about one column."""
-    if why := KINDS[entry["kind"]][2]:
-        yield why
-    elif np.count_nonzero(entry["counts"]) == 1:
-        yield "constant in the reference"
-    if row["role"] == "target" and found["missing"]:
-        yield f"{row['missing_current']:.0%} of the rows have no label"
-    if "missing" in row["sure"]:
-        yield f"missing {row['missing_reference']:.1%} → {row['missing_current']:.1%}"
-    if found["infinite"]:
-        yield f"{found['infinite']} infinite values, taken as missing"
-    if found["unseen"] and "unseen" in row:
-        names = sorted(found["unseen"], key=lambda c: (-found["unseen"][c], c))
-        yield f"never seen before, in {row['unseen']:.1%} of rows: {', '.join(names[:5])}"
-    if "distribution" in row["sure"] and "edges" in entry:
+    old, new, unseen = row["missing_reference"], row["missing_current"], found["unseen"]
+    names = sorted(sorted(unseen), key=unseen.get, reverse=True)[:5]
+    says = {
+        KINDS[entry["kind"]][2]: True,
+        "constant in the reference": np.count_nonzero(entry["counts"]) == 1,
+        f"{new:.0%} of the rows have no label": row["role"] == "target" and new,
+        f"missing {old:.1%} → {new:.1%}": "missing" in row["sure"],
+        f"{found['infinite']} infinite values, taken as missing": found["infinite"],
+        f"never seen before, in {row.get('unseen', 0):.1%} of rows: {', '.join(names)}": unseen,
+        movement(entry, found) if "distribution" in row["sure"] else "": True,
+        "significant but small": row["significant"] and not row["drifted"],
+    }
+    return [text for text, when in says.items() if text and when]
+
+
+def movement(entry: Row, found: Row) -> str:
+    """Say in words how the distribution of one column moved."""
+    if "edges" in entry:
         words = [f"{edge:.6g}" for edge in entry["edges"]]
         words = [f"below {words[1]}", *words[1:], f"above {words[-1]}"]
         uptos = (np.cumsum(side["counts"]) for side in (entry, found))
         before, now = (words[np.searchsorted(upto, upto[-1] / 2)] for upto in uptos)
-        yield f"median {before} → {now}" if before != now else f"the median stays {now}"
-    elif "distribution" in row["sure"]:
-        p, q = (np.array(x["counts"]) / max(1, x["rows"] - x["missing"]) for x in (entry, found))
-        most = np.abs(p - q).argmax()
-        yield f"{entry['cells'][most]} {p[most]:.1%} → {q[most]:.1%}"
-    if row["significant"] and not row["drifted"]:
-        yield "significant but small"
+        return f"median {before} → {now}" if before != now else f"the median stays {now}"
+    p, q = (np.array(x["counts"]) / max(1, x["rows"] - x["missing"]) for x in (entry, found))
+    most = np.abs(p - q).argmax()
+    return f"{entry['cells'][most]} {p[most]:.1%} → {q[most]:.1%}"
 
 
 def check(profile: Profile, current: Any, settings: Settings, predict: Predict = None) -> Row:
@@ -90,26 +89,24 @@ def check(profile: Profile, current: Any, settings: Settings, predict: Predict =
     `advice`, `reasons`, `notes`, `metrics` (flat), `columns`, `pairs` and `segments`.
     """
     source = current if isinstance(current, Source) else Source(current)
-    metrics = {"rows_reference": profile["rows"], "rows_current": source.rows}
+    out: Row = {key: [] for key in ("columns", "pairs", "segments", "reasons", "notes")}
+    out["metrics"] = metrics = {"rows_reference": profile["rows"], "rows_current": source.rows}
     few, least = "The {} has {} rows: for a verdict it needs at least {}.", settings.least_rows
     rows = zip(("reference", "batch"), metrics.values(), strict=True)
-    faults = [few.format(what, n, least) for what, n in rows if n < least]
-    metrics |= {"concept_assessable": 0, "concept_drift": 0}
-    out: Row = {key: [] for key in ("columns", "pairs", "notes", "joint", "says", "segments")}
-    out |= {"faults": faults, "metrics": metrics}
+    out["faults"] = faults = [few.format(what, n, least) for what, n in rows if n < least]
+    metrics |= {"data_drift": 0, "concept_assessable": 0, "concept_drift": 0}
     if not faults:
         usual = {k: max(v, getattr(settings, k)) for k, v in profile.get("usual", {}).items()}
         examine(out, profile, source, settings.model_copy(update=usual), predict)
     judged = [row for row in out["columns"] if row["role"] != "prediction"]
     features = [row for row in judged if row["role"] == "feature"]
     moved = sorted((row for row in judged if row["drifted"]), key=lambda row: -row["effect"])
-    data, broken = bool(moved or out["joint"]), metrics["concept_drift"]
+    data, broken = bool(moved or metrics["data_drift"]), metrics["concept_drift"]
     action = "unusable" if faults else "rework" if broken else "retrain" if data else "keep"
     if data and broken:
         out["notes"].append("Data and concept moved together: see first where the model got worse.")
-    drifted = sum(row["drifted"] for row in features)
-    metrics |= {"columns_checked": len(features), "columns_drifted": drifted}
-    metrics |= {"share_drifted": drifted / max(1, len(features))}
+    n, k = len(features), sum(row["drifted"] for row in features)
+    metrics |= {"columns_checked": n, "columns_drifted": k, "share_drifted": k / max(1, n)}
     largest = {"max_ks": "ks", "max_psi": "psi"}
     largest |= {"missing_max_increase": "missing_increase", "unseen_category_max_share": "unseen"}
     metrics |= {k: max([0.0, *(r.get(v, 0.0) for r in features)]) for k, v in largest.items()}
@@ -117,18 +114,17 @@ def check(profile: Profile, current: Any, settings: Settings, predict: Predict =
     others = [row for row in out["columns"] if row["role"] != "feature" and "psi" in row]
     metrics |= {f"{row['role']}_psi": row["psi"] for row in others}
     metrics |= {"data_drift": int(data), "action": list(VERDICTS).index(action)}
-    reasons = [*out["joint"], *out["says"]]
     if moved:
         names = [f"`{row['column']}`" + " (target)" * (row["role"] == "target") for row in moved]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         which = f"{len(names)} of {len(judged)} columns drifted: {', '.join(names[:5])}{more}."
         sure = min(1.0, max(1e-6, min(row["p"] for row in moved)) * len(judged))
         how = f"Without drift, the chance of a change this clear is at most {100 * sure:.2g} %."
-        reasons = [which, how, *reasons]
+        out["reasons"] = [which, how, *out["reasons"]]
     headline, advice = VERDICTS[action]
     if action == "keep" and not metrics["concept_assessable"]:
         advice = "Nothing to do for the data; the concept was not tested."
-    out |= {"reasons": faults or reasons or ["Nothing is both significant and large."]}
+    out["reasons"] = faults or out["reasons"] or ["Nothing is both significant and large."]
     return out | {"action": action, "headline": headline, "advice": advice}
 
 
@@ -140,8 +136,7 @@ def summary(out: Row) -> str:
 def examine(out: Row, given: Profile, source: Source, settings: Settings, predict: Predict) -> None:
     """Compare all that can be compared with what is `given`, and put it into `out`."""
     known, faults, table, notes = given["columns"], out["faults"], out["columns"], out["notes"]
-    label = next(iter(given["target"]), None)
-    truth = source.sample(label) if label in source.kinds else pa.nulls(0)
+    truth = next((source.sample(x) for x in given["target"] if x in source.kinds), pa.nulls(0))
     labelled = truth.is_null(nan_is_null=True).false_count
     for name, entry in (known | (given["target"] if labelled else {})).items():
         now = source.kinds.get(name)
@@ -154,9 +149,8 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
             table.append(row := column(name, role, entry, source, settings))
             if row["missing_current"] == 1 > row["missing_reference"]:
                 faults.append(f"Column `{name}` is wholly missing.")
-            new = row["found"]["unseen"]
-            if role == "target" and new.total() > sum(row["found"]["counts"]):
-                names = ", ".join(sorted(new)[:5])
+            if role == "target" and row["found"]["unseen"].total() > sum(row["found"]["counts"]):
+                names = ", ".join(sorted(row["found"]["unseen"])[:5])
                 faults.append(f"Most labels are classes that `{name}` never had: {names}.")
     judge(table, settings.alpha)
     if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
@@ -167,20 +161,20 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
     theirs, mine = decode(known.values()), decode(features)
     out["pairs"] = joint.pairs(known, theirs, mine, settings)
     says = "`{}` and `{}` no longer go together as they did: rank correlation {:.2f} → {:.2f}."
-    out["joint"] = [says.format(*pair) for pair in out["pairs"][:3]]
+    out["reasons"] = [says.format(*pair) for pair in out["pairs"][:3]]
     if settings.classifier:
         _, area, z = joint.tell_apart(np.append(theirs, mine, axis=1), theirs.shape[1])
         out["metrics"]["domain_auc"] = area
-        if area >= settings.auc and st.normal_upper(z) <= settings.auc_alpha:
+        if area >= settings.auc and statistics.normal_upper(z) <= settings.auc_alpha:
             says = "A classifier can tell rows of the batch from rows of the reference"
-            out["joint"].append(f"{says} (AUC {area:.2f}).")
+            out["reasons"].append(f"{says} (AUC {area:.2f}).")
+    out["metrics"]["data_drift"] = int(bool(out["reasons"]))
     asked = predict if "prediction" in given else None
     if lacks := [x for x, there in (("labels", labelled), ("predictions", asked)) if not there]:
         notes.append(f"Concept drift cannot be told without {' and '.join(lacks)}.")
     if faults or not asked:  # a model need not bear such a batch
         return
-    answers = pa.array(asked(source.drawn), from_pandas=True)
-    told = Source(pa.table({"prediction": answers}))
+    told = Source(pa.table({"prediction": pa.array(asked(source.drawn), from_pandas=True)}))
     table.append(row := column("prediction", "prediction", given["prediction"], told, settings))
     judge([row], settings.alpha)
     if row["drifted"]:
@@ -188,7 +182,8 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
     if row["missing_current"] == 1:
         faults.append("The predictions are wholly missing.")
     if labelled:
-        out["says"] = joint.concept(given, mine, residuals(given, truth, answers), settings, out)
+        missed = residuals(given, truth, told.sample("prediction"))
+        out["reasons"] += joint.concept(given, mine, missed, settings, out)
 
 
 def calibrate(profile: Profile, train: Any) -> None:

@@ -1,6 +1,5 @@
 """Questions that need whole rows: joint drift and concept drift, on bounded samples of codes."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from esteira.drift.profile import Profile
 from esteira.drift.settings import Settings
 from esteira.drift.statistics import Floats
 
-Table = list[tuple[Any, ...]]
 RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
 LOSSES = {"number": "mean absolute error", "category": "share of wrong classes"}
 SEGMENT = 30  # fewest rows of a segment worth naming
@@ -25,23 +23,21 @@ def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
     method, which holds for columns that are discrete, cyclic or tied to each other as well.
     """
     there = (codes != MISSING).astype(float)
-    z = np.zeros(codes.shape)
-    for rank, column, known in zip(z, codes, there > 0, strict=True):
-        count = np.bincount(column[known], minlength=256)
-        rank[known] = (np.cumsum(count) - count / 2)[column[known]] - known.sum() / 2
-        rank /= np.sqrt((rank**2).sum() / max(1, known.sum())) or 1.0
+    count = np.reshape([np.bincount(column, minlength=256) for column in codes], (-1, 256))
+    rank = np.take_along_axis(np.cumsum(count, axis=1) - count / 2, codes, axis=1)
+    z = (rank - there.sum(axis=1, keepdims=True) / 2) * there  # MISSING is the last code
+    z /= np.sqrt((z**2).sum(axis=1, keepdims=True) / there.sum(axis=1, keepdims=True))
     # not BLAS, whose threads cost more than they gain, and whose last digits differ by machine
-    products = partial(np.einsum, "ir,jr->ij")
-    n, square = products(there, there), products(z**2, there)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = products(z, z) / np.sqrt(square * square.T)
-        z22, z31, z40 = (products(z**p, z**q) / n for p, q in ((2, 2), (3, 1), (4, 0)))
-        moments = z22 - r * (z31 + z31.T) + r**2 / 4 * (z40 + z40.T + 2 * z22)
-        spread = np.maximum(1 + r**2 / 2, moments / np.maximum(1 - r**2, 1e-6) ** 2)
-        return r, spread / np.maximum(n - 3, 1)
+    powers = (there, there), (z**2, there), (z, z), (z**2, z**2), (z**3, z), (z**4, z**0)
+    n, square, r, z22, z31, z40 = (np.einsum("ir,jr->ij", x, y) for x, y in powers)
+    r /= np.sqrt(square * square.T)
+    moments = (z22 - r * (z31 + z31.T) + r**2 / 4 * (z40 + z40.T + 2 * z22)) / n
+    spread = np.maximum(1 + r**2 / 2, moments / np.maximum(1 - r**2, 1e-6) ** 2)
+    return r, spread / np.maximum(n - 3, 1)
 
 
-def pairs(known: dict[str, Row], theirs: Codes, mine: Codes, settings: Settings) -> Table:
+@np.errstate(invalid="ignore", divide="ignore")  # a column may be constant, or wholly missing
+def pairs(known: dict[str, Row], theirs: Codes, mine: Codes, settings: Settings) -> list[tuple]:
     """Pairs of numeric columns whose rank correlation changed: (left, right, before, now).
 
     By the difference of Fisher's z, two-sided, with false-discovery control.
@@ -49,14 +45,10 @@ def pairs(known: dict[str, Row], theirs: Codes, mine: Codes, settings: Settings)
     numeric = [entry["kind"] == "number" for entry in known.values()]
     names = np.array([*known], dtype=object)[numeric]
     (r, error), (s, other) = (rank_correlations(side[numeric]) for side in (theirs, mine))
-    with np.errstate(invalid="ignore"):
-        z = np.subtract(*np.arctanh(np.clip([r, s], -0.999999, 0.999999)))
-        z = np.abs(z) / np.sqrt(error + other)
-    i, j = np.nonzero(np.triu(np.isfinite(z), 1))
-    p = np.array([2 * st.normal_upper(x) for x in z[i, j]])
-    sure = p <= st.benjamini_hochberg(p, settings.correlation_alpha)
-    changed = sure & (np.abs(r - s)[i, j] >= settings.correlation)
-    i, j = i[changed], j[changed]
+    z = np.subtract(*np.arctanh(np.clip([r, s], -0.999999, 0.999999))) / np.sqrt(error + other)
+    p, tested = 2 * np.vectorize(st.normal_upper, [float])(np.abs(z)), np.triu(np.isfinite(z), 1)
+    sure = tested & (p <= st.benjamini_hochberg(p[tested], settings.correlation_alpha))
+    i, j = np.nonzero(sure & (np.abs(r - s) >= settings.correlation))
     found = zip(names[i], names[j], r[i, j].tolist(), s[i, j].tolist(), strict=True)
     return sorted(found, key=lambda pair: -abs(pair[2] - pair[3]))
 
@@ -115,15 +107,13 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     """
     import pandas as pd
 
-    metrics, there, theirs = out["metrics"], np.isfinite(new), given["residuals"]
-    codes = decode(given["columns"].values(), "holdout")
-    codes, n, m = np.append(codes, mine[:, there], axis=1), len(theirs), int(there.sum())
-    rows = pd.DataFrame({"missed": [*theirs, *new[there]], "own": np.arange(n + m) >= n})
-    rows["loss"] = losses(given, rows["missed"])
-    cannot, least = "Concept drift is not assessable: {}.", settings.least_rows
-    if min(n, m) < least:
-        says = f"{min(n, m)} rows have a label and a prediction, at least {least} are needed"
-        return [cannot.format(says)]
+    metrics, there, n = out["metrics"], np.isfinite(new), len(given["residuals"])
+    codes = np.append(decode(given["columns"].values(), "holdout"), mine[:, there], axis=1)
+    r, m = np.append(given["residuals"], new[there]), int(there.sum())
+    rows = pd.DataFrame({"missed": r, "loss": losses(given, r), "own": np.arange(n + m) >= n})
+    no, need = "Concept drift is not assessable:", settings.least_rows
+    if min(n, m) < need:
+        return [f"{no} {min(n, m)} rows have a label and a prediction, at least {need} are needed."]
     metrics["loss_reference"], metrics["loss_current"] = rows.groupby("own")["loss"].mean()
     p, *_ = tell_apart(codes, n)
     rows["weight"] = p / (1 - p) * n / m
@@ -131,9 +121,9 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     before, now = (rows.loc[side, "loss"].to_numpy() for side in (~rows["own"], rows["own"]))
     weight, metrics["concept_support"] = rows["weight"].to_numpy()[: len(before)], len(now) / m
     effective = weight.sum() ** 2 / (weight**2).sum()
-    if len(now) < settings.support * m or min(effective, len(now)) < least:
-        says = f"only {len(now) / m:.0%} of the batch is like the holdout"
-        return [cannot.format(f"{says}; retrain with it, check again")]
+    if len(now) < settings.support * m or min(effective, len(now)) < need:
+        says = f"{no} only {len(now) / m:.0%} of the batch is like the holdout"
+        return [f"{says}; retrain with it, check again."]
     expected = np.average(before, weights=weight)
     error = np.sqrt((weight**2 * (before - expected) ** 2).sum()) / weight.sum()
     rise, (target,) = now.mean() - expected, given["target"].values()
@@ -174,33 +164,30 @@ def residual_gain(codes: Codes, rows: Any) -> tuple[float, float]:
     return gain, gain / max(np.hypot(*errors), 1e-12)
 
 
-def segments(columns: dict[str, Row], codes: Codes, rows: Any) -> Table:
+def segments(columns: dict[str, Row], codes: Codes, rows: Any) -> list[tuple]:
     """Values and fifths of single columns in which the loss surely rose: the five worst.
 
     Returns (which rows, their number, mean loss on the holdout, mean loss now) for each.
     """
     names = [segment_names(*known)[c] for known, c in zip(columns.items(), codes, strict=True)]
-    each = rows.assign(segment=np.transpose(names)[rows.index].tolist()).explode("segment")
-    sides = (side.groupby("segment")["loss"] for _, side in each.groupby("own"))
+    each = rows.assign(part=np.transpose(names)[rows.index].tolist()).explode("part")
+    sides = (side.groupby("part")["loss"] for _, side in each.groupby("own"))
     old, new = (side.agg(["size", "mean", "sem"]) for side in sides)
-    both = old.merge(new, left_index=True, right_index=True, suffixes=("", "_now"))
-    both["rise"] = both["mean_now"] - both["mean"]
-    sure = both["rise"] > 3 * np.hypot(both["sem"], both["sem_now"])
-    worst = both[sure & (both[["size", "size_now"]].min(axis=1) >= SEGMENT)].nlargest(5, "rise")
-    return list(worst[["size_now", "mean", "mean_now"]].itertuples(name=None))
+    rise = new["mean"] - old["mean"]
+    sure = rise > 3 * np.hypot(old["sem"], new["sem"])
+    worst = rise[sure & (np.minimum(old["size"], new["size"]) >= SEGMENT)].nlargest(5).index
+    return [(part, int(new["size"][part]), old["mean"][part], new["mean"][part]) for part in worst]
 
 
 def segment_names(name: str, entry: Row) -> np.ndarray:
     """The segment that each of a column's 256 codes lies in, in words, or None."""
     names = np.full(256, None)
-    if entry["counts"]:
-        names[MISSING] = f"{name} is missing"
+    names[MISSING] = f"{name} is missing" if entry["counts"] else None
     if "edges" in entry:
         fifth, edges = st.deciles(np.array(entry["counts"])) // 2, entry["edges"]
         for cells in (np.nonzero(fifth == i)[0] for i in np.unique(fifth)):
-            low, high = (edges[min(max(1, i), len(edges) - 1)] for i in (cells[0], cells[-1]))
-            words = f"from {low:.6g} to {high:.6g}" if low < high else f"is {low:.6g}"
-            names[cells] = f"{name} {words}"
+            low, high = (f"{edges[min(max(1, i), len(edges) - 1)]:.6g}" for i in cells[[0, -1]])
+            names[cells] = f"{name} from {low} to {high}" if low != high else f"{name} is {low}"
     elif entry.get("own"):
         names[: len(entry["cells"])] = [f"{name} is {cell}" for cell in entry["cells"]]
     return names

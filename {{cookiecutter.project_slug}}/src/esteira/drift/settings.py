@@ -31,7 +31,6 @@ class Settings(Limits):
     classifier: bool = True
     columns: dict[str, Limits] = Field(default_factory=dict)
 
-    def of(self, name: str) -> dict[str, float]:
-        """The limits of one column."""
-        own = self.columns.get(name, Limits()).model_dump(exclude_unset=True)
-        return self.model_dump(include={*Limits.model_fields}) | own
+    def of(self, name: str) -> dict:
+        """The settings, with one column's own limits."""
+        return self.model_dump() | self.columns.get(name, Limits()).model_dump(exclude_unset=True)

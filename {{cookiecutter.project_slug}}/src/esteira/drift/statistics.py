@@ -35,10 +35,9 @@ def chi2_upper(x: float, freedom: int) -> float:
 
 def binomial_upper(least: int, trials: int, rate: float) -> float:
     """Probability of `least` successes or more."""
-    factorials = np.append(0, np.log(np.arange(1, trials + 1)).cumsum())  # their logarithms
+    f = np.append(0, np.log(np.arange(1, trials + 1)).cumsum())  # logarithms of the factorials
     k = np.arange(max(0, least), trials + 1)
-    ways = factorials[-1] - factorials[k] - factorials[trials - k]
-    odds = np.exp(ways + k * math.log(rate) + (trials - k) * math.log1p(-rate))
+    odds = np.exp(f[-1] - f[k] - f[trials - k] + k * np.log(rate) + (trials - k) * np.log1p(-rate))
     return min(1.0, float(odds.sum()))
 
 
@@ -76,15 +75,14 @@ def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple
     """
     n, m = a.sum(), b.sum() + unseen
     rare = (a + b) * min(n, m) / (n + m) < least
-    a, b = np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum() + unseen)
-    used = a + b > 0
-    return a[used], b[used]
+    return np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum() + unseen)
 
 
 def chi2_p(a: Counts, b: Counts) -> float:
-    """p-value of the two-sample chi-squared test of homogeneity; no cell may be empty in both."""
-    n, m = a.sum(), b.sum()
-    return chi2_upper(n * m * ((a / n - b / m) ** 2 / (a + b)).sum(), len(a) - 1)
+    """p-value of the two-sample chi-squared test of homogeneity; a cell empty in both is none."""
+    n, m, both = a.sum(), b.sum(), a + b
+    x = n * m * ((a / n - b / m) ** 2 / np.maximum(both, 1)).sum()
+    return chi2_upper(x, np.count_nonzero(both) - 1)
 
 
 def ks_distance(a: Counts, b: Counts) -> float:
@@ -111,8 +109,7 @@ def total_variation(a: Counts, b: Counts) -> float:
 
 def deciles(a: Counts) -> NDArray[np.intp]:
     """Number of the reference's tenth in which each fine cell of a numeric column lies, 0 to 9."""
-    middle = (np.cumsum(a) - a / 2) / a.sum()
-    return np.clip(np.floor(middle * 10), 0, 9).astype(np.intp)
+    return ((np.cumsum(a) - a / 2) / a.sum() * 10).astype(np.intp).clip(0, 9)
 
 
 def rate_p(x: int, n: int, y: int, m: int) -> float:
@@ -121,8 +118,7 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     if min(total, n + m - total) * min(share, 1 - share) >= 10:
         z = (y - total * share) / math.sqrt(total * share * (1 - share) * (1 - total / (n + m)))
         return 2 * normal_upper(abs(z))
-    tails = binomial_upper(x, total, 1 - share), binomial_upper(y, total, share)
-    return min(1.0, 2 * min(tails))
+    return min(1.0, 2 * min(binomial_upper(x, total, 1 - share), binomial_upper(y, total, share)))
 
 
 def unseen_p(a: Counts, new: list[int], m: int) -> float:
@@ -154,6 +150,5 @@ def benjamini_hochberg(p: Floats, alpha: float) -> float:
 
     Benjamini & Hochberg 1995, step-up.
     """
-    ordered = np.sort(p)
-    below = ordered <= alpha * np.arange(1, len(p) + 1) / max(1, len(p))
-    return float(ordered[below].max(initial=-1.0))
+    p = np.sort(p)
+    return float(p[p <= alpha * np.arange(1, len(p) + 1) / max(1, len(p))].max(initial=-1.0))
