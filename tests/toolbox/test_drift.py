@@ -699,6 +699,10 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     frame.assign(code=frame["code"].astype(float)).to_csv(tmp_path / "floats.csv", index=False)
     found = compare("a.csv.gz", "floats.csv")  # 1.0 for 1, as pandas writes integers with gaps
     assert found["action"] == "keep", found["reasons"]
+    frame.assign(said=np.full(300, np.nan)).to_parquet(tmp_path / "said.parquet")
+    paths = [str(tmp_path / name) for name in ("said.parquet", "a.parquet")]
+    with pytest.raises(UserError, match="no column `said` like the predictions of"):
+        two_tables.compare_files(*paths, "fee", "said", str(tmp_path / "out"), typed.read)
     (tmp_path / "few.csv").write_text("fee\n" + "1\n2\ndear\n" * 100)
     (tmp_path / "fees.csv").write_text("fee\n" + "1\n2\n1\n" * 100)
     found = compare("fees.csv", "few.csv")
@@ -723,6 +727,9 @@ def test_drawings_show_each_of_few_values_and_a_heap_where_it_lies() -> None:
     shares = drawn(heap)
     assert shares.pop("below 0") < 0.005
     assert next(iter(shares.values())) > 0.9
+    known = build(pa.table({"x": draw.normal(size=99)}))["columns"]["x"]
+    lost = columns.count(known, columns.Source(pa.table({"x": pa.nulls(99)})), "x")
+    assert {share for *_, share in report.bars(known, lost)} == {0}
 
 
 class Page(HTMLParser):

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from esteira.drift import statistics as st
 from esteira.errors import UserError
 
 Row = dict[str, Any]  # facts by name: of a column, or of a batch
-Codes = NDArray[np.uint8]
+Codes = np.ndarray[Any, np.dtype[np.uint8]]
 SAMPLE = 2000  # rows drawn for the questions that need whole rows
 PIECE = 2**20  # rows read at a time
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
@@ -47,9 +46,9 @@ class Source:
     """
 
     def __init__(self, table: Any) -> None:
-        path = isinstance(table, str | Path)
+        called = table if isinstance(table, str | Path) else "the table"
         try:
-            if path:
+            if called is table:
                 # texts as dictionaries: a tenth of the time
                 words = [f.name for f in pq.read_schema(table) if kind_of(f.type) == "category"]
                 file = pq.ParquetFile(table, read_dictionary=words)
@@ -61,8 +60,7 @@ class Source:
                 self.batches = lambda names: whole.select(names).to_batches()
                 self.rows, form = whole.num_rows, whole.schema
         except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
-            named = table if path else "the table"
-            raise UserError(f"{named} cannot be read as a table: {error.args[-1]}") from None
+            raise UserError(f"{called} cannot be read as a table: {error.args[-1]}") from None
         if twice := [name for name, n in Counter(form.names).items() if n > 1]:
             raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
         self.kinds = {field.name: kind_of(field.type) for field in form}
@@ -90,7 +88,7 @@ def kind_of(form: pa.DataType) -> str:
     return next(kind for kind, (names, *_) in KINDS.items() if re.match(names, name))
 
 
-def numbers(cells: pa.Array) -> NDArray[np.float64]:
+def numbers(cells: pa.Array) -> st.Floats:
     """Cells as float64, missing as NaN."""
     cells = cells.cast(pa.float64(), safe=False)
     # to_numpy() would import pandas
@@ -104,7 +102,7 @@ def texts(cells: pa.Array) -> list[str | None]:
 
 def tally(cells: pa.Array) -> Counter[str]:
     """Count the categories of one piece."""
-    coded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+    coded = cells.dictionary_encode()  # of coded cells, themselves
     names = texts(coded.dictionary)
     # a third of the time of Arrow's own value_counts
     counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names)).tolist()
@@ -112,23 +110,22 @@ def tally(cells: pa.Array) -> Counter[str]:
 
 
 def describe(source: Source, name: str) -> Row:
-    """Fix the cells of one reference column: quantile edges, or categories by name."""
+    """Fix the cells of one reference column, quantile edges or categories by name; count them."""
     kind, pieces = source.kinds[name], (piece for piece, _ in source.pieces(name))
-    if kind == "category" and (counter := sum(map(tally, pieces), Counter[str]())):
-        if len(counter) > max(INTERVALS, min(counter.total() / 2, CATEGORIES)):
-            return {"kind": "text"}
-        rare = sum(n == 1 for n in counter.values()) > RARE * counter.total()
-        own = len(counter) <= INTERVALS and not rare
-        return {"kind": kind, "cells": sorted(counter), "own": own}
-    if kind == "number":
+    entry: Row = {"kind": "empty" if kind in ("category", "number") else kind}
+    if kind == "category" and (told := sum(map(tally, pieces), Counter[str]())):
+        rare = sum(n == 1 for n in told.values()) > RARE * told.total()
+        entry = {"kind": kind, "cells": sorted(told), "own": len(told) <= INTERVALS and not rare}
+        if len(told) > max(INTERVALS, min(told.total() / 2, CATEGORIES)):
+            entry = {"kind": "text"}
+    elif kind == "number":
         values = np.concatenate([numbers(piece) for piece in pieces])
         values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
         if len(values):
             last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
-            edges = np.unique(values[last])
-            below = max(float(np.nextafter(edges[0], -np.inf)), -LARGEST)
-            return {"kind": kind, "edges": [below, *edges.tolist()]}
-    return {"kind": "empty" if kind in ("category", "number") else kind}
+            edges = np.unique(values[last]).tolist()
+            entry = {"kind": kind, "edges": [float(np.nextafter(edges[0], -LARGEST)), *edges]}
+    return entry | count(entry, source, name)
 
 
 def count(entry: Row, source: Source, name: str) -> Row:
@@ -137,28 +134,25 @@ def count(entry: Row, source: Source, name: str) -> Row:
     Returns `rows`, `counts` per cell, `missing`, the `infinite` among them and `unseen` (name to
     count), which add up over pieces, and `sample`: the codes of the rows drawn, in hexadecimal.
     """
-    cells = len(entry["edges"]) + 1 if "edges" in entry else len(entry.get("cells", ()))
-    counts, codes, unseen = np.zeros(cells, np.int64), "", Counter[str]()
-    untold = infinite = 0
+    counts, codes = np.zeros(len(entry.get("edges", ())) + 1, np.int64), ""
+    told, there, infinite = Counter[str](), 0, 0
     for piece, drawn in source.pieces(name):
         codes += encode(entry, drawn).tobytes().hex()
-        if "edges" in entry:
+        if "cells" in entry:
+            told += tally(piece)
+        elif kind_of(piece.type) == "number":  # of a reference that has none, as well
             # sorting once and finding the edges beats finding each value's cell; NaN comes last
             values = np.sort(numbers(piece))
             low, high, end = np.searchsorted(values, [-LARGEST, np.inf, np.nan])
-            upto = np.searchsorted(values[low:high], entry["edges"], side="right")
+            upto = np.searchsorted(values[low:high], entry.get("edges", ()), side="right")
             counts += np.diff(upto, prepend=0, append=high - low)
             infinite += int(low + end - high)
-        elif "cells" in entry:
-            told = tally(piece)
-            counts += np.array([told.pop(cell, 0) for cell in entry["cells"]], np.int64)
-            unseen += told
         else:
-            bare = kind_of(piece.type) == "number"  # of a reference that has none
-            untold += np.isfinite(numbers(piece)).sum() if bare else len(piece) - piece.null_count
-    missing = source.rows - int(counts.sum() + untold) - unseen.total()
-    found = {"rows": source.rows, "counts": counts.tolist(), "sample": codes}
-    return found | {"missing": missing, "infinite": infinite, "unseen": unseen}
+            there += len(piece) - piece.null_count
+    missing = source.rows - int(counts.sum()) - there - told.total()
+    each = counts.tolist() if "edges" in entry else [told.pop(c, 0) for c in entry.get("cells", ())]
+    found = {"rows": source.rows, "counts": each, "sample": codes}
+    return found | {"missing": missing, "infinite": infinite, "unseen": told}
 
 
 def fits(entry: Row, kind: str) -> bool:
@@ -173,9 +167,8 @@ def encode(entry: Row, cells: pa.Array) -> Codes:
     category, or that it has it at all, would tell any two samples apart.
     """
     if "edges" in entry:
-        values = numbers(cells)
-        found = np.searchsorted(entry["edges"], values, side="left").astype(np.uint8)
-        return np.where(np.isfinite(values), found, np.uint8(MISSING))
+        x, edges = numbers(cells), entry["edges"]
+        return np.where(np.isfinite(x), np.searchsorted(edges, x), MISSING).astype(np.uint8)
     place = {cell: i for i, cell in enumerate(entry["cells"])} if entry.get("own") else {}
     known = texts(cells) if "cells" in entry else [None] * len(cells)
     return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)
@@ -196,18 +189,16 @@ def compare(entry: Row, found: Row) -> Iterator[tuple[str, float, dict[str, floa
     if lost + gone:
         yield "missing", st.rate_p(lost, n, gone, m), {"missing": st.cohens_h(lost / n, gone / m)}
     a, b, unseen = np.array(entry["counts"]), np.array(found["counts"]), found["unseen"].total()
-    if not a.any() or not (b.any() or unseen):
+    if not (b.any() or unseen):
         return
     if "edges" in entry:
-        tenth = st.deciles(a)
-        tenths = [np.bincount(tenth, side, 10) for side in (a, b)]
-        p = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
-        sizes = {"ks": st.ks_distance(a, b), "psi": st.psi(*tenths)}
-        yield "distribution", st.cauchy_combination(p, WEIGHTS), sizes
-        return
-    if unseen or (a == 1).any():
-        new = list(found["unseen"].values())
-        yield "unseen", st.unseen_p(a, new, m - gone), {"unseen": unseen / m}
-    a, b = st.merge_rare(a, b, unseen)
-    sizes = {"total_variation": st.total_variation(a, b), "psi": st.psi(a, b)}
-    yield "distribution", st.chi2_p(a, b), sizes
+        tenths = [np.bincount(st.deciles(a), side, 10) for side in (a, b)]
+        each = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
+        p, sizes = st.cauchy_combination(each, WEIGHTS), {"ks": st.ks_distance(a, b)}
+    else:
+        if unseen or (a == 1).any():
+            p = st.unseen_p(a, [*found["unseen"].values()], m - gone)
+            yield "unseen", p, {"unseen": unseen / m}
+        tenths = a, b = st.merge_rare(a, b, unseen)
+        p, sizes = st.chi2_p(a, b), {"total_variation": st.total_variation(a, b)}
+    yield "distribution", p, sizes | {"psi": st.psi(*tenths)}

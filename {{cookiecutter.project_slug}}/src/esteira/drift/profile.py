@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from esteira.drift.columns import Row, Source, count, describe, encode, numbers, texts
+from esteira.drift.columns import Source, describe, encode, numbers, texts
 from esteira.errors import UserError
-from esteira.files import significant
 from esteira.schema import Schema
 
 Profile = dict[str, Any]
@@ -33,9 +32,9 @@ def build(train: Any, target: str | None = None, features: list[str] | None = No
     names = features or [name for name in source.kinds if name != target]
     if not (source.rows and names):
         raise UserError("the reference has no rows, or no column besides the target.")
-    columns = {name: entry_of(source, name) for name in names}
+    columns = {name: describe(source, name) for name in names}
     profile = {"drift_profile": VERSION, "rows": source.rows, "columns": columns}
-    return profile | {"target": {target: entry_of(source, target)} if target else {}}
+    return profile | {"target": {target: describe(source, target)} if target else {}}
 
 
 def follow(profile: Profile, holdout: Any, predict: Predict, positive: str | None = None) -> None:
@@ -49,19 +48,12 @@ def follow(profile: Profile, holdout: Any, predict: Predict, positive: str | Non
     """
     held = holdout if isinstance(holdout, Source) else Source(holdout)
     answers = pa.array(predict(held.drawn), from_pandas=True)
-    told = Source(pa.table({"prediction": answers}))
-    profile |= {"prediction": entry_of(told, "prediction"), "positive": positive}
+    profile |= {"prediction": describe(Source(pa.table({"p": answers})), "p"), "positive": positive}
     missed = residuals(profile, held.sample(*profile["target"]), answers)
     there = np.isfinite(missed)
     for name, entry in profile["columns"].items():
         entry["holdout"] = encode(entry, held.sample(name))[there].tobytes().hex()
-    profile["residuals"] = [significant(x) for x in missed[there]]
-
-
-def entry_of(source: Source, name: str) -> Row:
-    """Describe and count one reference column, as JSON holds it."""
-    entry = describe(source, name)
-    return entry | count(entry, source, name)
+    profile["residuals"] = [float(f"{x:.6g}") for x in missed[there]]
 
 
 def residuals(profile: Profile, truth: pa.Array, answers: pa.Array) -> np.ndarray:
@@ -109,23 +101,23 @@ def of_table(source: Source, target: str | None, predictions: str | None) -> Pro
 
     Numbers that predict one of two classes are probabilities of the one they are higher for.
     """
-    named = [name for name in (target, predictions) if name]
-    for name in named:
+    for name in filter(None, (target, predictions)):
         if source.kinds.get(name) not in ("number", "category"):
             raise UserError(f"the reference has no column `{name}` of numbers or classes.")
-    profile = build(source, target, [name for name in source.kinds if name not in named])
+    profile = build(source, target, [n for n in source.kinds if n not in (target, predictions)])
     if predictions:
         if target in (None, predictions):
             raise UserError("predictions need their target, another column: name it with --target.")
-        truth, said, positive = source.sample(target), source.sample(predictions), None
+        said, positive = source.sample(predictions), None
         if source.kinds[target] != source.kinds[predictions]:
-            label = np.array(texts(truth), dtype=object)
+            label = np.array(texts(source.sample(target)), dtype=object)
             classes = sorted({*label} - {None})
             if len(classes) != 2 or source.kinds[predictions] != "number":
                 must = "numbers for numbers, classes for classes, or odds of one of two classes"
                 raise UserError(f"`{predictions}` cannot predict `{target}`: give {must}.")
-            odds = numbers(said)
-            positive = max(classes, key=lambda name: np.nanmean(np.append(odds[label == name], 0)))
+            positive = max(
+                classes, key=lambda c: np.nanmean(np.append(numbers(said)[label == c], 0))
+            )
         follow(profile, source, lambda _: said, positive)
     return profile
 

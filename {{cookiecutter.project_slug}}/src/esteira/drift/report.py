@@ -31,13 +31,11 @@ def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
     drawn["bar"] = drawn["place"].map("{:02d} ".format) + drawn["label"]
     drawn = drawn.melt(["column", "bar"], ["reference", "batch"], "side", "share")
     columns = pd.DataFrame(rows, columns=FIELDS.split())
-    for name, found in (("columns.csv", columns), ("histograms.csv", drawn)):
-        text = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        files.write_text(Path(folder, name), text)
+    for path, found in ((f"{folder}/columns.csv", columns), (f"{folder}/histograms.csv", drawn)):
+        files.write_text(path, found.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     page = Template(Path(__file__).with_suffix(".html").read_text("utf-8"), autoescape=True)
-    page = page.render(out | {"columns": rows, "title": title, "table": table})
-    files.write_text(Path(folder, "report.html"), page)
-    files.write_metrics(Path(folder, "metrics.json"), out["metrics"])
+    files.write_text(f"{folder}/report.html", page.render(out, rows=rows, title=title, table=table))
+    files.write_metrics(f"{folder}/metrics.json", out["metrics"])
 
 
 def table(rows: Any, *names: str) -> str:
@@ -48,16 +46,15 @@ def table(rows: Any, *names: str) -> str:
 
 def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
     """Label, share of the reference and share of the batch, for each bar of a column's drawing."""
-    a, b = (np.array(side["counts"], dtype=float) for side in (entry, found))
-    new = found["unseen"].total()
-    a, b, new = a / max(1, a.sum()), b / max(1, b.sum() + new), new / max(1, b.sum() + new)
+    counts = [*entry["counts"], 0], [*found["counts"], found["unseen"].total()]
+    a, b = (np.array(side) / max(1, sum(side)) for side in counts)
     if "edges" not in entry:
-        sides = pd.DataFrame({"a": a, "b": b}, entry.get("cells", []))
+        sides = pd.DataFrame({"a": a[:-1], "b": b[:-1]}, entry.get("cells", []))
         top = sides.loc[sides.max(axis=1).nlargest(12).index]
         others = (sides.sum() - top.sum()).clip(lower=0)
-        drawn = [*top.itertuples(), ("all others", *others), ("never seen before", 0.0, new)]
+        drawn = [*top.itertuples(), ("all others", *others), ("never seen before", 0.0, b[-1])]
         return [(name, float(x), float(y)) for name, x, y in drawn if x + y > 1e-9]
-    edges, uptos = np.array(entry["edges"]), [np.cumsum(side)[:-1] for side in (a, b)]
+    edges, uptos = np.array(entry["edges"]), [np.cumsum(side) for side in (a, b)]
     first, last = np.searchsorted(uptos[0], [0.005, 0.995]).clip(1, len(edges) - 1)
     grid = names = edges[first : last + 1]  # the bars' upper ends; few values have a bar each
     if len(grid) > BARS:
@@ -65,6 +62,5 @@ def bars(entry: Row, found: Row) -> list[tuple[str, float, float]]:
         names = grid - (grid[1] - grid[0]) / 2
     labels = [f"below {edges[first]:.6g}", *(f"{name:.6g}" for name in names)]
     grid = np.append(edges[first - 1], grid)  # a heap at the lowest end is in the first bar
-    shares = (np.diff(np.interp(grid, edges, x), prepend=0, append=1) for x in uptos)
-    sides = [share.round(9).clip(0).tolist() for share in shares]
-    return list(zip((*labels, f"above {edges[last]:.6g}"), *sides, strict=True))
+    sides = np.diff([[0, *np.interp(grid, edges, upto[:-2]), upto[-1]] for upto in uptos]).round(9)
+    return list(zip((*labels, f"above {edges[last]:.6g}"), *sides.clip(0).tolist(), strict=True))

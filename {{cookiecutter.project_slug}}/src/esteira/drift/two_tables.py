@@ -10,31 +10,26 @@ from esteira.drift.columns import KINDS, Row, Source, fits
 from esteira.drift.profile import of_table, read
 from esteira.errors import UserError
 
-# Reads a table file, its columns as the types given by name: the table, and remarks.
-ReadText = Callable[[str, dict[str, Row]], tuple[Any, list[str]]]
-
 
 def compare_files(
-    old: str, new: str, target: str | None, predictions: str | None, out: str, read_text: ReadText
+    old: str, new: str, target: str | None, predictions: str | None, out: str, read_text: Callable
 ) -> Row:
     """Check one table file, `new`, against another or against a profile (.json).
 
     Writes the report's files into the folder `out` and returns the result. Parquet files are read
-    as they are, all others, and a Parquet batch of other types, by `read_text`. Raises UserError.
+    as they are, all others, and a Parquet batch of other types, by `read_text`: given a path, and
+    types of columns by name, it returns a table, and remarks. Raises UserError.
     """
     if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
         raise UserError(f"{out} is a file, or lies in one: give a folder with --out.")
-    if Path(old).suffix == ".json":
-        profile = read(old)
-        if target and target not in profile["target"]:
-            raise UserError(f"the target in {old} is not `{target}`: leave --target out.")
-    else:
-        profile = of_table(open_table(old, {}, read_text)[0], target, predictions)
+    table = None if Path(old).suffix == ".json" else open_table(old, {}, read_text)[0]
+    profile = of_table(table, target, predictions) if table else read(old)
+    if target and target not in profile["target"]:
+        raise UserError(f"the target in {old} is not `{target}`: leave --target out.")
     known, said = profile["columns"] | profile["target"], profile.get("prediction")
-    alike = known | ({predictions: said} if predictions and said else {})
-    batch, notes = open_table(new, alike, read_text)
-    like = said and predictions not in known and fits(said, batch.kinds.get(predictions, "absent"))
-    if predictions and not like:
+    batch, notes = open_table(new, {predictions: said or {"kind": "other"}} | known, read_text)
+    other = predictions in batch.kinds and predictions not in known
+    if predictions and not (said and other and fits(said, batch.kinds[predictions])):
         raise UserError(f"{new} has no column `{predictions}` like the predictions of {old}.")
     found = check(profile, batch, Settings(), predictions and (lambda _: batch.sample(predictions)))
     found["notes"] += notes
@@ -42,7 +37,7 @@ def compare_files(
     return found
 
 
-def open_table(path: str, known: dict[str, Row], read_text: ReadText) -> tuple[Source, list[str]]:
+def open_table(path: str, known: dict[Any, Row], read_text: Callable) -> tuple[Source, list[str]]:
     """Open a table whose columns should be like the `known` ones; also remarks on its cells."""
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         source = Source(path)
