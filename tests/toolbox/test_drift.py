@@ -259,7 +259,7 @@ def test_inputs_out_of_reach_leave_the_concept_unassessed(known: dict) -> None:
     assert found["action"] == "retrain"
     assert found["metrics"]["concept_assessable"] == 0
     cannot = "Concept drift is not assessable: only 0% of the batch is like the holdout"
-    assert f"{cannot}; retrain with it, check again." in found["reasons"]
+    assert f"{cannot}; retrain on it." in found["reasons"]
 
 
 def test_drifted_inputs_alone_do_not_accuse_the_concept(known: dict) -> None:
@@ -539,7 +539,6 @@ def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_tol
         found = check.check(known, batch, check.Settings())
         assert row_of(found, "a")["drifted"]
         assert row_of(found, "gap")["says"] == "not compared: neither numbers, words nor dates"
-        assert "Columns of types that cannot be compared: `gap`." in found["notes"]
         days = pd.date_range("2026-01-01", periods=400)
         for other, drifted in ((days, 1), (x > 0, 1), ([[1]] * 400, 1), ([None] * 400, 0)):
             batch = batch.set_column(0, "a", pa.array(other))

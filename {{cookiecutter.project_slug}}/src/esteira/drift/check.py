@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from esteira.drift import joint, statistics
 from esteira.drift.columns import KINDS, Row, Source, compare, count, decode, fits
-from esteira.drift.profile import Predict, Profile, build, residuals
+from esteira.drift.profile import Predict, ask, build, follow, residuals
 from esteira.drift.settings import Limits, Settings
+from esteira.schema import Schema
 
 VERDICTS = {  # the metric `action` is the place in here
     "keep": ("No drift that matters", "Nothing to do."),
@@ -81,7 +82,7 @@ def movement(entry: Row, found: Row) -> str:
     return f"{entry['cells'][most]} {p[most]:.1%} → {q[most]:.1%}"
 
 
-def check(profile: Profile, current: Any, settings: Settings, predict: Predict = None) -> Row:
+def check(profile: Row, current: Any, settings: Settings, predict: Predict = None) -> Row:
     """Check a batch (pandas, Arrow or a `Source`) against a profile.
 
     `predict` gives the model's answers for the rows of these numbers, as in `profile.follow`;
@@ -111,8 +112,7 @@ def check(profile: Profile, current: Any, settings: Settings, predict: Predict =
     largest |= {"missing_max_increase": "missing_increase", "unseen_category_max_share": "unseen"}
     metrics |= {k: max([0.0, *(r.get(v, 0.0) for r in features)]) for k, v in largest.items()}
     metrics |= {"correlation_pairs_changed": len(out["pairs"]), "schema_faults": len(faults)}
-    others = [row for row in out["columns"] if row["role"] != "feature" and "psi" in row]
-    metrics |= {f"{row['role']}_psi": row["psi"] for row in others}
+    metrics |= {f"{r['role']}_psi": r["psi"] for r in out["columns"][n:] if "psi" in r}
     metrics |= {"data_drift": int(data), "action": list(VERDICTS).index(action)}
     if moved:
         names = [f"`{row['column']}`" + " (target)" * (row["role"] == "target") for row in moved]
@@ -133,7 +133,7 @@ def summary(out: Row) -> str:
     return "\n  ".join([f"{out['action']}: {out['advice']}", *out["reasons"], *out["notes"]])
 
 
-def examine(out: Row, given: Profile, source: Source, settings: Settings, predict: Predict) -> None:
+def examine(out: Row, given: Row, source: Source, settings: Settings, predict: Predict) -> None:
     """Compare all that can be compared with what is `given`, and put it into `out`."""
     known, faults, table, notes = given["columns"], out["faults"], out["columns"], out["notes"]
     truth = next((source.sample(x) for x in given["target"] if x in source.kinds), pa.nulls(0))
@@ -153,8 +153,6 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
                 names = ", ".join(sorted(row["found"]["unseen"])[:5])
                 faults.append(f"Most labels are classes that `{name}` never had: {names}.")
     judge(table, settings.alpha)
-    if left := [f"`{row['column']}`" for row in table if row["kind"] == "other"]:
-        notes.append(f"Columns of types that cannot be compared: {', '.join(left)}.")
     features = [row["found"] for row in table if row["role"] == "feature"]
     if len(features) < len(known):
         return
@@ -166,8 +164,7 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
         _, area, z = joint.tell_apart(np.append(theirs, mine, axis=1), theirs.shape[1])
         out["metrics"]["domain_auc"] = area
         if area >= settings.auc and statistics.normal_upper(z) <= settings.auc_alpha:
-            says = "A classifier can tell rows of the batch from rows of the reference"
-            out["reasons"].append(f"{says} (AUC {area:.2f}).")
+            out["reasons"] += [f"A classifier can tell batch from reference (AUC {area:.2f})."]
     out["metrics"]["data_drift"] = int(bool(out["reasons"]))
     asked = predict if "prediction" in given else None
     if lacks := [x for x, there in (("labels", labelled), ("predictions", asked)) if not there]:
@@ -186,7 +183,17 @@ def examine(out: Row, given: Profile, source: Source, settings: Settings, predic
         out["reasons"] += joint.concept(given, mine, missed, settings, out)
 
 
-def calibrate(profile: Profile, train: Any) -> None:
+def of_line(train: Any, holdout: Any, model: Any, schema: Schema) -> Row:
+    """Make the profile of the line's two pandas tables and its fitted model."""
+    inputs, positive = holdout[schema.inputs], schema.positive
+    profile = build(train, schema.target, schema.features)
+    follow(profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive)
+    if schema.time is not None:
+        calibrate(profile, train)
+    return profile
+
+
+def calibrate(profile: Row, train: Any) -> None:
     """Fill in, as `usual`, the sizes of change that a batch must exceed beside its limits.
 
     Rows of a time series are not independent, so blocks of them, in the order of `train`, differ

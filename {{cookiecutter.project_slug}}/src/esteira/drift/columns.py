@@ -1,6 +1,6 @@
 """One column: read piece by piece, its cells fixed on the reference and counted, and compared.
 
-Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
+np.ndarray at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
 gives the same answer as a batch read whole. Tables are read in Arrow, without pandas.
 """
 
@@ -18,15 +18,11 @@ from esteira.drift import statistics as st
 from esteira.errors import UserError
 
 Row = dict[str, Any]  # facts by name: of a column, or of a batch
-Codes = np.ndarray[Any, np.dtype[np.uint8]]
-SAMPLE = 2000  # rows drawn for the questions that need whole rows
-PIECE = 2**20  # rows read at a time
-INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
-CATEGORIES = 10_000  # more distinct texts than that are free text
-RARE = 0.01  # share of rows whose category comes once, from which on a list is not complete
+PIECE, SAMPLE = 2**20, 2000  # rows read at a time; rows drawn for what needs whole rows
+# quantile cells of a numeric column, and the most categories with own codes; more are free text
+INTERVALS, CATEGORIES = 250, 10_000
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
 LARGEST = float(np.finfo(float).max)
-WEIGHTS = (0.6, 0.2, 0.2)  # location, scale, shape: a moved level is the drift most often met
 KINDS = {  # by kind: Arrow's names of its types, its type in a text file, why it is not compared
     "number": ("u?int|half|float|double|decimal", "number", ""),
     "category": ("(large_)?string(_view)?$|bool", "text", ""),
@@ -88,7 +84,7 @@ def kind_of(form: pa.DataType) -> str:
     return next(kind for kind, (names, *_) in KINDS.items() if re.match(names, name))
 
 
-def numbers(cells: pa.Array) -> st.Floats:
+def numbers(cells: pa.Array) -> np.ndarray:
     """Cells as float64, missing as NaN."""
     cells = cells.cast(pa.float64(), safe=False)
     # to_numpy() would import pandas
@@ -114,7 +110,7 @@ def describe(source: Source, name: str) -> Row:
     kind, pieces = source.kinds[name], (piece for piece, _ in source.pieces(name))
     entry: Row = {"kind": "empty" if kind in ("category", "number") else kind}
     if kind == "category" and (told := sum(map(tally, pieces), Counter[str]())):
-        rare = sum(n == 1 for n in told.values()) > RARE * told.total()
+        rare = sum(n == 1 for n in told.values()) > 0.01 * told.total()  # it is not complete
         entry = {"kind": kind, "cells": sorted(told), "own": len(told) <= INTERVALS and not rare}
         if len(told) > max(INTERVALS, min(told.total() / 2, CATEGORIES)):
             entry = {"kind": "text"}
@@ -160,7 +156,7 @@ def fits(entry: Row, kind: str) -> bool:
     return "empty" in (entry["kind"], kind) or entry["kind"].replace("text", "category") == kind
 
 
-def encode(entry: Row, cells: pa.Array) -> Codes:
+def encode(entry: Row, cells: pa.Array) -> np.ndarray:
     """Number of the cell of each value; it keeps order, and hides the values themselves.
 
     Of a long list all categories have one code: one that knew how often the reference has a
@@ -174,7 +170,7 @@ def encode(entry: Row, cells: pa.Array) -> Codes:
     return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)
 
 
-def decode(entries: Iterable[Row], name: str = "sample") -> Codes:
+def decode(entries: Iterable[Row], name: str = "sample") -> np.ndarray:
     """Codes of shape (columns, rows), of columns that hold them in hexadecimal by this name."""
     return np.stack([np.frombuffer(bytes.fromhex(entry[name]), np.uint8) for entry in entries])
 
@@ -194,10 +190,11 @@ def compare(entry: Row, found: Row) -> Iterator[tuple[str, float, dict[str, floa
     if "edges" in entry:
         tenths = [np.bincount(st.deciles(a), side, 10) for side in (a, b)]
         each = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
-        p, sizes = st.cauchy_combination(each, WEIGHTS), {"ks": st.ks_distance(a, b)}
+        # location, scale, shape: a moved level is the drift most often met
+        p, sizes = st.cauchy_combination(each, (0.6, 0.2, 0.2)), {"ks": st.ks_distance(a, b)}
     else:
         if unseen or (a == 1).any():
-            p = st.unseen_p(a, [*found["unseen"].values()], m - gone)
+            p = st.unseen_p(a, [*found["unseen"].values()], m - gone) if unseen else 1.0
             yield "unseen", p, {"unseen": unseen / m}
         tenths = a, b = st.merge_rare(a, b, unseen)
         p, sizes = st.chi2_p(a, b), {"total_variation": st.total_variation(a, b)}

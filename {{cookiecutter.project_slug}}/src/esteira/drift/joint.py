@@ -5,17 +5,14 @@ from typing import Any
 import numpy as np
 
 from esteira.drift import statistics as st
-from esteira.drift.columns import MISSING, Codes, Row, decode
-from esteira.drift.profile import Profile
+from esteira.drift.columns import MISSING, Row, decode
 from esteira.drift.settings import Settings
-from esteira.drift.statistics import Floats
 
-RATIO = 10  # inputs this much denser in the batch than in the holdout are out of its reach
-LOSSES = {"number": "mean absolute error", "category": "share of wrong classes"}
-SEGMENT = 30  # fewest rows of a segment worth naming
+# inputs this much denser in the batch than in the holdout are out of its reach; a segment's rows
+RATIO, SEGMENT = 10, 30
 
 
-def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
+def rank_correlations(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Spearman's correlations of coded columns (columns, rows), missing cells left out by pair.
 
     Also the variance of Fisher's z of each: the larger of (1 + r**2 / 2) / (n - 3), which fits
@@ -37,7 +34,7 @@ def rank_correlations(codes: Codes) -> tuple[Floats, Floats]:
 
 
 @np.errstate(invalid="ignore", divide="ignore")  # a column may be constant, or wholly missing
-def pairs(known: dict[str, Row], theirs: Codes, mine: Codes, settings: Settings) -> list[tuple]:
+def pairs(known: Row, theirs: np.ndarray, mine: np.ndarray, settings: Settings) -> list[tuple]:
     """Pairs of numeric columns whose rank correlation changed: (left, right, before, now).
 
     By the difference of Fisher's z, two-sided, with false-discovery control.
@@ -53,7 +50,7 @@ def pairs(known: dict[str, Row], theirs: Codes, mine: Codes, settings: Settings)
     return sorted(found, key=lambda pair: -abs(pair[2] - pair[3]))
 
 
-def cross_fit(kind: str, codes: Codes, y: Floats, weight: Floats) -> tuple[Floats, np.ndarray]:
+def cross_fit(kind: str, codes: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:
     """Predict each half of the rows with small boosted trees fitted on the other half.
 
     The trees are quick, indifferent to scale and at ease with missing cells. Returns predictions
@@ -67,14 +64,14 @@ def cross_fit(kind: str, codes: Codes, y: Floats, weight: Floats) -> tuple[Float
     # of each two neighbours one, by lot: so both halves have of both sides
     lot = np.random.default_rng(len(y)).integers(0, 2, len(y) // 2 + 1).repeat(2)[: len(y)]
     half = (np.arange(len(y)) + lot) % 2 == 0
-    how = {"cv": model_selection.PredefinedSplit(half), "params": {"sample_weight": weight}}
+    how = {"cv": model_selection.PredefinedSplit(half), "params": {"sample_weight": w}}
     how["method"] = "predict_proba" if kind == "Classifier" else "predict"
     with threadpool_limits(1):  # the same bits on every machine, and less CPU on small samples
         answer = model_selection.cross_val_predict(model, codes.T, y, **how)
     return answer.reshape(len(y), -1)[:, -1], half
 
 
-def tell_apart(codes: Codes, n: int) -> tuple[Floats, float, float]:
+def tell_apart(codes: np.ndarray, n: int) -> tuple[np.ndarray, float, float]:
     """Classifier two-sample test (Lopez-Paz & Oquab 2017): are the first n rows like the others?
 
     Returns each row's cross-fitted probability to be of the others, the area under the ROC curve,
@@ -91,12 +88,12 @@ def tell_apart(codes: Codes, n: int) -> tuple[Floats, float, float]:
     return p, *np.mean(told, axis=0).tolist()
 
 
-def losses(profile: Profile, missed: Floats) -> Floats:
+def losses(profile: Row, missed: np.ndarray) -> np.ndarray:
     """Loss of each row: the absolute error, or of probabilities Brier's square."""
     return np.abs(missed) ** (1 if profile["positive"] is None else 2)
 
 
-def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: Row) -> list[str]:
+def concept(given: Row, mine: np.ndarray, new: np.ndarray, limits: Settings, out: Row) -> list[str]:
     """Does the target still follow from the inputs as the model learnt it?
 
     It does not if the loss rose for sure, and either by much or with a pattern: two one-sided
@@ -111,7 +108,7 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     codes = np.append(decode(given["columns"].values(), "holdout"), mine[:, there], axis=1)
     r, m = np.append(given["residuals"], new[there]), int(there.sum())
     rows = pd.DataFrame({"missed": r, "loss": losses(given, r), "own": np.arange(n + m) >= n})
-    no, need = "Concept drift is not assessable:", settings.least_rows
+    no, need = "Concept drift is not assessable:", limits.least_rows
     if min(n, m) < need:
         return [f"{no} {min(n, m)} rows have a label and a prediction, at least {need} are needed."]
     metrics["loss_reference"], metrics["loss_current"] = rows.groupby("own")["loss"].mean()
@@ -121,9 +118,8 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     before, now = (rows.loc[side, "loss"].to_numpy() for side in (~rows["own"], rows["own"]))
     weight, metrics["concept_support"] = rows["weight"].to_numpy()[: len(before)], len(now) / m
     effective = weight.sum() ** 2 / (weight**2).sum()
-    if len(now) < settings.support * m or min(effective, len(now)) < need:
-        says = f"{no} only {len(now) / m:.0%} of the batch is like the holdout"
-        return [f"{says}; retrain with it, check again."]
+    if len(now) < limits.support * m or min(effective, len(now)) < need:
+        return [f"{no} only {len(now) / m:.0%} of the batch is like the holdout; retrain on it."]
     expected = np.average(before, weights=weight)
     error = np.sqrt((weight**2 * (before - expected) ** 2).sum()) / weight.sum()
     rise, (target,) = now.mean() - expected, given["target"].values()
@@ -131,20 +127,19 @@ def concept(given: Profile, mine: Codes, new: Floats, settings: Settings, out: R
     z = rise / max(np.hypot(error, now.std() / np.sqrt(len(now))), tiny)
     gain, gain_z = residual_gain(codes, rows)
     tests = np.array([st.normal_upper(z), st.normal_upper(gain_z)])
-    worse, follows = tests <= st.benjamini_hochberg(tests, settings.concept_alpha)
-    large = rise >= max(expected, tiny) * settings.loss
-    drift = worse and (large or (follows and gain >= settings.gain))
+    worse, follows = tests <= st.benjamini_hochberg(tests, limits.concept_alpha)
+    large = rise >= max(expected, tiny) * limits.loss
+    drift = worse and (large or (follows and gain >= limits.gain))
     metrics |= {"loss_current_expected": expected, "concept_residual_gain": gain}
     metrics |= {"concept_assessable": 1, "concept_drift": int(drift)}
     if not drift:
         return []
     out["segments"] = segments(given["columns"], codes, rows)
-    loss = "squared error" if given["positive"] else LOSSES[target["kind"]]
-    figures = f"{loss} {now.mean():.4g}, expected {expected:.4g}"
+    figures = f"mean error {now.mean():.4g}, expected {expected:.4g}"
     return [f"The model errs more than these inputs explain ({figures})."]
 
 
-def residual_gain(codes: Codes, rows: Any) -> tuple[float, float]:
+def residual_gain(codes: np.ndarray, rows: Any) -> tuple[float, float]:
     """Share of the squared residual that the inputs explain, batch less holdout, and its z-score.
 
     Both sides are fitted on equally many rows: more rows would find more of what the model always
@@ -164,7 +159,7 @@ def residual_gain(codes: Codes, rows: Any) -> tuple[float, float]:
     return gain, gain / max(np.hypot(*errors), 1e-12)
 
 
-def segments(columns: dict[str, Row], codes: Codes, rows: Any) -> list[tuple]:
+def segments(columns: dict[str, Row], codes: np.ndarray, rows: Any) -> list[tuple]:
     """Values and fifths of single columns in which the loss surely rose: the five worst.
 
     Returns (which rows, their number, mean loss on the holdout, mean loss now) for each.

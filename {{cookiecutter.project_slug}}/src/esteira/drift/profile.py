@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from esteira.drift.columns import Source, describe, encode, numbers, texts
+from esteira.drift.columns import Row, Source, describe, encode, numbers, texts
 from esteira.errors import UserError
-from esteira.schema import Schema
 
-Profile = dict[str, Any]
 # Numbers of rows to the model's answers, in NumPy or Arrow; None where there is no model.
 Predict = Callable[[np.ndarray], Any] | None
 VERSION = 5
 
 
-def build(train: Any, target: str | None = None, features: list[str] | None = None) -> Profile:
+def build(train: Any, target: str | None = None, features: list[str] | None = None) -> Row:
     """Make the profile that a batch is checked against. Raises UserError for an empty table.
 
     Parameters
@@ -37,7 +35,7 @@ def build(train: Any, target: str | None = None, features: list[str] | None = No
     return profile | {"target": {target: describe(source, target)} if target else {}}
 
 
-def follow(profile: Profile, holdout: Any, predict: Predict, positive: str | None = None) -> None:
+def follow(profile: Row, holdout: Any, predict: Predict, positive: str | None = None) -> None:
     """Add to a profile with a target how the model does, so that concept drift can be told.
 
     Parameters
@@ -56,7 +54,7 @@ def follow(profile: Profile, holdout: Any, predict: Predict, positive: str | Non
     profile["residuals"] = [float(f"{x:.6g}") for x in missed[there]]
 
 
-def residuals(profile: Profile, truth: pa.Array, answers: pa.Array) -> np.ndarray:
+def residuals(profile: Row, truth: pa.Array, answers: pa.Array) -> np.ndarray:
     """What the model missed, per row; NaN where there is no label or no answer.
 
     Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
@@ -84,19 +82,7 @@ def ask(model: Any, frame: Any, positive: str | None) -> np.ndarray:
     return model.predict_proba(frame)[:, list(model.classes_).index(positive)]
 
 
-def of_line(train: Any, holdout: Any, model: Any, schema: Schema) -> Profile:
-    """Make the profile of the line's two pandas tables and its fitted model."""
-    from esteira.drift import check  # imports this module
-
-    inputs, positive = holdout[schema.inputs], schema.positive
-    profile = build(train, schema.target, schema.features)
-    follow(profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive)
-    if schema.time is not None:
-        check.calibrate(profile, train)
-    return profile
-
-
-def of_table(source: Source, target: str | None, predictions: str | None) -> Profile:
+def of_table(source: Source, target: str | None, predictions: str | None) -> Row:
     """Make a profile of a table that may hold the model's answers in a column. Raises UserError.
 
     Numbers that predict one of two classes are probabilities of the one they are higher for.
@@ -115,14 +101,12 @@ def of_table(source: Source, target: str | None, predictions: str | None) -> Pro
             if len(classes) != 2 or source.kinds[predictions] != "number":
                 must = "numbers for numbers, classes for classes, or odds of one of two classes"
                 raise UserError(f"`{predictions}` cannot predict `{target}`: give {must}.")
-            positive = max(
-                classes, key=lambda c: np.nanmean(np.append(numbers(said)[label == c], 0))
-            )
+            positive = max(classes, key=lambda c: np.nanmean([0, *numbers(said)[label == c]]))
         follow(profile, source, lambda _: said, positive)
     return profile
 
 
-def read(path: str | Path) -> Profile:
+def read(path: str | Path) -> Row:
     """Read a profile. Raises UserError if it is absent or of another version."""
     with suppress(OSError, ValueError, AttributeError):
         profile = json.loads(Path(path).read_text(encoding="utf-8"))

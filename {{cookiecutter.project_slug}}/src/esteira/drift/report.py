@@ -4,7 +4,6 @@ The page is self-contained, without script, light and dark, fit to print.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ def write(out: Row, folder: str | Path, title: str = "Drift check") -> None:
     files.write_metrics(f"{folder}/metrics.json", out["metrics"])
 
 
-def table(rows: Any, *names: str) -> str:
+def table(rows: object, *names: str) -> str:
     """Rows as an HTML table."""
     drawn = pd.DataFrame(rows, columns=names, dtype=object)  # so that integers stay whole
     return drawn.to_html(index=False, border=0, float_format="{:.4g}".format)  # escapes its cells

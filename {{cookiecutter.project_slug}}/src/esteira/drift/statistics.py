@@ -9,10 +9,6 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
-
-Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 def normal_upper(z: float) -> float:
@@ -41,7 +37,7 @@ def binomial_upper(least: int, trials: int, rate: float) -> float:
     return min(1.0, float(odds.sum()))
 
 
-def location_scale_p(a: Counts, b: Counts) -> list[float]:
+def location_scale_p(a: np.ndarray, b: np.ndarray) -> list[float]:
     """Two-sided p-values of two rank tests: van der Waerden's of location, Mood's of scale.
 
     Linear statistics of normal scores (van der Waerden 1952) and of squared ranks (Mood 1954)
@@ -67,30 +63,30 @@ def cauchy_combination(p: tuple[float, ...], weights: tuple[float, ...]) -> floa
     return math.atan2(1, t) / math.pi
 
 
-def merge_rare(a: Counts, b: Counts, unseen: int = 0, least: float = 5) -> tuple[Counts, Counts]:
-    """Put the cells that expect fewer than `least` rows on the smaller side into one cell.
+def merge_rare(a: np.ndarray, b: np.ndarray, unseen: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Put the cells that expect fewer than five rows on the smaller side into one cell.
 
     Rows of categories that the reference never saw go there too: a rare category is as likely to
     have been missed in the reference as in the batch.
     """
     n, m = a.sum(), b.sum() + unseen
-    rare = (a + b) * min(n, m) / (n + m) < least
+    rare = (a + b) * min(n, m) / (n + m) < 5
     return np.append(a[~rare], a[rare].sum()), np.append(b[~rare], b[rare].sum() + unseen)
 
 
-def chi2_p(a: Counts, b: Counts) -> float:
+def chi2_p(a: np.ndarray, b: np.ndarray) -> float:
     """p-value of the two-sample chi-squared test of homogeneity; a cell empty in both is none."""
     n, m, both = a.sum(), b.sum(), a + b
     x = n * m * ((a / n - b / m) ** 2 / np.maximum(both, 1)).sum()
     return chi2_upper(x, np.count_nonzero(both) - 1)
 
 
-def ks_distance(a: Counts, b: Counts) -> float:
+def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Kolmogorov & Smirnov's: largest distance of the distribution functions, at cells' ends."""
     return float(np.abs(np.cumsum(a) / a.sum() - np.cumsum(b) / b.sum()).max())
 
 
-def psi(a: Counts, b: Counts) -> float:
+def psi(a: np.ndarray, b: np.ndarray) -> float:
     """Population stability index less what chance alone gives, at least 0.
 
     Without drift its mean is (cells - 1)(1/n + 1/m) (Yurdakul 2018); half a row is added to every
@@ -102,12 +98,12 @@ def psi(a: Counts, b: Counts) -> float:
     return max(0.0, float(((p - q) * np.log(p / q)).sum() - chance))
 
 
-def total_variation(a: Counts, b: Counts) -> float:
+def total_variation(a: np.ndarray, b: np.ndarray) -> float:
     """Share of rows that would have to change cell: half the sum of the shares' differences."""
     return float(np.abs(a / a.sum() - b / b.sum()).sum() / 2)
 
 
-def deciles(a: Counts) -> NDArray[np.intp]:
+def deciles(a: np.ndarray) -> np.ndarray:
     """Number of the reference's tenth in which each fine cell of a numeric column lies, 0 to 9."""
     return ((np.cumsum(a) - a / 2) / a.sum() * 10).astype(np.intp).clip(0, 9)
 
@@ -121,19 +117,17 @@ def rate_p(x: int, n: int, y: int, m: int) -> float:
     return min(1.0, 2 * min(binomial_upper(x, total, 1 - share), binomial_upper(y, total, share)))
 
 
-def unseen_p(a: Counts, new: list[int], m: int) -> float:
+def unseen_p(a: np.ndarray, new: list[int], m: int) -> float:
     """p-value that m rows have categories that the reference, counted in `a`, never had.
 
-    `new` are these categories' counts. Where the reference has no rare category, its list is taken
-    for complete, and the chance that a row is of another is that of Laplace's rule of succession;
-    not for a larger batch, to which a category missed by chance shows by many rows. Otherwise
-    that chance is estimated by the share of categories seen once (Good 1953), and the test is
-    conditional on their sum, so it knows how uncertain that share is. Rows of one category come
-    together: they count for less, as far as one that the reference missed by chance would do that.
+    `new` are these categories' counts, one or more. Where the reference has no rare category, its
+    list is taken for complete, and the chance that a row is of another is that of Laplace's rule of
+    succession; not for a larger batch, to which a category missed by chance shows by many rows.
+    Otherwise that chance is estimated by the share of categories seen once (Good 1953), and the
+    test is conditional on their sum, so it knows how uncertain that share is. Rows of one category
+    come together: they count for less, as far as one that the reference missed by chance would.
     """
     n, seen, unseen = int(a.sum()), a[a > 0], int(sum(new))
-    if unseen == 0:
-        return 1.0
     if seen.min() >= 5 and m <= n:
         return binomial_upper(unseen, m, 1 / (n + 1))
     rows = int(unseen / min(sum(c * c for c in new) / unseen, 1 + m / n / 2))
@@ -145,7 +139,7 @@ def cohens_h(p: float, q: float) -> float:
     return 2 * abs(math.asin(math.sqrt(p)) - math.asin(math.sqrt(q)))
 
 
-def benjamini_hochberg(p: Floats, alpha: float) -> float:
+def benjamini_hochberg(p: np.ndarray, alpha: float) -> float:
     """Largest p-value to reject at false discovery rate `alpha`, or -1 to reject none.
 
     Benjamini & Hochberg 1995, step-up.

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from esteira.drift import report
-from esteira.drift.check import Settings, check
+from esteira.drift import check, profile, report
 from esteira.drift.columns import KINDS, Row, Source, fits
-from esteira.drift.profile import of_table, read
 from esteira.errors import UserError
 
 
@@ -23,26 +20,26 @@ def compare_files(
     if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
         raise UserError(f"{out} is a file, or lies in one: give a folder with --out.")
     table = None if Path(old).suffix == ".json" else open_table(old, {}, read_text)[0]
-    profile = of_table(table, target, predictions) if table else read(old)
-    if target and target not in profile["target"]:
+    given = profile.of_table(table, target, predictions) if table else profile.read(old)
+    if target and target not in given["target"]:
         raise UserError(f"the target in {old} is not `{target}`: leave --target out.")
-    known, said = profile["columns"] | profile["target"], profile.get("prediction")
+    known, said = given["columns"] | given["target"], given.get("prediction")
     batch, notes = open_table(new, {predictions: said or {"kind": "other"}} | known, read_text)
     other = predictions in batch.kinds and predictions not in known
     if predictions and not (said and other and fits(said, batch.kinds[predictions])):
         raise UserError(f"{new} has no column `{predictions}` like the predictions of {old}.")
-    found = check(profile, batch, Settings(), predictions and (lambda _: batch.sample(predictions)))
+    predict = predictions and (lambda _: batch.sample(predictions))
+    found = check.check(given, batch, check.Settings(), predict)
     found["notes"] += notes
     report.write(found, out, f"{Path(new).name} against {Path(old).name}")
     return found
 
 
-def open_table(path: str, known: dict[Any, Row], read_text: Callable) -> tuple[Source, list[str]]:
+def open_table(path: str, known: Row, read_text: Callable) -> tuple[Source, list[str]]:
     """Open a table whose columns should be like the `known` ones; also remarks on its cells."""
-    if Path(path).suffix.lower() in (".parquet", ".pq"):
-        source = Source(path)
-        if all(fits(entry, source.kinds.get(name, "empty")) for name, entry in known.items()):
-            return source, []
+    source = Source(path) if Path(path).suffix.lower() in (".parquet", ".pq") else None
+    if source and all(fits(e, source.kinds.get(n, "empty")) for n, e in known.items()):
+        return source, []
     types: dict[str, Row] = {}
     for name, entry in known.items():
         cells, kind = entry.get("cells"), KINDS[entry["kind"]][1]

@@ -8,7 +8,7 @@ from pandas import Series
 from sklearn import metrics as scores
 
 from esteira import model_file, plots, schema, table
-from esteira.drift import profile
+from esteira.drift import check
 from esteira.errors import UserError
 from esteira.files import significant, write_json
 from esteira.params import Section, run
@@ -89,7 +89,7 @@ def main(settings: Settings) -> None:
     except ValueError as error:  # scikit-learn lists the scores that it knows
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
-    reference = profile.of_line(table.read("data/train.parquet"), rows, model, what)
+    reference = check.of_line(table.read("data/train.parquet"), rows, model, what)
     write_json("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
