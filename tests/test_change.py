@@ -66,7 +66,7 @@ def test_a_new_import_that_is_not_declared_fails_the_squads_tests(project: Path)
     assert "src/churn_radar/helpers.py" in done.stdout
 
 
-def test_a_batch_that_is_trained_on_is_drift_no_more(project: Path) -> None:
+def test_a_batch_that_drifted_can_be_trained_on_whole(project: Path) -> None:
     training = pd.read_parquet(project / "data" / "ingested.parquet")
     moved = training.sample(200, random_state=1)
     moved["mean radius"] = moved["mean radius"].astype(float) + 4

@@ -111,6 +111,7 @@ def test_each_kind_raises_its_alarm_and_undo_leaves_no_trace(project):
     assert found["data_drift"] == 1
     said, found = alarm("--kind", "schema")
     assert found["schema_faults"] >= 1
+    assert "data drift: not tested\nconcept drift: not tested" in said
     assert "says `keep`" not in said
     refused = run(project, "esteira", "drill", "--kind", "category", check=False)
     assert "no feature is a category" in refused.stderr

@@ -156,10 +156,11 @@ def _alarm() -> str:
     found = json.loads((REPORT / "metrics.json").read_text(encoding="utf-8"))
     action = ACTIONS.get(int(found["action"]), "unknown")
     lines = [f"The drift check says `{action}`."]
-    words = {"data_drift": "data drift", "concept_drift": "concept drift"}
-    tested = {"data_drift": action != "unusable", "concept_drift": found["concept_assessable"]}
-    for key, word in words.items():
-        lines.append(f"{word}: {('no', 'yes')[found[key]] if tested[key] else 'not tested'}")
+    for word, yes, tested in (
+        ("data drift", found["data_drift"], action != "unusable"),
+        ("concept drift", found["concept_drift"], found["concept_assessable"]),
+    ):
+        lines.append(f"{word}: {('no', 'yes')[yes] if tested else 'not tested'}")
     columns = REPORT / "columns.csv"
     if columns.is_file() and columns.stat().st_size:
         worst = pd.read_csv(columns).query("drifted == 1").head(3)

@@ -9,7 +9,6 @@ from esteira.drift import joint, statistics
 from esteira.drift.columns import KINDS, Row, Source, compare, count, decode, fits
 from esteira.drift.profile import Predict, ask, build, follow, residuals
 from esteira.drift.settings import Limits, Settings
-from esteira.schema import Schema
 
 VERDICTS = {  # the metric `action` is the place in here
     "keep": ("No drift that matters", "Nothing to do."),
@@ -183,8 +182,8 @@ def examine(out: Row, given: Row, source: Source, settings: Settings, predict: P
         out["reasons"] += joint.concept(given, mine, missed, settings, out)
 
 
-def of_line(train: Any, holdout: Any, model: Any, schema: Schema) -> Row:
-    """Make the profile of the line's two pandas tables and its fitted model."""
+def of_line(train: Any, holdout: Any, model: Any, schema: Any) -> Row:
+    """Make the profile of the line: its two pandas tables, fitted model and schema.yaml."""
     inputs, positive = holdout[schema.inputs], schema.positive
     profile = build(train, schema.target, schema.features)
     follow(profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive)

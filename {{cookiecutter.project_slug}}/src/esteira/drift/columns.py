@@ -1,6 +1,6 @@
 """One column: read piece by piece, its cells fixed on the reference and counted, and compared.
 
-np.ndarray at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
+Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
 gives the same answer as a batch read whole. Tables are read in Arrow, without pandas.
 """
 
@@ -110,7 +110,7 @@ def describe(source: Source, name: str) -> Row:
     kind, pieces = source.kinds[name], (piece for piece, _ in source.pieces(name))
     entry: Row = {"kind": "empty" if kind in ("category", "number") else kind}
     if kind == "category" and (told := sum(map(tally, pieces), Counter[str]())):
-        rare = sum(n == 1 for n in told.values()) > 0.01 * told.total()  # it is not complete
+        rare = sum(n == 1 for n in told.values()) > 0.01 * told.total()  # so it is not complete
         entry = {"kind": kind, "cells": sorted(told), "own": len(told) <= INTERVALS and not rare}
         if len(told) > max(INTERVALS, min(told.total() / 2, CATEGORIES)):
             entry = {"kind": "text"}

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from esteira.drift.columns import Row, Source, describe, encode, numbers, texts
 from esteira.errors import UserError
+from esteira.files import significant
 
 # Numbers of rows to the model's answers, in NumPy or Arrow; None where there is no model.
 Predict = Callable[[np.ndarray], Any] | None
@@ -51,7 +52,7 @@ def follow(profile: Row, holdout: Any, predict: Predict, positive: str | None = 
     there = np.isfinite(missed)
     for name, entry in profile["columns"].items():
         entry["holdout"] = encode(entry, held.sample(name))[there].tobytes().hex()
-    profile["residuals"] = [float(f"{x:.6g}") for x in missed[there]]
+    profile["residuals"] = [significant(x) for x in missed[there]]
 
 
 def residuals(profile: Row, truth: pa.Array, answers: pa.Array) -> np.ndarray:

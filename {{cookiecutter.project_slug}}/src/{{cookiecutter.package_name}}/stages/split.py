@@ -45,8 +45,11 @@ def main(settings: Settings) -> None:
         train, holdout = rest.drop(chosen), rest.loc[chosen].sort_index()
     parts = {"train": train, "holdout": holdout, "current": current}
     for name, part in parts.items():
-        few = part[what.target].nunique() < 2
-        if part.empty and settings.current if name == "current" else few:
+        if name == "current":
+            few = part.empty and settings.current > 0
+        else:
+            few = part[what.target].nunique() < 2
+        if few:
             raise UserError(
                 f"{len(rows)} rows are too few for this split: `{name}` would have {len(part)} "
                 f"rows and fewer than two values of `{what.target}`; change `split:` in "
