@@ -22,7 +22,7 @@ import pyarrow as pa
 from scipy.signal import lfilter
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "src"))
+sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "vendor"))
 
 from esteira.drift import check, profile  # noqa: E402
 

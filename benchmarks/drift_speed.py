@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "{{cookiecutter.project_slug}}" / "src"
+SOURCE = ROOT / "{{cookiecutter.project_slug}}" / "vendor"
 CACHE = ROOT / ".cache" / "drift_speed"
 SIZES = {"small": (10_000, 20), "middle": (100_000, 50), "large": (1_000_000, 50)}
 PEERS = {
@@ -40,7 +40,7 @@ old, new = pd.read_parquet("reference.parquet"), pd.read_parquet("current.parque
 texts = [name for name in old if old[name].dtype == object]
 """
 OURS = """
-from esteira import files
+from esteira.line import files
 from esteira.drift import check, profile, settings
 found = check.check({profile}, "current.parquet", settings.Settings(classifier=False))
 for row in found["columns"]:

@@ -54,6 +54,7 @@ def first_commit() -> str | None:
         email = f"{owner}@users.noreply.github.com"
         identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
     run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
+    run("git", "add", "--force", "vendor")  # some people's global ignore file names `vendor`
     made = run("git", "add", "--all")
     if made.returncode == 0:
         message = "Start from the Esteira template"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+TOOLBOX = "esteira-toolbox"  # lies in vendor/, and has no release
 NOTE = "# The versions this project was tested with; the first uv.lock is made from them.\n"
 
 
@@ -28,7 +29,10 @@ def main() -> None:
     """Write both files."""
     # Only the name and the description are templated, and both stand in quotes: it parses as it is.
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    needs = "\n".join([*project["project"]["dependencies"], *project["dependency-groups"]["dev"]])
+    toolbox = tomllib.loads((PROJECT / "vendor/pyproject.toml").read_text(encoding="utf-8"))
+    squads = [need for need in project["project"]["dependencies"] if need != TOOLBOX]
+    theirs = toolbox["project"]["dependencies"]
+    needs = "\n".join([*squads, *theirs, *project["dependency-groups"]["dev"]])
     constraints = PROJECT / "constraints.txt"
     constraints.write_text(NOTE + resolve(requirements=needs), encoding="utf-8", newline="\n")
     ours = (ROOT / "requirements-dev.in").read_text(encoding="utf-8")

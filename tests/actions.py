@@ -114,7 +114,7 @@ def act(
         "ORIGIN": origin,
         "ARTIFACTS": str(beside / "artifacts"),
         "WRAPPERS": str(beside / "wrappers"),
-        "PYTHONPATH": "src",
+        "PYTHONPATH": "src:vendor",
         "UV_PROJECT_ENVIRONMENT": str(helpers.ENVIRONMENT),
         "UV_CACHE_DIR": helpers.run(clone, "uv", "cache", "dir").stdout.strip(),
         "DVC_SITE_CACHE_DIR": str(home / "dvc"),

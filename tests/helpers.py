@@ -31,7 +31,7 @@ def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
     }
     if project is not None:
         # Before the environment's own entry, which names the project it was made from.
-        env["PYTHONPATH"] = str(project / "src")
+        env["PYTHONPATH"] = os.pathsep.join((f"{project}/src", f"{project}/vendor"))
     return env | more
 
 

@@ -25,7 +25,7 @@ LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
 FILES, SIZE = 80, 80_000
 SLOW = """
 import sys, time
-from esteira.files import replacing
+from esteira.line.files import replacing
 with replacing("made/one.txt") as path, path.open("w") as file:
     for n in range(100):
         file.write(f"{n}\\n"); file.flush()
@@ -40,7 +40,7 @@ def many(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "src" / "squad").mkdir(parents=True)
     (project / "made").mkdir()
     shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
-    shutil.copytree(reproduced / "src" / "esteira", project / "src" / "esteira")
+    shutil.copytree(reproduced / "vendor", project / "vendor")
     for name in ("pyproject.toml", "uv.lock", ".gitattributes", ".gitignore"):
         shutil.copy(reproduced / name, project)
     (project / "pace.txt").write_text("0")
@@ -49,7 +49,7 @@ def many(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "many.py").write_text(f"import os; os.makedirs('made/many')\nfor {each}\n")
     (project / "dvc.yaml").write_text(
         "stages:\n  slow:\n    cmd: python -m squad.slow\n    deps: [pace.txt, src/squad/slow.py, "
-        "src/esteira/files.py, src/esteira/errors.py]\n    outs: [made/one.txt]\n"
+        "vendor/esteira/line]\n    outs: [made/one.txt]\n"
         "  many:\n    cmd: python many.py\n    deps: [many.py]\n    outs: [made/many]\n"
     )
     with (project / ".gitignore").open("a") as file:

@@ -101,7 +101,7 @@ def test_nothing_of_the_maintainers_is_left_in(tmp_path: Path) -> None:
 
 def test_the_toolbox_is_the_same_in_every_project(tmp_path: Path) -> None:
     project = bake(tmp_path, package_name="other", dataset="sample-regression")
-    ours, theirs = TEMPLATE / "src" / "esteira", project / "src" / "esteira"
+    ours, theirs = TEMPLATE / "vendor", project / "vendor"
     names = {
         p.relative_to(ours) for p in ours.rglob("*") if p.is_file() and "__pycache__" not in p.parts
     }

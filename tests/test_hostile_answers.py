@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from esteira import table, validate
 from esteira.drift import check, profile, report
 from esteira.drift.settings import Settings
-from esteira.schema import Schema
+from esteira.line import table, validate
+from esteira.line.schema import Schema
 
 SOAK = int(os.environ.get("ESTEIRA_SOAK", "1"))
 UNHURRIED = {

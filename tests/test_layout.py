@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from helpers import TEMPLATE
 
-TOOLBOX = TEMPLATE / "src" / "esteira"
+TOOLBOX = TEMPLATE / "vendor" / "esteira"
 SQUAD = TEMPLATE / "src" / "{{cookiecutter.package_name}}"
 # From the ground up. What is not named here is a room: it may use any floor, and no other room.
-FLOORS = ["errors", "files", "params", "schema", "table", "model_file", "imports", "gate", "remote"]
+FLOORS = ["line", "drift", "repository", "gate"]
 
 
 def room(path: Path) -> str:

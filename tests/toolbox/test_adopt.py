@@ -11,9 +11,10 @@ from dvc.repo import Repo
 from helpers import bake, run, tracked
 from ruamel.yaml import YAML
 
-from esteira import cli, schema
+from esteira import cli
 from esteira.adopt.adopt import carry_out, plan
-from esteira.errors import UserError
+from esteira.line import schema
+from esteira.line.errors import UserError
 
 OWN = ("schema.yaml", "params.yaml", "dvc.yaml", "gates.yaml")
 

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from esteira import table
 from esteira.adopt import baseline
 from esteira.adopt.detect import detect
 from esteira.adopt.texts import schema_text
-from esteira.errors import UserError
-from esteira.params import parse
-from esteira.schema import FileFormat, Schema
+from esteira.line import table
+from esteira.line.errors import UserError
+from esteira.line.params import parse
+from esteira.line.schema import FileFormat, Schema
 
 ROWS = 400
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import run
 
-from esteira import schema
+from esteira.line import schema
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

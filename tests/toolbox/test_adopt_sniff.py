@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from esteira import table
 from esteira.adopt.sniff import sniff
-from esteira.errors import UserError
-from esteira.schema import FileFormat
+from esteira.line import table
+from esteira.line.errors import UserError
+from esteira.line.schema import FileFormat
 
 FRAME = pd.DataFrame({"name": ["Zoë", "Ana, Lu", "x;y"], "n": ["1", "2", "3"]}, dtype="str")
 AS_TEXT = FRAME.to_csv(index=False)

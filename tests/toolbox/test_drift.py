@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import signal, stats
 
-from esteira import params
 from esteira.adopt import typed
 from esteira.drift import check, columns, joint, profile, report, statistics, two_tables
-from esteira.errors import UserError
+from esteira.line import params
+from esteira.line.errors import UserError
 
 SOURCE = Path(check.__file__).parents[2]
 

@@ -9,8 +9,8 @@ import pytest
 from helpers import run
 
 from esteira import drill
-from esteira.errors import UserError
-from esteira.schema import Column, Schema
+from esteira.line.errors import UserError
+from esteira.line.schema import Column, Schema
 
 WHAT = Schema(
     task="classification",

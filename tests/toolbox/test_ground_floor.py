@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from pydantic import Field
 
-from esteira import files, params, schema, table
-from esteira.errors import UserError
+from esteira.line import files, params, schema, table
+from esteira.line.errors import UserError
 
 SCHEMA = schema.Schema.model_validate(
     {

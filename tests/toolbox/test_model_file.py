@@ -28,8 +28,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from esteira import model_file
-from esteira.errors import UserError
+from esteira.line import model_file
+from esteira.line.errors import UserError
 
 # What would run a program or write a file: a model must be refused before it names one.
 DANGEROUS = [

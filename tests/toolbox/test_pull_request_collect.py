@@ -29,7 +29,7 @@ def branch(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the reproduced project on a branch, as the current folder."""
     helpers.run(project, "git", "checkout", "--quiet", "-b", "change")
     monkeypatch.chdir(project)
-    monkeypatch.setenv("PYTHONPATH", str(project / "src"))
+    monkeypatch.setenv("PYTHONPATH", f"{project}/src:{project}/vendor")
     monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
     return project
 

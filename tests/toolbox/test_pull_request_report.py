@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from esteira.errors import UserError
+from esteira.line.errors import UserError
 from esteira.pull_request import facts as f
 from esteira.pull_request import render as r
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import actions
 import pytest
 
-from esteira import remote
-from esteira.errors import UserError
+from esteira.line.errors import UserError
+from esteira.repository import remote
 
 CONFIG = "[core]\n    remote = storage\n['remote \"storage\"']\n    url = {url}\n"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from esteira import cli, schema, table, validate
-from esteira.errors import UserError
+from esteira import cli
+from esteira.line import schema, table, validate
+from esteira.line.errors import UserError
 
-SOURCE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "src"
-STAGE = SOURCE / "{{cookiecutter.package_name}}" / "stages" / "validate.py"
+SOURCE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "vendor"
+STAGE = SOURCE.parent / "src" / "{{cookiecutter.package_name}}" / "stages" / "validate.py"
 
 SCHEMA = """
 task: classification

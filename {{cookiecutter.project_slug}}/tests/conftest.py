@@ -8,8 +8,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-
-from esteira import schema as schemas
+from esteira.line import schema as schemas
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 120

@@ -3,8 +3,7 @@
 from types import ModuleType
 
 import pandas as pd
-
-from esteira.schema import Schema
+from esteira.line.schema import Schema
 
 
 def test_a_row_gives_the_same_features_alone_as_among_others(

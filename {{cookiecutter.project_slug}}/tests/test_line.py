@@ -4,9 +4,9 @@ rerun what changed."""
 from pathlib import Path
 from types import ModuleType
 
-from esteira.files import read_yaml
 from esteira.gate import judge_all
-from esteira.imports import undeclared
+from esteira.line.files import read_yaml
+from esteira.repository.imports import undeclared
 
 
 def test_a_stage_has_one_name_everywhere(package: ModuleType) -> None:
@@ -14,12 +14,12 @@ def test_a_stage_has_one_name_everywhere(package: ModuleType) -> None:
     modules = Path(package.__file__).parent.glob("stages/[!_]*.py")
     assert set(stages) == {module.stem for module in modules} == set(read_yaml("params.yaml"))
     for name, stage in stages.items():
-        assert stage["cmd"] == f"python -m {package.__name__}.stages.{name}"
+        assert stage["cmd"] == f"python -m esteira.line {name}"
         assert stage["params"] == [name]
 
 
 def test_every_module_that_a_stage_imports_is_among_its_deps() -> None:
-    assert undeclared() == {}, "add these files to the stage's `deps` in dvc.yaml"
+    assert undeclared() == {}, "add these files, or their folders, to the `deps` in dvc.yaml"
 
 
 def test_gates_can_be_judged() -> None:

@@ -6,9 +6,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-
-from esteira import model_file
-from esteira.schema import Schema
+from esteira.line import model_file
+from esteira.line.schema import Schema
 
 
 @pytest.fixture(params=("linear", "forest", "boosting"))

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from esteira import model_file, table
-from esteira import schema as schemas
 from esteira.drift import check, profile, report
-from esteira.params import run
+from esteira.line import model_file, table
+from esteira.line import schema as schemas
+from esteira.line.params import run
 
 from ..features import engineer
 

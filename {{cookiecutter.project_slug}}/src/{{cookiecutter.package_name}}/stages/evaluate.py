@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 from dvclive import Live
+from esteira.drift import check
+from esteira.line import model_file, plots, schema, table
+from esteira.line.errors import UserError
+from esteira.line.files import significant, write_json
+from esteira.line.params import Section, run
 from pandas import Series
 from sklearn import metrics as scores
-
-from esteira import model_file, plots, schema, table
-from esteira.drift import check
-from esteira.errors import UserError
-from esteira.files import significant, write_json
-from esteira.params import Section, run
 
 from ..features import engineer
 

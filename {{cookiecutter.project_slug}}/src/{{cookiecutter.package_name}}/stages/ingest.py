@@ -1,10 +1,9 @@
 """Ingest: the raw table, or a sample of scikit-learn's, into one Parquet file of plain cells."""
 
 import pandas as pd
-
-from esteira import schema, table
-from esteira.errors import UserError
-from esteira.params import Section, run
+from esteira.line import schema, table
+from esteira.line.errors import UserError
+from esteira.line.params import Section, run
 
 SAMPLES = ("sample-classification", "sample-regression")
 

@@ -3,11 +3,10 @@
 from typing import Annotated, Literal
 
 import pandas as pd
+from esteira.line import schema, table
+from esteira.line.errors import UserError
+from esteira.line.params import Section, run
 from pydantic import Field
-
-from esteira import schema, table
-from esteira.errors import UserError
-from esteira.params import Section, run
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 

@@ -3,17 +3,16 @@
 from difflib import get_close_matches
 from typing import Any
 
+from esteira.line import model_file, schema, table
+from esteira.line.errors import UserError
+from esteira.line.files import write_metrics
+from esteira.line.params import Section, run
 from pandas import DataFrame, Series
 from pydantic import Field
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
-
-from esteira import model_file, schema, table
-from esteira.errors import UserError
-from esteira.files import write_metrics
-from esteira.params import Section, run
 
 from ..model import ALGORITHMS, SEARCH_SPACE, build
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pandas as pd
+from esteira.line import params, schema, table, validate
+from esteira.line.errors import UserError
+from esteira.line.files import write_metrics, write_text
 from pydantic import Field
-
-from esteira import params, schema, table, validate
-from esteira.errors import UserError
-from esteira.files import write_metrics, write_text
 
 SOURCE = Path("data/ingested.parquet")
 OUTPUT = Path("data/validated.parquet")

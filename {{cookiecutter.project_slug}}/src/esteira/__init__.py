@@ -1,1 +1,0 @@
-"""The toolbox: the same in every project, replaced whole when the template is updated."""

@@ -1,0 +1,262 @@
+"""The project's commands: `uv run esteira …`. Each imports the room it needs, when it is called."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from esteira.line.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def commands() -> None:
+    """The toolbox of the project: gates and checks beside the line that `dvc repro` runs."""
+
+
+@app.command()
+def gate(
+    base: Annotated[
+        str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
+    ] = None,
+) -> None:
+    """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
+    from esteira.gate import judge_all
+
+    verdicts = judge_all(base)
+    table = Table("metric", "better", "base", "now", "limit", "verdict")
+    for v in verdicts:
+        cells = ("" if c is None else c if isinstance(c, str) else f"{c:g}" for c in v[2:5])
+        table.add_row(v.metric, v.better, *cells, "[red]no[/]" if v.reason else "[green]yes[/]")
+    Console().print(table)
+    broken = [v.reason for v in verdicts if v.reason]
+    for reason in broken:
+        print(f"gate: {reason}", file=sys.stderr)
+    sys.exit(1 if broken else 0)
+
+
+@app.command()
+def drift(
+    reference: Annotated[
+        str, typer.Argument(help="Table, or profile such as models/reference.json.")
+    ],
+    current: Annotated[str, typer.Argument(help="Table to check against it.")],
+    target: Annotated[str | None, typer.Option(help="Column that the model predicts.")] = None,
+    predictions: Annotated[str | None, typer.Option(help="Column with its predictions.")] = None,
+    out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
+) -> None:
+    """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
+    from esteira.drift import check
+    from esteira.drift.two_tables import compare_files
+
+    def read_text(path: str, types: Any) -> Any:
+        from esteira.adopt import typed  # imports pandas, which Parquet files do not need
+
+        return typed.read(path, types)
+
+    found = compare_files(reference, current, target, predictions, out, read_text)
+    print(f"{check.summary(found)}\nReport: {Path(out) / 'report.html'}")
+    sys.exit({"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}[found["action"]])
+
+
+@app.command()
+def verify(
+    stage: Annotated[
+        list[str] | None, typer.Argument(help="Stages to execute; all of them.")
+    ] = None,
+    *,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Only: is dvc.lock fresh? Needs no data, no secrets.")
+    ] = False,
+    pushed: Annotated[
+        bool, typer.Option("--pushed", help="Only: does the remote hold what dvc.lock names?")
+    ] = False,
+    json: Annotated[str | None, typer.Option(help="Also write the findings to this file.")] = None,
+) -> None:
+    """Prove that dvc.lock is true; exit with 1 if it is not.
+
+    Without an option: run every stage twice in an empty folder that holds only what it declares,
+    and compare each output with dvc.lock.
+    """
+    from esteira.line.files import write_json
+    from esteira.verify import report
+
+    found = (
+        report.lock_and_remote(lock, pushed, stage) if lock or pushed else report.execution(stage)
+    )
+    if json:
+        write_json(json, found)
+    sys.exit(0 if found["ok"] else 1)
+
+
+@app.command()
+def record() -> None:
+    """Write down, in environment.json, the environment that made dvc.lock; commit both."""
+    from esteira.verify import environment
+
+    written = environment.record()
+    print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
+
+
+@app.command("resolve-lock")
+def resolve_lock() -> None:
+    """Resolve a merge conflict in dvc.lock: compute what the merged code and settings give."""
+    from esteira.verify import doctor
+
+    doctor.resolve()
+    print(
+        "dvc.lock and the metrics are those of the merged project: `git commit`, then `dvc push`."
+    )
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Put aside what is damaged.")] = False,
+) -> None:
+    """Look for crashed commands, damaged or missing files, conflicts; say what to do; exit 1."""
+    from esteira.verify import doctor
+
+    sys.exit(0 if doctor.main(fix) else 1)
+
+
+@app.command()
+def adopt(
+    path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    time: Annotated[str | None, typer.Option(help="The column that orders the rows.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class of interest, of two.")] = None,
+    current: Annotated[str | None, typer.Option(help="A newer batch, for the drift check.")] = None,
+    header: Annotated[bool, typer.Option(help="Whether the first line holds the names.")] = True,
+    force: Annotated[bool, typer.Option(help="Replace a table adopted before.")] = False,
+) -> None:
+    """Make the line run on your own table: decide, say why, write it where you would change it."""
+    from esteira.adopt.adopt import carry_out, describe, plan
+
+    options = {"time": time, "task": task, "positive": positive, "current": current}
+    changes = plan(path, target, **options, header=header, force=force)
+    print(describe(changes.decisions))
+    if force:
+        print(f"\n{changes.diff()}", end="")
+    carry_out(changes)
+    print(f"\n{path} is adopted as {', '.join(map(str, changes.copies))}. Next: uv run dvc repro")
+
+
+@app.command()
+def drill(
+    kind: Annotated[str, typer.Option(help="data, concept, missing, category or schema.")] = "data",
+    strength: Annotated[float, typer.Option(help="How strong the drift is; 1 is plain.")] = 1.0,
+    undo: Annotated[bool, typer.Option(help="Put everything back as it was.")] = False,
+) -> None:
+    """Rehearse an alarm: check a drifted batch of your own data, and see what is said."""
+    from esteira import drill as room
+
+    print(room.undo() if undo else room.rehearse(kind, strength))
+
+
+@app.command()
+def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")]) -> None:
+    """Check a table or batch against schema.yaml; exit with 1 if a rule is broken."""
+    from esteira.line import schema, table
+    from esteira.line.validate import check, summary
+
+    what = schema.load()
+    raw = table.read_batch(path, what)
+    faults = check(raw, what)[1]
+    found = summary(faults)
+    if found.empty:
+        print(f"{path} keeps every rule: {len(raw)} rows.")
+        sys.exit(0)
+    shown = Table(*(name.replace("_", " ") for name in found))
+    for row in found.itertuples(index=False):
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(shown)
+    rows = faults["row"].nunique()
+    print(f"{path} breaks rules: {len(found)}, in {rows} of {len(raw)} rows.")
+    sys.exit(1)
+
+
+pull_request = typer.Typer(no_args_is_help=True, help="Report what a pull request moves.")
+app.add_typer(pull_request, name="pull-request")
+REPORT = ".report/report.json"
+Report = Annotated[Path, typer.Argument(help="The facts that `collect` wrote.")]
+
+
+@pull_request.command()
+def collect(
+    base: Annotated[
+        str | None, typer.Option(help="Git revision to compare with; in CI the pull request's.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where to write the facts.")] = Path(REPORT),
+) -> None:
+    """Reproduce what is stale, and write what moved as JSON."""
+    from esteira.pull_request.collect import collect
+
+    collect(base, output)
+    print(f"Wrote {output}.")
+
+
+@pull_request.command()
+def render(report: Report = Path(REPORT)) -> None:
+    """Print the report as Markdown, as for the job summary."""
+    from esteira.pull_request import facts, render
+
+    red = os.environ.get("JOB_STATUS") == "failure"
+    place = render.Place(run=render.here(), red=red, bytes=render.SUMMARY_BYTES)
+    sys.stdout.write(render.render(facts.read(report), place))
+
+
+@pull_request.command()
+def judge(report: Report = Path(REPORT)) -> None:
+    """Exit with 1, and say why in one sentence each, if the pull request must not be merged."""
+    from esteira.pull_request import facts
+
+    broken = facts.faults(facts.read(report))
+    for reason in broken:
+        print(f"pull-request: {reason}", file=sys.stderr)
+    sys.exit(1 if broken else 0)
+
+
+@pull_request.command()
+def post(report: Report = Path(REPORT)) -> None:
+    """Post the report as one comment on its pull request; only for the comment workflow."""
+    from esteira.pull_request.post import main
+
+    print(main(report))
+
+
+remote = typer.Typer(no_args_is_help=True, help="The DVC remote.")
+app.add_typer(remote, name="remote")
+
+
+@remote.command()
+def check() -> None:
+    """Say in about a second what is wrong with the remote's credentials, bucket or endpoint."""
+    from esteira.repository.remote import check
+
+    print(check())
+
+
+@app.command()
+def noise(
+    seeds: Annotated[int, typer.Option(min=2, help="How many seeds to train with.")] = 5,
+) -> None:
+    """Measure how far the metrics move between seeds; do it on main, and commit the result."""
+    from esteira.noise import measure
+
+    print(measure(seeds))
+
+
+def main() -> None:
+    """Run a command; tell a user's mistake in one sentence, with exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"esteira: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""The ground floor: all that a stage may import. A change here reruns every stage."""

@@ -1,0 +1,281 @@
+"""Tables on disk and in memory: read a raw file, give it the schema's types, write Parquet.
+
+In memory a number or integer is float64, a datetime is datetime64[us], and everything else is
+text; a missing cell is NaN (NaT in dates). Every stage can rely on that.
+"""
+
+import bz2
+import contextlib
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from esteira.line.errors import UserError
+from esteira.line.files import replacing
+
+if TYPE_CHECKING:
+    from esteira.line.schema import Column, FileFormat, Schema
+
+TRUE = {"true", "t", "yes", "y", "1", "1.0"}
+FALSE = {"false", "f", "no", "n", "0", "0.0"}
+PARQUET = (".parquet", ".pq")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+REJECTS = ["column", "row", "value"]
+FORMAT_ERRORS = (ValueError, TypeError, OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile)
+
+
+def kind(path: str | Path) -> str:
+    """Tell `parquet`, `jsonl` or `csv` from the file's name, compressed or not."""
+    suffixes = [s.lower() for s in Path(path).suffixes if s.lower() not in COMPRESSED]
+    suffix = suffixes[-1] if suffixes else ""
+    return "parquet" if suffix in PARQUET else "jsonl" if suffix in JSON_LINES else "csv"
+
+
+def open_bytes(path: str | Path) -> IO[bytes]:
+    """Open a file for reading, unpacked if its name says that it is compressed.
+
+    Raises OSError or EOFError, here or while reading, for an archive that is damaged.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
+        if len(names) != 1:
+            raise OSError(f"the archive holds {len(names)} files where one table was expected")
+        return archive.open(names[0])
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers.get(suffix, open)(path, "rb")
+
+
+def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
+    """Read a raw table as it is written: text cells from CSV, typed cells from the other formats.
+
+    Missing-value tokens become NaN, and surrounding blanks are stripped; nothing else is changed.
+    Raises UserError for a file that is absent, empty or malformed, naming the line where known.
+    """
+    path = Path(path)
+    require(path)
+    try:
+        if kind(path) == "parquet":
+            frame = pd.read_parquet(path)
+            if not isinstance(frame.index, pd.RangeIndex):  # an index is a column, by name or not
+                frame = frame.reset_index()
+        else:
+            with open_bytes(path) as source:
+                frame = (_read_json if kind(path) == "jsonl" else _read_csv)(source, form)
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
+    except FORMAT_ERRORS as error:
+        why = _bad_line(path, form) or _ragged(str(error), form)
+        why = why or " ".join(str(error).split()).removesuffix(".")
+        raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
+    frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
+    return frame.reset_index(drop=True).apply(lambda values: _cells(values, form))
+
+
+def read_batch(path: str | Path, schema: "Schema") -> pd.DataFrame:
+    """Read a raw table like the schema's. Raises UserError if it has none of the columns."""
+    raw, form = read_raw(path, schema.file), schema.file
+    if not set(schema.columns) & set(raw):
+        raise UserError(
+            f"{path} is not written as `file:` in schema.yaml says (delimiter {form.delimiter!r},"
+            f" {form.encoding}), or is another table: none of the schema's columns is in it."
+        )
+    return raw
+
+
+def require(path: Path) -> None:
+    """Raise UserError unless `path` is a file."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the path of the table's file.")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give the path of the table's file.")
+
+
+def _ragged(error: str, form: "FileFormat") -> str:
+    """Say in our words what pandas says of a line with too many cells."""
+    said = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", error)
+    if not said:
+        return ""
+    expected, line, found = said.groups()
+    return (
+        f"line {line} has {found} cells where {expected} were expected; put cells that hold"
+        f" {form.delimiter!r} between quotes, or correct the line"
+    )
+
+
+def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
+    options: dict[str, Any] = {
+        "sep": r"\s+" if form.delimiter == " " else form.delimiter,
+        "encoding": form.encoding,
+        "quotechar": form.quote,
+        "header": 0 if form.header else None,
+        "dtype": str,
+        "keep_default_na": False,
+        "skipinitialspace": True,
+    }
+    frame = pd.read_csv(source, **options)
+    if not isinstance(frame.index, pd.RangeIndex):  # longer rows than header: pandas shifts them
+        names, extra = frame.columns, frame.index.nlevels
+        frame = frame.reset_index()
+        if not (frame.iloc[:, -extra:] == "").all(axis=None):
+            raise ValueError(
+                f"its rows have {len(names) + extra} cells where the header has {len(names)} names:"
+                f" name every column, or correct the rows, or the delimiter ({form.delimiter!r})"
+            )
+        frame = frame.iloc[:, :-extra].set_axis(names, axis=1)
+    if not form.header:
+        frame.columns = [f"column_{i}" for i in range(1, frame.shape[1] + 1)]
+    return frame
+
+
+def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
+    """Read JSON lines, or one JSON list of objects."""
+    text = io.TextIOWrapper(io.BufferedReader(source), encoding=form.encoding)
+    first = text.read(1)
+    while first.isspace():
+        first = text.read(1)
+    if not first:
+        raise pd.errors.EmptyDataError
+    if first == "[":
+        return pd.DataFrame.from_records(json.loads(first + text.read()))
+    return pd.read_json(io.StringIO(first + text.read()), lines=True, dtype=False)
+
+
+def _bad_line(path: Path, form: "FileFormat") -> str:
+    """Name the first line of a text file that cannot be decoded, or is no JSON."""
+    if kind(path) == "parquet":
+        return ""
+    with contextlib.suppress(*FORMAT_ERRORS), open_bytes(path) as source:
+        for number, line in enumerate(source, 1):
+            try:
+                text = line.decode(form.encoding)
+            except UnicodeDecodeError as error:
+                byte = error.object[error.start]
+                return f"line {number} is not {form.encoding} (byte 0x{byte:02X})"
+            if kind(path) == "jsonl" and text.strip():
+                try:
+                    whole = isinstance(json.loads(text), dict)
+                except ValueError:
+                    whole = False
+                if not whole:
+                    return f"line {number} is not a JSON object"
+    return ""
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the names that come twice, as pandas does: `a`, `a.1`; name the empty ones."""
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        base = name = name or f"column_{i + 1}"
+        while name in seen:
+            name = f"{base}.{seen[base]}"
+            seen[base] += 1
+        seen[name] = 1
+    return list(seen)
+
+
+def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
+    """Strip text and drop missing tokens; give mixed cells (JSON) one type, text."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if values.dtype == object or values.dtype.kind == "m":
+        values = values.map(_text, na_action="ignore").astype("str")
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        sentinels = pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()
+        return values.mask(values.isin(sentinels)) if len(sentinels) else values
+    if not pd.api.types.is_string_dtype(values):
+        return values
+    text = values.astype("str").str.strip()
+    return text.mask(text.isin(form.missing))
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell
+    plain = isinstance(cell, bool | list | dict)
+    return json.dumps(cell, ensure_ascii=False, sort_keys=True) if plain else str(cell)
+
+
+def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
+    """Give one raw column its type; a cell that cannot have it becomes missing."""
+    textual = pd.api.types.is_string_dtype(values) or values.dtype == object
+    if column.numeric:
+        if textual:
+            if form.thousands:
+                values = values.str.replace(form.thousands, "", regex=False)
+            if form.decimal != ".":
+                values = values.str.replace(form.decimal, ".", regex=False)
+        numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+        return numbers.where(np.isfinite(numbers))
+    if column.type == "datetime":
+        # utc=True takes mixed offsets too; a moment with an offset is kept as its UTC time
+        parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
+        parsed = parsed.dt.tz_localize(None).astype("datetime64[us]")
+        return parsed.where(parsed.dt.year.between(1, 9999))  # pandas reads "-1" as a year
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")  # a code 1 with gaps beside it is "1", not "1.0"
+    text = values.astype("str").mask(values.isna())
+    if column.allowed is not None:  # 1.0 for 1: integers beside gaps, as pandas writes them
+        whole = text.str.removesuffix(".0")
+        text = text.mask(~text.isin(column.allowed) & whole.isin(column.allowed), whole)
+    if column.type == "boolean":
+        lower = text.str.lower()
+        return lower.map({**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")})
+    return text
+
+
+def parse(raw: pd.DataFrame, schema: "Schema") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give a raw table the schema's types and column order.
+
+    Returns the typed table and its rejects: one row per cell that could not have its type, with
+    columns `column`, `row` (counted from 1) and `value`. A column that the table lacks is wholly
+    missing in the result; a column that the schema does not know is left out.
+    """
+    typed, rejects = {}, []
+    for name, column in schema.columns.items():
+        values = raw[name] if name in raw else pd.Series(None, index=raw.index, dtype="str")
+        typed[name] = cast(values, column, schema.file)
+        lost = values.notna() & typed[name].isna()
+        if lost.any():
+            rows = lost.to_numpy().nonzero()[0]
+            rejects.append(
+                pd.DataFrame(
+                    {"column": name, "row": rows + 1, "value": values.iloc[rows].astype("str")}
+                )
+            )
+    found = pd.concat(rejects, ignore_index=True) if rejects else pd.DataFrame(columns=REJECTS)
+    return pd.DataFrame(typed, index=raw.index), found
+
+
+def says(rejects: pd.DataFrame) -> list[str]:
+    """A sentence for each column of the rejects that `parse` returns."""
+    counts = rejects["column"].value_counts(sort=False)
+    return [f"{n} cells of `{name}` cannot be read as its type." for name, n in counts.items()]
+
+
+def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet table of the line. Raises UserError if it is absent."""
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: run `uv run dvc repro` (or `uv run dvc pull`).")
+    return pd.read_parquet(path, columns=columns)
+
+
+def write(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet, whole or not at all; the same table gives the same bytes."""
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False, compression="zstd")

@@ -1,0 +1,111 @@
+"""Check a raw table against schema.yaml, and list every violation at once."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from esteira.line import table
+from esteira.line.schema import Column, Schema
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+FAULT = ["column", "rule", "row", "value"]
+VIOLATION = ["column", "rule", "rows", "examples", "row_numbers"]
+RULES = {"column_in_dataframe": "absent column", "column_in_schema": "unknown column"}
+
+
+def expectation(schema: Schema) -> "pa.DataFrameSchema":
+    """Say schema.yaml as a pandera schema for a typed table; its errors are the rules' names."""
+    import pandera.pandas as pa
+
+    columns = {
+        name: pa.Column(
+            checks=_checks(column), nullable=column.missing, required=column.role != "ignored"
+        )
+        for name, column in schema.columns.items()
+    }
+    return pa.DataFrameSchema(columns, strict=True)
+
+
+def _checks(column: Column) -> list["pa.Check"]:
+    import pandera.pandas as pa
+
+    checks = []
+    if column.type == "integer":
+        checks.append(pa.Check(lambda values: values == values.round(), error="whole number"))
+    if column.min is not None:
+        checks.append(pa.Check.ge(column.min, error=f"min {column.min:g}"))
+    if column.max is not None:
+        checks.append(pa.Check.le(column.max, error=f"max {column.max:g}"))
+    if column.allowed is not None:
+        checks.append(pa.Check.isin(column.allowed, error="allowed values"))
+    return checks
+
+
+def check(raw: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Type a raw table and check it.
+
+    Returns the typed table (see `table.parse`) and its faults, one row per faulty cell: `column`,
+    `rule`, `row` (counted from 1, the header not counted; missing where the whole column is at
+    fault) and `value`. A cell that cannot have its type is one fault, not also a missing value.
+    """
+    import pandera.errors
+
+    raw = raw.reset_index(drop=True)
+    typed, rejects = table.parse(raw, schema)
+    rejects = rejects.assign(rule="type " + rejects["column"].map(_types(schema)).astype("str"))
+    seen = typed[[name for name in typed if name in raw]]
+    unknown = [name for name in raw if name not in schema.columns]
+    try:
+        expectation(schema).validate(pd.concat([seen, raw[unknown]], axis=1), lazy=True)
+        found = pd.DataFrame(columns=FAULT)
+    except pandera.errors.SchemaErrors as errors:
+        found = _faults(errors.failure_cases)
+    lost = pd.MultiIndex.from_frame(rejects[["column", "row"]])
+    again = (found["rule"] == "missing value").to_numpy() & pd.MultiIndex.from_frame(
+        found[["column", "row"]]
+    ).isin(lost)
+    parts = [part[FAULT].astype("object") for part in (rejects, found[~again]) if len(part)]
+    faults = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=FAULT)
+    order = {name: i for i, name in enumerate([*schema.columns, *unknown])}
+    rank = faults["column"].map(order)
+    faults = faults.assign(rank=rank).sort_values(["rank", "rule", "row"], kind="stable")
+    return typed, faults[FAULT].reset_index(drop=True)
+
+
+def _types(schema: Schema) -> dict[str, str]:
+    return {name: column.type for name, column in schema.columns.items()}
+
+
+def _faults(cases: pd.DataFrame) -> pd.DataFrame:
+    """Give pandera's failure cases our names."""
+    whole = cases["schema_context"] == "DataFrameSchema"
+    empty = cases["check"] == "not_nullable"
+    return pd.DataFrame(
+        {
+            "column": cases["failure_case"].where(whole, cases["column"]),
+            "rule": cases["check"].replace({**RULES, "not_nullable": "missing value"}),
+            "row": pd.to_numeric(cases["index"]) + 1,
+            "value": cases["failure_case"].mask(whole | empty, ""),
+        }
+    )
+
+
+def summary(faults: pd.DataFrame, examples: int = 5) -> pd.DataFrame:
+    """Count the faults by column and rule, with the first distinct values and row numbers."""
+    rows: list[dict[str, Any]] = []
+    for (column, rule), group in faults.groupby(["column", "rule"], sort=False):
+        values = [str(value) for value in group["value"].unique()[:examples] if value != ""]
+        numbers = [f"{number:.0f}" for number in group["row"].dropna().head(examples)]
+        more = ["…"] if group["row"].count() > examples else []
+        rows.append(
+            {
+                "column": column,
+                "rule": rule,
+                "rows": int(group["row"].nunique()),
+                "examples": " | ".join(values),
+                "row_numbers": " ".join(numbers + more),
+            }
+        )
+    return pd.DataFrame(rows, columns=VIOLATION)

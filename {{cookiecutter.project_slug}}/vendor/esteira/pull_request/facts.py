@@ -1,0 +1,220 @@
+"""The facts of one pull request, as JSON: written by `collect`, read as hostile by `render`.
+
+A pull request runs its author's code, so nothing in the file is believed to be well formed:
+every text has a length, every list a size, every number is finite, and no name is unknown.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from esteira.line.errors import UserError
+
+MOST_BYTES = 1_000_000
+MOST_ENTRIES = 500
+NOT_CHECKED = "whether the data is pushed was not checked"
+ACTIONS = ("keep", "retrain", "rework", "unusable")
+
+Text = Annotated[str, Field(max_length=500)]
+Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class Part(BaseModel):
+    """Base of every part: exact types, no name that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def listed(kind: type) -> type:
+    """Return the type of a list of at most MOST_ENTRIES of `kind`."""
+    return Annotated[list[kind], Field(max_length=MOST_ENTRIES)]
+
+
+class Stale(Part):
+    """A stage that dvc.lock does not describe, and what changed."""
+
+    stage: Text
+    why: Text = ""
+
+
+class Lock(Part):
+    """Whether dvc.lock describes the code, the settings and the data of this commit."""
+
+    state: Literal["fresh", "stale", "unknown"] = "unknown"
+    stages: listed(Stale) = []
+
+
+class Pushed(Part):
+    """Whether everybody can pull what dvc.lock names."""
+
+    state: Literal["pushed", "missing", "unchecked"] = "unchecked"
+    paths: listed(Text) = []  # that the remote lacks
+    reason: Text = ""  # why it was not checked
+
+
+class Stage(Part):
+    """What became of one stage; `seconds` where it ran."""
+
+    name: Text
+    state: Literal["ran", "cached", "failed", "not reached", "removed"]
+    seconds: Number | None = None
+
+
+class Run(Part):
+    """Whether the line was reproduced here."""
+
+    state: Literal["not needed", "reproduced", "failed", "impossible"] = "not needed"
+    stages: listed(Stage) = []
+    lines: Annotated[list[Text], Field(max_length=40)] = []  # the last ones of what failed
+    reason: Text = ""  # why it was impossible
+
+
+class Metric(Part):
+    """One metric at the base and now; `fault` where it is there and no finite number."""
+
+    file: Text
+    name: Text
+    base: Number | None = None
+    now: Number | None = None
+    fault: Text = ""
+
+
+class Gate(Part):
+    """One rule of gates.yaml and its verdict; `reason` is empty where it passes."""
+
+    file: Text
+    metric: Text
+    better: Literal["higher", "lower", ""]
+    base: Number | None = None
+    now: Number | None = None
+    word: Text = ""  # instead of `now` and `limit`, for what is no number
+    limit: Number | None = None
+    regression: Number | None = None
+    reason: Text = ""
+
+
+class Column(Part):
+    """One column of the drift check; an effect of 1 is at its threshold."""
+
+    name: Text
+    drifted: bool
+    significant: bool
+    effect: Number
+    says: Text = ""
+
+
+class Drift(Part):
+    """The drift check's verdict."""
+
+    action: Literal[ACTIONS]
+    checked: Count
+    drifted: Count
+    columns: listed(Column) = []  # the worst first
+
+
+class Change(Part):
+    """A setting or a column of the schema, before and after; None where it was not there."""
+
+    name: Text
+    old: Text | None = None
+    new: Text | None = None
+
+
+class Data(Part):
+    """A file or folder of DVC's, before and after; sizes in bytes."""
+
+    path: Text
+    old_hash: Text | None = None
+    new_hash: Text | None = None
+    old_size: Count | None = None
+    new_size: Count | None = None
+
+
+class Point(Part):
+    """The leading metric at an earlier commit of the base branch."""
+
+    commit: Sha
+    value: Number
+
+
+class Facts(Part):
+    """All that the report says."""
+
+    format: Literal[1] = 1
+    number: Annotated[int, Field(ge=0, lt=2**31)]  # 0: not a pull request yet
+    head: Sha
+    base: Sha | None = None  # the merge base
+    fork: bool = False
+    problem: Text = ""  # what kept the facts from being collected
+    lock: Lock = Lock()
+    pushed: Pushed = Pushed()
+    run: Run = Run()
+    metrics: listed(Metric) = []
+    gates: listed(Gate) = []
+    noise: Annotated[dict[Text, Number], Field(max_length=MOST_ENTRIES)] = {}
+    noise_seeds: Count = 0
+    drift: Drift | None = None
+    params: listed(Change) = []
+    data: listed(Data) = []
+    columns: listed(Change) = []  # of schema.yaml
+    rules: listed(Change) = []  # of gates.yaml
+    environment: listed(Change) = []  # that made dvc.lock
+    history: Annotated[list[Point], Field(max_length=20)] = []
+    left_out: Count = 0  # entries beyond MOST_ENTRIES
+
+
+def read(path: str | Path) -> Facts:
+    """Read a file of facts. Raises UserError if it is absent, too large or not as declared."""
+    path = Path(path)
+    if path.is_symlink() or not path.is_file():
+        raise UserError(f"there is no report: {path.name} is not a file.")
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(f"the report is larger than {MOST_BYTES:,} bytes.")
+    try:
+        return Facts.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part)[:40] for part in fault["loc"][:6]) or "the file"
+        raise UserError(f"the report is malformed at {place}: {fault['msg'][:200]}.") from None
+
+
+def faults(facts: Facts) -> list[str]:
+    """Return why the pull request must not be merged as it is, one clause for each; [] is a yes."""
+    found = [facts.problem] if facts.problem else []
+    if facts.run.state == "failed":
+        failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
+        found.append(f"stage {failed[0]} failed" if failed else "the line failed")
+    found += [f"{m.name} {m.fault}" for m in facts.metrics if m.fault]
+    broken = [gate.metric for gate in facts.gates if gate.reason]
+    if broken:
+        found.append(f"{len(broken)} of {len(facts.gates)} gates refuse ({', '.join(broken)})")
+    if not facts.gates and not found:
+        found.append("no gate was judged")
+    if facts.lock.state == "stale":
+        found.append("dvc.lock is stale")
+    elif facts.lock.state == "unknown" and not found:
+        found.append("dvc.lock was not checked")
+    if facts.pushed.state == "missing":
+        found.append(f"{len(facts.pushed.paths)} of DVC's files are not pushed")
+    return found
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Return what a reviewer must look at although nothing refuses it, one clause for each."""
+    found = []
+    gone = [m.name for m in facts.metrics if m.base is not None and m.now is None and not m.fault]
+    if gone and facts.run.state != "failed":
+        found.append(f"{len(gone)} metrics are gone ({', '.join(gone[:3])})")
+    removed = [stage.name for stage in facts.run.stages if stage.state == "removed"]
+    if removed:
+        found.append(f"stages removed: {', '.join(removed[:3])}")
+    if facts.drift and facts.drift.action != "keep":
+        found.append(f"the drift check says {facts.drift.action}")
+    if facts.rules:
+        found.append("gates.yaml is changed")
+    if facts.pushed.state == "unchecked" and (facts.fork or facts.lock.state == "fresh"):
+        found.append("from a fork, so its data was not checked" if facts.fork else NOT_CHECKED)
+    return found

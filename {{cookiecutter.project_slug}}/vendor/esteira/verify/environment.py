@@ -1,0 +1,91 @@
+"""The environment that made dvc.lock: a small committed record, compared with the one at hand."""
+
+import hashlib
+import json
+import platform
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from esteira.line.errors import UserError
+from esteira.line.files import write_json
+
+RECORD = Path("environment.json")
+
+
+def current() -> dict[str, Any]:
+    """Return this environment: Python, platform, and versions of what the project depends on.
+
+    `blas` names the kernels that numpy's linear algebra chose for the processor, and `simd` its
+    instruction sets: they decide last digits.
+    """
+    import numpy
+    from threadpoolctl import threadpool_info
+
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[^\w.-]", text)[0].lower() for text in project["dependencies"]}
+    versions = {}
+    for name in sorted(names | {"joblib", "numpy"}):  # whose last digits are the line's
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "blas": "; ".join(
+            f"{library['internal_api']} {library['version']} {library.get('architecture', '')}"
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        ),
+        "simd": " ".join(numpy.show_config(mode="dicts")["SIMD Extensions"]["found"]),
+        **versions,
+    }
+
+
+def lock_hash() -> str:
+    """Return the MD5 of dvc.lock. Raises UserError if there is none."""
+    if not Path("dvc.lock").is_file():
+        raise UserError("there is no dvc.lock: `uv run dvc repro` makes it.")
+    return hashlib.md5(Path("dvc.lock").read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def record() -> bool:
+    """Write environment.json for dvc.lock as it is; return whether that changed the file.
+
+    A lock that was recorded already keeps its record: it is not this environment that made it.
+    """
+    if known():
+        return False
+    write_json(RECORD, {"lock": lock_hash(), **current()})
+    return True
+
+
+def recorded() -> dict[str, Any]:
+    """Return the record, empty if there is none or it cannot be read."""
+    try:
+        found = json.loads(RECORD.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def known() -> bool:
+    """Whether environment.json describes dvc.lock as it is."""
+    return recorded().get("lock") == lock_hash()
+
+
+def differences() -> list[str]:
+    """Return how this environment differs from the one that made dvc.lock; empty if unknown."""
+    if not known():
+        return []
+    then = recorded()
+    del then["lock"]
+    now = current()
+    return [
+        f"{name}: {then.get(name, 'absent')} when dvc.lock was made, {now.get(name, 'absent')} here"
+        for name in sorted(now | then)
+        if now.get(name) != then.get(name)
+    ]
