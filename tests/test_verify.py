@@ -365,7 +365,9 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
     found = stale("src/churn_radar/model.py", "max_iter=1000", "max_iter=2000")
     assert found == {"train": ["src/churn_radar/model.py modified (deps)"]}
     assert list(stale("params.yaml", "holdout: 0.25", "holdout: 0.3")) == ["split"]
-    assert stale("dvc.yaml", "esteira.line split", "esteira.line  split") == {"split": ["changed command"]}
+    assert stale("dvc.yaml", "esteira.line split", "esteira.line  split") == {
+        "split": ["changed command"]
+    }
     found = stale("reports/evaluate/metrics.json", "accuracy", "Accuracy")
     assert found == {"evaluate": ["reports/evaluate/metrics.json modified (outs)"]}
     found = stale("dvc.yaml", "      - data/holdout.parquet", "      - data/other.parquet")

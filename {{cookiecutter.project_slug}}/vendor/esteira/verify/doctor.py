@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esteira.repository import remote
+from esteira.repository import dvc, git, remote
 from esteira.line.errors import UserError
 from esteira.verify import environment
 from esteira.verify import lock as lock_file
-from esteira.verify.lock import RWLOCK, rwlock
+from esteira.repository.dvc import RWLOCK, rwlock
 from esteira.verify.replay import md5
 
 ASIDE = Path(".dvc/tmp/doctor")
@@ -36,15 +36,15 @@ def examine() -> Iterator[Finding]:
     early = [*merge(), *processes(), *settings(), *leftovers()]
     yield from early
     whole, users = rwlock()
-    busy = not whole or any(map(lock_file.lives, users))
-    if not busy and "dvc.lock" not in lock_file.unmerged():
+    busy = not whole or any(map(dvc.lives, users))
+    if not busy and "dvc.lock" not in git.unmerged():
         yield from unkept()
         yield from files()
 
 
 def merge() -> Iterator[Finding]:
     """Look for a merge that was not finished."""
-    conflicts = lock_file.unmerged()
+    conflicts = git.unmerged()
     if "dvc.lock" in conflicts:
         yield Finding(
             "dvc.lock is in conflict: two branches computed different results",
@@ -67,8 +67,8 @@ def processes() -> Iterator[Finding]:
             "`uv run esteira doctor --fix` puts it aside",
             lambda: put_aside(RWLOCK),
         )
-    alive = {pid for pid in users if lock_file.lives(pid)}
-    strangers = alive - set(lock_file.at_work())
+    alive = {pid for pid in users if dvc.lives(pid)}
+    strangers = alive - set(dvc.at_work())
     if strangers:  # the number of a killed command, given to another program
         yield Finding(
             f"{RWLOCK} names the dead command {users[min(strangers)]!r}, whose number "
@@ -106,7 +106,7 @@ def settings() -> Iterator[Finding]:
             "the remote has no `verify = true`: DVC would take a truncated file for a whole one",
             "`uv run dvc remote modify storage verify true`",
         )
-    if Path(".git").exists() and "merge: unset" not in lock_file.git(
+    if git.is_repository() and "merge: unset" not in git.run(
         "check-attr", "merge", "dvc.lock"
     ):
         yield Finding(
@@ -130,7 +130,7 @@ def leftovers() -> Iterator[Finding]:
     tops = [p for p in Path().iterdir() if p.is_dir() and not p.name.startswith(".")]
     mine = [p for top in tops for p in top.rglob(".*.tmp")]
     pids = {p: re.fullmatch(r"\..*\.(\d+)\.tmp", p.name) for p in mine}
-    dead = [p for p, m in pids.items() if not (m and lock_file.lives(int(m.group(1))))]
+    dead = [p for p, m in pids.items() if not (m and dvc.lives(int(m.group(1))))]
     if not rwlock()[1]:
         dead += [p for p in Path(".dvc/cache").rglob("*.tmp") if p.is_file()]
     for path in dead:
@@ -143,7 +143,7 @@ def leftovers() -> Iterator[Finding]:
 
 def files() -> Iterator[Finding]:
     """Look at what dvc.lock and the .dvc files name: in the cache, here, and on the remote."""
-    with lock_file.repository() as repo:
+    with dvc.repository() as repo:
         outs = [out for s in repo.index.stages for out in s.outs if out.use_cache and out.hash_info]
         cache = repo.cache.local
         broken = [*broken_objects(outs, cache)]
@@ -241,16 +241,16 @@ def resolve() -> None:
     Starts from our side's lock and files of metrics; DVC runs what the merged code and settings
     make stale. Raises UserError if there is no such merge, or another file is in conflict too.
     """
-    conflicts = lock_file.unmerged()
+    conflicts = git.unmerged()
     if "dvc.lock" not in conflicts:
         raise UserError("dvc.lock is not in conflict: there is nothing to resolve.")
-    with_head = lock_file.git("show", "HEAD:dvc.lock")
+    with_head = git.run("show", "HEAD:dvc.lock")
     Path("dvc.lock").write_text(with_head, encoding="utf-8", newline="\n")
     others = sorted({"dvc.yaml", "params.yaml"} & set(conflicts))
     made = [str(environment.RECORD)]
     if not others:
-        with lock_file.repository() as repo:
-            made += [str(o) for s in lock_file.pipeline(repo) for o in s.outs if not o.use_cache]
+        with dvc.repository() as repo:
+            made += [str(o) for s in dvc.pipeline(repo) for o in s.outs if not o.use_cache]
     ours = [c for c in conflicts if any(c == m or c.startswith(f"{m}/") for m in made)]
     others = others or sorted(set(conflicts) - set(ours) - {"dvc.lock"})
     if others:
@@ -259,14 +259,14 @@ def resolve() -> None:
             "line computes depends on it."
         )
     for path in ours:
-        lock_file.git("checkout", "--ours", "--", path)
-    repro = ["dvc", "repro"]
+        git.run("checkout", "--ours", "--", path)
+    repro = [*dvc.COMMAND, "repro"]
     if not remote.unusable():
         repro += ["--pull", "--allow-missing", "--no-run-cache"]
     if subprocess.run(repro).returncode:
         raise UserError("`dvc repro` failed (see above): mend that, then run this again.")
     environment.record()
-    lock_file.git("add", "--", "dvc.lock", *(m for m in made if Path(m).exists()))
+    git.run("add", "--", "dvc.lock", *(m for m in made if Path(m).exists()))
 
 
 def main(fix: bool) -> bool:

@@ -15,6 +15,14 @@ from esteira.line.files import write_json
 RECORD = Path("environment.json")
 
 
+def dependencies(path: str) -> set[str]:
+    """Return the names of what a pyproject.toml depends on; none where there is no such file."""
+    if not Path(path).is_file():
+        return set()
+    project = tomllib.loads(Path(path).read_text(encoding="utf-8"))["project"]
+    return {re.split(r"[^\w.-]", need)[0].lower() for need in project["dependencies"]}
+
+
 def current() -> dict[str, Any]:
     """Return this environment: Python, platform, and versions of what the project depends on.
 
@@ -24,8 +32,7 @@ def current() -> dict[str, Any]:
     import numpy
     from threadpoolctl import threadpool_info
 
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = {re.split(r"[^\w.-]", text)[0].lower() for text in project["dependencies"]}
+    names = dependencies("pyproject.toml") | dependencies("vendor/pyproject.toml")
     versions = {}
     for name in sorted(names | {"joblib", "numpy"}):  # whose last digits are the line's
         try:

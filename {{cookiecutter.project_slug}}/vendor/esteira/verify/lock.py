@@ -1,97 +1,15 @@
 """What dvc.lock says, compared with the repository and with the remote; merged locks resolved."""
 
-import json
-import logging
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esteira.repository import remote
 from esteira.line.errors import UserError
+from esteira.repository import git, remote
+from esteira.repository.dvc import BUSY, at_work, pipeline, repository
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
-
-RWLOCK = Path(".dvc/tmp/rwlock")
-BUSY = (
-    "another DVC command is at work in this folder: wait for it, or end it, and run this again "
-    "(`uv run esteira doctor` says which)."
-)
-
-
-@contextmanager
-def repository(**options: Any) -> Iterator["Repo"]:
-    """Open the DVC repository of the current folder, quietly. Raises UserError if it is broken."""
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-    from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
-
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    try:
-        with Repo(os.curdir, **options) as repo:
-            yield repo
-    except LockError:
-        raise UserError(BUSY) from None
-    except (RWLockFileCorruptedError, RWLockFileFormatError):
-        raise UserError(
-            ".dvc/tmp/rwlock is damaged, and every DVC command stops at it: run "
-            "`uv run esteira doctor --fix`."
-        ) from None
-    except DvcException as error:
-        text = " ".join(f"{error}: {error.__cause__}".removesuffix(": None").split())
-        raise UserError(f"DVC cannot read this project: {text}.") from None
-
-
-def rwlock() -> tuple[bool, dict[int, str]]:
-    """Return whether DVC's list of busy files can be read, and the commands it names by PID."""
-    if not RWLOCK.exists():
-        return True, {}
-    try:
-        listed = json.loads(RWLOCK.read_text(encoding="utf-8"))
-        entries = [*listed.get("write", {}).values()]
-        entries += [entry for readers in listed.get("read", {}).values() for entry in readers]
-        return True, {int(entry["pid"]): str(entry["cmd"]) for entry in entries}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False, {}
-
-
-def at_work() -> dict[int, str]:
-    """Return the DVC commands that are at work in this folder, by process number."""
-    return {pid: name for pid, name in rwlock()[1].items() if is_dvc(pid)}
-
-
-def lives(pid: int) -> bool:
-    """Whether a process is running; one that was killed and not yet buried is not."""
-    import psutil
-
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def is_dvc(pid: int) -> bool:
-    """Whether a process lives and is DVC, or a command of the toolbox."""
-    import psutil
-
-    try:
-        words = psutil.Process(pid).cmdline()
-    except psutil.Error:
-        return False
-    return lives(pid) and any(Path(word).stem in ("dvc", "esteira") for word in words)
-
-
-def pipeline(repo: "Repo") -> list["PipelineStage"]:
-    """Return the stages of dvc.yaml, each after those that it needs."""
-    from dvc.repo.reproduce import plan_repro
-    from dvc.stage import PipelineStage
-
-    return [s for s in plan_repro(repo.index.graph) if isinstance(s, PipelineStage)]
 
 
 def stale(only: list[str] | None = None) -> dict[str, list[str]]:
@@ -179,41 +97,21 @@ def unkept() -> dict[str, str]:
 
     DVC reads such a file, names its hash in dvc.lock and pushes nothing: nobody else can have it.
     """
-    if not Path(".git").exists():
+    if not git.is_repository():
         return {}
     with repository() as repo:
         root = Path(repo.root_dir)
         kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
-        kept += [root / path for path in git("ls-files", "-z").split("\0") if path]
+        kept += [root / path for path in git.tracked()]
         deps = {Path(d.fs_path) for s in pipeline(repo) for d in s.deps if d.protocol == "local"}
     known = {above for path in kept for above in (path, *path.parents)}
     lost = (d for d in deps if d not in known and not known_folder(d, kept))
     names = sorted(d.relative_to(root).as_posix() for d in lost if d.is_relative_to(root))
     return {
-        name: f"uv run dvc add {name}" if ignored(name) else f"git add {name}" for name in names
+        name: f"uv run dvc add {name}" if git.ignores(name) else f"git add {name}" for name in names
     }
 
 
 def known_folder(path: Path, kept: list[Path]) -> bool:
     """Whether a path lies in a folder that DVC keeps as a whole."""
     return not set(path.parents).isdisjoint(kept)
-
-
-def ignored(path: str) -> bool:
-    """Whether Git is told to leave a path out, as it is of data."""
-    return subprocess.run(["git", "check-ignore", "--quiet", "--", path]).returncode == 0
-
-
-def git(*words: str) -> str:
-    """Run Git and return what it prints. Raises UserError with its own words."""
-    done = subprocess.run(["git", *words], capture_output=True, text=True, encoding="utf-8")
-    if done.returncode:
-        raise UserError(f"git {words[0]}: {' '.join(done.stderr.split())}.")
-    return done.stdout
-
-
-def unmerged() -> list[str]:
-    """Return the paths that a merge left in conflict, sorted."""
-    if not Path(".git").exists():
-        return []
-    return sorted({line.split("\t")[1] for line in git("ls-files", "--unmerged").splitlines()})

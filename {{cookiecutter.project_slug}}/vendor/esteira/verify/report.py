@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from esteira.repository import dvc
 from esteira.verify import lock as lock_file
 
 NO_RECORD = "environment.json is not here yet: `uv run esteira record` writes it; commit it."
@@ -62,8 +63,8 @@ def execution(stages: list[str] | None = None) -> dict[str, Any]:
     if not known:
         print(OLD_RECORD if environment.RECORD.exists() else NO_RECORD)
     results = []
-    with lock_file.repository() as repo, replay.scratch() as scratch:
-        line = [s for s in lock_file.pipeline(repo) if not stages or s.addressing in stages]
+    with dvc.repository() as repo, replay.scratch() as scratch:
+        line = [s for s in dvc.pipeline(repo) if not stages or s.addressing in stages]
         executor = replay.Replay(Path(repo.root_dir), Path(scratch), bool(changes))
         for number, stage in enumerate(line, 1):
             print(f"[{number}/{len(line)}] {stage.addressing}: ", end="", flush=True)
