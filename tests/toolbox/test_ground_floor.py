@@ -1,7 +1,12 @@
 """errors, files, params, schema, table: what every stage stands on."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -65,6 +70,103 @@ class TestFiles:
             path.write_text(text)
         with pytest.raises(UserError, match=said):
             files.read_yaml(path)
+
+
+CHANGE = """
+import os, signal, sys
+from pathlib import Path
+from typing import ClassVar
+from esteira.line.files import transaction
+
+with transaction(["old.txt", "new.txt", "gone.txt"], "adopt"):
+    Path("old.txt").write_text("changed")
+    Path("new.txt").write_text("made")
+    Path("gone.txt").unlink()
+    if sys.argv[1] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[1] == "wait":
+        print("changing", flush=True)
+        sys.stdin.read()
+    if sys.argv[1] == "fail":
+        raise OSError
+"""
+
+
+class TestTransaction:
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        (tmp_path / "old.txt").write_text("old")
+        (tmp_path / "gone.txt").write_text("gone")
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    def start(self, end: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-c", CHANGE, end],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+    def content(self, folder: Path) -> dict[str, str]:
+        return {path.name: path.read_text() for path in folder.glob("*.txt")}
+
+    BEFORE: ClassVar = {"old.txt": "old", "gone.txt": "gone"}
+
+    def test_it_changes_all_and_leaves_nothing_behind(self, folder: Path) -> None:
+        assert self.start("end").wait() == 0
+        assert self.content(folder) == {"old.txt": "changed", "new.txt": "made"}
+        assert list((folder / "data").iterdir()) == []
+
+    def test_a_failure_puts_all_back(self, folder: Path) -> None:
+        assert self.start("fail").wait() == 1
+        assert self.content(folder) == self.BEFORE
+        assert list((folder / "data").iterdir()) == []
+
+    def test_a_kill_is_undone_by_whoever_comes_next(self, folder: Path) -> None:
+        assert self.start("kill").wait() == -signal.SIGKILL
+        assert self.content(folder) == {"old.txt": "changed", "new.txt": "made"}
+        assert files.interrupted() == ["adopt"]
+        assert files.recover() == ["adopt"]
+        assert self.content(folder) == self.BEFORE
+        assert files.recover() == []
+        assert list((folder / "data").iterdir()) == []
+
+    def test_one_that_was_killed_before_its_journal_changed_nothing(self, folder: Path) -> None:
+        left = folder / "data" / ".before-adopt.tmp"
+        left.mkdir(parents=True)
+        (left / "0").write_text("a copy, perhaps half of one")
+        assert files.recover() == ["adopt"]
+        assert self.content(folder) == self.BEFORE
+        assert not left.exists()
+
+    def test_one_at_work_is_left_alone(self, folder: Path) -> None:
+        with self.start("wait") as other:
+            assert other.stdout.readline() == b"changing\n"
+            assert files.interrupted() == []
+            with (
+                pytest.raises(UserError, match="`esteira adopt` is at work here"),
+                files.transaction(["old.txt"], "adopt"),
+            ):
+                pass
+            other.communicate()
+        assert self.content(folder) == {"old.txt": "changed", "new.txt": "made"}
+
+    @pytest.mark.parametrize(
+        "change", [("old.txt", "../old.txt"), ('"paths"', '"other"'), ("{", "")]
+    )
+    def test_a_journal_that_cannot_be_believed_changes_nothing(
+        self, folder: Path, change: tuple[str, str]
+    ) -> None:
+        self.start("kill").wait()
+        journal = folder / "data" / ".before-adopt.tmp" / "journal.json"
+        journal.write_text(journal.read_text().replace(*change, 1))
+        before = self.content(folder)
+        with pytest.raises(UserError, match="cannot be believed"):
+            files.recover()
+        assert self.content(folder) == before
+        assert journal.exists()
 
 
 class Deep(params.Section):

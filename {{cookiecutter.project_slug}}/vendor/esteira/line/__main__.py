@@ -1,9 +1,9 @@
 """`python -m esteira.line STAGE`: run one stage with the code of the folder that it runs in.
 
-An installed project is found through one folder's absolute path. DVC's queue, a worktree or a second
-clone that shares the environment run stages in another folder, and DVC hashes the code there. So
-the code there must be what runs: its `src/` and `vendor/` come first, for the stage and whatever it
-starts. Standard library only: of an installed toolbox, nothing but this file has run by then.
+An installed project is found through one folder's absolute path. DVC's queue, a worktree or a
+second clone that shares the environment run stages in another folder, and DVC hashes the code
+there. So the code there must be what runs: its `src/` and `vendor/` come first, for the stage and
+whatever it starts. Standard library only: of an installed toolbox, nothing but this file has run by then.
 """
 
 import os
@@ -17,7 +17,8 @@ def module_of(stage: str) -> str:
     files = sorted(Path("src").glob(f"*/stages/{stage}.py"))
     if not files:
         sys.exit(
-            f"there is no stage {stage!r} in {Path.cwd()}: it would be src/<package>/stages/{stage}.py."
+            f"there is no stage {stage!r} in {Path.cwd()}: it would be "
+            f"src/<package>/stages/{stage}.py."
         )
     if len(files) > 1:
         sys.exit(f"there is more than one stage {stage!r}: {', '.join(map(str, files))}.")

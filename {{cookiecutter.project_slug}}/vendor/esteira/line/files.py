@@ -1,10 +1,12 @@
-"""Files that are whole or absent: written under a temporary name, then moved into place."""
+"""Files that are whole or absent, one at a time (`replacing`) or many as one (`transaction`)."""
 
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,127 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a transaction is about to change. While its file is there, nothing is settled."""
+
+    command: str
+    pid: int
+    started: float  # seconds since 1970, of the process: a dead one's number is given again
+    paths: list[str]  # the file that stood at the n-th is kept beside the journal as `n`
+    absent: list[str]  # those of the paths where no file stood
+
+
+KEPT = "data/.before-{command}.tmp"  # Git and DVC ignore it
+JOURNAL = "journal.json"
+
+
+@contextmanager
+def transaction(paths: Iterable[str | Path], command: str) -> Iterator[None]:
+    """Change many files as one: all of them if the block succeeds, and otherwise none.
+
+    `paths` are all the files that the block may write or remove, below the current folder. Where
+    the block fails they are put back at once; where the process is killed, by `recover`. Raises
+    UserError if another such command is at work here.
+    """
+    import psutil
+
+    recover()
+    kept = Path(KEPT.format(command=command))
+    if kept.exists():
+        raise UserError(f"`esteira {command}` is at work here: wait for it, or end it.")
+    names = [Path(path).as_posix() for path in paths]
+    absent = [name for name in names if not Path(name).exists()]
+    started = psutil.Process().create_time()
+    journal = Journal(command, os.getpid(), started, names, absent)
+    kept.mkdir(parents=True)
+    try:
+        for number, name in enumerate(names):
+            if name not in absent:
+                shutil.copy2(name, kept / str(number))
+        write_json(kept / JOURNAL, asdict(journal))
+        yield
+    except BaseException:
+        _undo(kept)
+        raise
+    _settle(kept)
+
+
+def interrupted() -> list[str]:
+    """Return the commands that were killed while they changed many files."""
+    return [folder.name.removeprefix(".before-").removesuffix(".tmp") for folder in _unsettled()]
+
+
+def recover() -> list[str]:
+    """Put back the files of every command that `interrupted` names; return their names."""
+    commands = interrupted()
+    for command in commands:
+        _undo(Path(KEPT.format(command=command)))
+    return commands
+
+
+def _unsettled() -> list[Path]:
+    """Return the folders of transactions whose process is gone."""
+    pattern = Path(KEPT.format(command="*"))
+    return sorted(folder for folder in pattern.parent.glob(pattern.name) if not _at_work(folder))
+
+
+def _read_journal(kept: Path) -> Journal | None:
+    """Return a folder's journal; None where the files were not yet, or no longer, being changed."""
+    try:
+        text = (kept / JOURNAL).read_text(encoding="utf-8")
+        journal = Journal(**json.loads(text))
+        inside = not any(_leads_outside(Path(name)) for name in journal.paths)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        inside = False
+    if not inside:
+        raise UserError(
+            f"{kept / JOURNAL} cannot be believed: put back by hand what lies beside it, then "
+            "remove the folder."
+        )
+    return journal
+
+
+def _leads_outside(path: Path) -> bool:
+    return path.is_absolute() or ".." in path.parts
+
+
+def _at_work(kept: Path) -> bool:
+    import psutil
+
+    journal = _read_journal(kept)
+    if journal is None:
+        return False
+    try:
+        return psutil.Process(journal.pid).create_time() == journal.started
+    except psutil.Error:
+        return False
+
+
+def _undo(kept: Path) -> None:
+    """Put a transaction's files back as they were; may be interrupted, and done again."""
+    journal = _read_journal(kept)
+    if journal is None:
+        _settle(kept)
+        return
+    for number, name in enumerate(journal.paths):
+        before = kept / str(number)
+        if name in journal.absent:
+            Path(name).unlink(missing_ok=True)
+        elif before.exists():
+            with replacing(name) as temporary:
+                shutil.copy2(before, temporary)
+    _settle(kept)
+
+
+def _settle(kept: Path) -> None:
+    """End a transaction: from here on the files are as they should be."""
+    (kept / JOURNAL).unlink(missing_ok=True)
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
