@@ -10,7 +10,7 @@ import helpers
 import pytest
 
 from esteira.pull_request import collect as room
-from esteira.pull_request import compare
+from esteira.pull_request import compare, judge
 from esteira.pull_request import facts as f
 from esteira.pull_request.render import render
 
@@ -53,14 +53,14 @@ def edit(project: Path, file: str, old: str, new: str) -> None:
 
 
 def told(facts: f.Facts) -> str:
-    return "; ".join(f.faults(facts))
+    return "; ".join(judge.refusals(facts))
 
 
 def test_nothing_changed(branch: Path) -> None:
     (branch / "reports" / "noise.json").write_text('{"seeds": [0, 1], "spread": {"roc_auc": 0.01}}')
     facts = collect()
     assert told(facts) == ""
-    assert f.warnings(facts) == []
+    assert judge.remarks(facts) == []
     assert (facts.run.state, facts.lock.state, facts.pushed.state) == (
         "not needed",
         "fresh",
@@ -106,7 +106,7 @@ def test_a_renamed_metric_is_shown_as_gone(branch: Path) -> None:
     edit(branch, EVALUATE, '"f1"', '"f_one"')
     agree(branch, EVALUATE)
     facts = collect()
-    assert "1 metrics are gone (f1)" in f.warnings(facts)
+    assert "1 metrics are gone (f1)" in judge.remarks(facts)
     here = {metric.name: (metric.base, metric.now) for metric in facts.metrics}
     assert here["f1"][1] is None
     assert here["f_one"][0] is None
@@ -120,7 +120,7 @@ def test_a_deleted_stage_is_named_and_its_gate_refuses(branch: Path) -> None:
     path.write_text(text[:start] + text[end:last], "utf-8")
     shutil.rmtree(branch / "reports" / "drift_check")
     facts = collect()
-    assert "stages removed: drift_check" in f.warnings(facts)
+    assert "stages removed: drift_check" in judge.remarks(facts)
     assert "gates refuse (drift)" in told(facts)
 
 
@@ -137,7 +137,7 @@ def test_settings_columns_and_rules_are_compared_with_the_merge_base(branch: Pat
     facts = collect()
     assert [change.name for change in facts.columns] == ["mean area"]
     assert [change.name for change in facts.rules] == ["roc_auc"]
-    assert "gates.yaml is changed" in f.warnings(facts)
+    assert "gates.yaml is changed" in judge.remarks(facts)
     assert facts.run.state == "failed"
     assert "stage ingest failed" in told(facts)
 
@@ -147,7 +147,7 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
 
     def moved(**versions: str) -> list[f.Change]:
         record.write_text(json.dumps(versions))
-        return compare.texts("main")["environment"]
+        return compare.texts("main").environment
 
     assert moved(lock="a", python="3.12.1") == []
     helpers.run(branch, "git", "checkout", "--quiet", "main")
@@ -160,7 +160,7 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
         f.Change(name="blas", new="x"),
     ]
     record.unlink()
-    assert compare.texts("main")["environment"] == []
+    assert compare.texts("main").environment == []
 
 
 def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:

@@ -6,6 +6,7 @@ After a change that is meant: `UPDATE_GOLDEN=1 make test ARGS=tests/toolbox`, th
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from markdown_it import MarkdownIt
 
 from esteira.line.errors import UserError
 from esteira.pull_request import facts as f
+from esteira.pull_request import judge as j
+from esteira.pull_request import markdown
 from esteira.pull_request import render as r
+from esteira.pull_request.view import Place
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 EVALUATE, VALIDATE = "reports/evaluate/metrics.json", "reports/validate/metrics.json"
 TRAIN, DRIFT = "reports/train/metrics.json", "reports/drift_check/metrics.json"
 STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check")
 HEAD, BASE = "c0ffee" + "1" * 34, "ba5e" + "2" * 36
-PLACE = r.Place("https://github.com/squad/radar", "https://github.com/squad/radar/actions/runs/7")
+PLACE = Place(run="https://github.com/squad/radar/actions/runs/7")
 
 
 def gate(metric="roc_auc", better="higher", base=0.991, now=0.991, limit=0.95, **more) -> f.Gate:
@@ -291,9 +295,9 @@ def hostile(text: str) -> f.Facts:
 
 
 STATES["hostile"] = hostile(HOSTILE)
-PLACES = {"head_moved": PLACE._replace(moved="d00d" + "3" * 36)}
-PLACES["tests_failed"] = PLACE._replace(red=True)
-PLACES["truncated"] = PLACE._replace(bytes=5_000)
+PLACES = {"head_moved": replace(PLACE, moved="d00d" + "3" * 36)}
+PLACES["tests_failed"] = replace(PLACE, red=True)
+SIZES = {"truncated": 5_000}
 STATES["head_moved"] = STATES["better"]
 STATES["tests_failed"] = STATES["better"]
 STATES["truncated"] = facts(
@@ -306,7 +310,7 @@ STATES["truncated"] = facts(
 
 @pytest.mark.parametrize("state", STATES)
 def test_each_state_reads_as_designed(state: str) -> None:
-    text = r.render(STATES[state], PLACES.get(state, PLACE))
+    text = r.render(STATES[state], PLACES.get(state, PLACE), SIZES.get(state, r.COMMENT_BYTES))
     golden = GOLDEN / f"{state}.md"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8", newline="\n")
@@ -318,7 +322,7 @@ def test_every_golden_report_has_its_state() -> None:
 
 
 def test_a_run_without_a_report_says_so() -> None:
-    text = r.absent("the report is malformed at gates.0.now: input should be a number.", PLACE)
+    text = r.no_report("the report is malformed at gates.0.now: input should be a number.", PLACE)
     golden = GOLDEN / "no_report.md"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8", newline="\n")
@@ -334,13 +338,13 @@ LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_d
 def test_the_first_line_and_the_exit_status_agree(state: str) -> None:
     icon = "✅" if state in GREEN else "⚠️" if state in LOOK else "❌"
     assert f"### {icon}" in r.render(STATES[state], PLACES.get(state))
-    assert bool(f.faults(STATES[state])) == (icon == "❌" and state != "tests_failed")
+    assert bool(j.refusals(STATES[state])) == (icon == "❌" and state != "tests_failed")
 
 
 def test_facts_without_gates_or_lock_are_never_a_yes() -> None:
-    assert f.faults(facts(gates=[]))
-    assert f.faults(facts(lock=f.Lock()))
-    assert f.faults(f.Facts(number=1, head=HEAD))
+    assert j.refusals(facts(gates=[]))
+    assert j.refusals(facts(lock=f.Lock()))
+    assert j.refusals(f.Facts(number=1, head=HEAD))
 
 
 # -- Hostile texts: what GitHub would make of them
@@ -395,8 +399,30 @@ def test_a_hostile_text_adds_no_line_to_a_table(text: str) -> None:
     plain = facts(params=[f.Change(name="a", old="b", new="c")])
     worse = facts(params=[f.Change(name=text, old=text, new=text)])
     assert r.render(plain).count("\n") == r.render(worse).count("\n")
-    rows = [t for t in MARKDOWN.parse(r.changed(worse)) if t.type == "td_open"]
-    assert len(rows) == 3
+    cells = [
+        len([t for t in MARKDOWN.parse(r.render(each)) if t.type == "td_open"])
+        for each in (plain, worse)
+    ]
+    assert cells[0] == cells[1]
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=80))
+def test_a_field_that_is_added_without_a_thought_is_escaped(text: str) -> None:
+    template = (
+        "{{ added }}\n\n{{ 'a ' ~ added }}\n\n{% set kept %}{{ added }}{% endset %}{{ kept }}\n"
+    )
+    report = markdown.templates().from_string(template).render(added=text)
+    assert links(report) == []
+    assert not re.search(r"@\w|https?://\w|www\.\w|GH-\d|#\d", outside_code(report))
+    assert markdown.templates().filters.keys().isdisjoint({"safe", "join", "replace", "format"})
+
+
+def test_a_text_appears_unescaped_only_where_it_says_that_it_is_markdown() -> None:
+    template = markdown.templates().from_string("{{ added }}")
+    assert template.render(added="[x](y) @all") == r"\[x\]\(y\) @" + "\u200ball"
+    assert template.render(added=markdown.Markdown("[x](y)")) == "[x](y)"
+    assert template.render(added=markdown.Markdown("[x]") + "(y)") == r"\[x\]\(y\)"
 
 
 def test_the_report_keeps_within_githubs_limit_whatever_it_holds() -> None:
@@ -412,7 +438,7 @@ def test_the_report_keeps_within_githubs_limit_whatever_it_holds() -> None:
     )
     text = r.render(huge, PLACE)
     assert len(text.encode()) <= r.COMMENT_BYTES < 65_536
-    assert r.SHORTENED in text
+    assert "_Shortened to fit:" in text
     assert f"git checkout --detach {HEAD}" in text
 
 

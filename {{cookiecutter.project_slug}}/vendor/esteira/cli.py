@@ -31,11 +31,17 @@ def gate(
 
     verdicts = judge_all(base)
     table = Table("metric", "better", "base", "now", "limit", "verdict")
-    for v in verdicts:
-        cells = ("" if c is None else c if isinstance(c, str) else f"{c:g}" for c in v[2:5])
-        table.add_row(v.metric, v.better, *cells, "[red]no[/]" if v.reason else "[green]yes[/]")
+    for verdict in verdicts:
+        base_value, now, limit = (
+            "" if value is None else f"{value:g}"
+            for value in (verdict.base, verdict.now, verdict.limit)
+        )
+        answer = "[red]no[/]" if verdict.reason else "[green]yes[/]"
+        table.add_row(
+            verdict.metric, verdict.better, base_value, verdict.word or now, limit, answer
+        )
     Console().print(table)
-    broken = [v.reason for v in verdicts if v.reason]
+    broken = [verdict.reason for verdict in verdicts if verdict.reason]
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)
     sys.exit(1 if broken else 0)
@@ -206,18 +212,21 @@ def collect(
 def render(report: Report = Path(REPORT)) -> None:
     """Print the report as Markdown, as for the job summary."""
     from esteira.pull_request import facts, render
+    from esteira.pull_request.github import this_run
+    from esteira.pull_request.view import Place
 
     red = os.environ.get("JOB_STATUS") == "failure"
-    place = render.Place(run=render.here(), red=red, bytes=render.SUMMARY_BYTES)
-    sys.stdout.write(render.render(facts.read(report), place))
+    place = Place(run=this_run(), red=red)
+    sys.stdout.write(render.render(facts.read(report), place, render.SUMMARY_BYTES))
 
 
 @pull_request.command()
 def judge(report: Report = Path(REPORT)) -> None:
     """Exit with 1, and say why in one sentence each, if the pull request must not be merged."""
     from esteira.pull_request import facts
+    from esteira.pull_request.judge import refusals
 
-    broken = facts.faults(facts.read(report))
+    broken = refusals(facts.read(report))
     for reason in broken:
         print(f"pull-request: {reason}", file=sys.stderr)
     sys.exit(1 if broken else 0)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from esteira.drift import verdicts
 from esteira.line import schema, table
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, write_text
-from esteira.gate import ACTIONS
 from esteira.line.schema import Schema
 
 SOURCE = "data/holdout.parquet"
@@ -154,7 +154,8 @@ def _reproduce() -> None:
 def _alarm() -> str:
     """Say in words what the drift check found."""
     found = json.loads((REPORT / "metrics.json").read_text(encoding="utf-8"))
-    action = ACTIONS.get(int(found["action"]), "unknown")
+    verdict = verdicts.BY_CODE.get(int(found["action"]))
+    action = verdict.action if verdict else "unknown"
     lines = [f"The drift check says `{action}`."]
     for word, yes, tested in (
         ("data drift", found["data_drift"], action != "unusable"),

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ruamel.yaml import YAML
 from esteira.line.errors import UserError
 from esteira.line.files import significant, write_json
 from esteira.gate import read_metrics
+from esteira.repository import dvc, git
 
 RESULT = Path("reports/noise.json")
 METRICS = "reports/evaluate/metrics.json"
@@ -45,19 +45,18 @@ def measure(seeds: int) -> str:
     rows are held out is luck as well. The work is done in a clone; nothing here is touched but
     reports/noise.json. Returns what was done, in one sentence.
     """
-    found: list[dict[str, float]] = []
-    dvc = [sys.executable, "-m", "dvc"]
+    found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="noise-") as temporary:
         copy = Path(temporary) / "project"
-        run(Path.cwd(), "git", "clone", "--quiet", str(Path.cwd()), str(copy))
-        run(copy, *dvc, "config", "--local", "cache.dir", str(Path(".dvc/cache").absolute()))
-        run(copy, *dvc, "checkout", "--quiet", "--allow-missing")
+        git.run("clone", "--quiet", str(Path.cwd()), str(copy))
+        run(copy, *dvc.COMMAND, "config", "--local", "cache.dir", str(Path(".dvc/cache").absolute()))
+        run(copy, *dvc.COMMAND, "checkout", "--quiet", "--allow-missing")
         for shift in range(seeds):
-            run(copy, "git", "checkout", "--quiet", "--", "params.yaml")
+            git.run("-C", str(copy), "checkout", "--quiet", "--", "params.yaml")
             if not reseed(copy / "params.yaml", shift):
                 raise UserError("params.yaml has no section with a `seed`: nothing can vary.")
-            run(copy, *dvc, "repro", "--no-commit", "evaluate")
-            found.append(read_metrics(str(copy / METRICS)))
+            run(copy, *dvc.COMMAND, "repro", "--no-commit", "evaluate")
+            found.append(read_metrics(str(copy / METRICS)).values)
     spread = {
         name: significant(max(m[name] for m in found) - min(m[name] for m in found), 3)
         for name in found[0]

@@ -3,74 +3,140 @@
 import csv
 import json
 import math
-import os
-import re
 import subprocess
 import sys
 import tempfile
-import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from esteira import gate
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from esteira.repository import remote
+from esteira import gate
+from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
+from esteira.line.params import parse
 from esteira.pull_request import compare
 from esteira.pull_request import facts as f
-from esteira.pull_request.compare import git, short, yaml_at
+from esteira.pull_request.compare import short
+from esteira.pull_request.github import PullRequest, PullRequestEvent, event
+from esteira.pull_request.reproduce import reproduce
+from esteira.repository import dvc, git, remote
 
-DRIFT_FOLDER = Path("reports/drift_check")
-NOISE = Path("reports/noise.json")  # `esteira noise` writes it
-REPRODUCE = ["dvc", "repro"]
-PULL = ["--pull", "--allow-missing", "--no-run-cache"]  # the run cache grows with history
+DRIFT_COLUMNS = "reports/drift_check/columns.csv"
+NOISE = "reports/noise.json"  # `esteira noise` writes it
 HISTORY = 12  # earlier values of the leading metric that the chart shows
+NO_COMMIT = "0" * 40
+UNSETTLED = "the lock is stale, so what it names is not what will be merged"
 
 
-def event() -> dict[str, Any]:
-    """Return the pull request of GitHub's event file, or {} outside of GitHub."""
-    path = os.environ.get("GITHUB_EVENT_PATH")
-    known = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    return known.get("pull_request") or {}
+def collect(base: str | None, output: str | Path) -> f.Facts:
+    """Write the facts of this commit against `base` (or GitHub's event) to `output`; return them.
 
-
-def merge_base(base: str) -> str | None:
-    """Return the commit where this branch left `base`; None where they share none.
-
-    Raises UserError where `base` is not here: a shallow clone must not pass for a first change.
+    A fault of the pull request is a fact like any other, so that there is a report to read.
     """
-    if git("cat-file", "-e", f"{base}^{{commit}}") is None:
-        raise UserError(f"the base {base!r} is no commit here: fetch it (fetch-depth: 0 in CI).")
-    return git("merge-base", base, "HEAD")
+    started_by = event(PullRequestEvent)
+    pull = started_by.pull_request if started_by else None
+    facts = identity(pull)
+    try:
+        facts = facts.model_copy(update={"base": merge_base(base, pull)})
+        facts = with_texts(facts)
+        facts = with_measurements(facts)
+        facts = with_noise(facts)
+    except UserError as error:
+        facts = facts.model_copy(update={"problem": short(str(error))})
+    facts = capped(facts)
+    write_text(output, facts.model_dump_json(indent=1) + "\n")
+    return facts
 
 
-def verify(question: str) -> dict[str, Any]:
+def identity(pull: PullRequest | None) -> f.Facts:
+    """Return facts that say of which pull request and commit they are, and no more."""
+    return f.Facts(
+        number=pull.number if pull else 0,
+        head=git.commit("HEAD") or NO_COMMIT,
+        fork=pull.from_fork if pull else False,
+    )
+
+
+def merge_base(base: str | None, pull: PullRequest | None) -> str | None:
+    """Return the commit where this branch left its base; None where they share no history.
+
+    Raises UserError where the base is not here: a shallow clone must not pass for a first change.
+    """
+    named = base or (pull.base.sha if pull else "origin/main")
+    if git.commit(named) is None:
+        raise UserError(f"the base {named!r} is no commit here: fetch it (fetch-depth: 0 in CI).")
+    return git.merge_base(named)
+
+
+def with_texts(facts: f.Facts) -> f.Facts:
+    """Add what differs in the files that people write."""
+    found = compare.texts(facts.base)
+    return facts.model_copy(
+        update={
+            "params": found.params,
+            "columns": found.columns,
+            "rules": found.rules,
+            "environment": found.environment,
+        }
+    )
+
+
+def with_measurements(facts: f.Facts) -> f.Facts:
+    """Add what comes from running the line and measuring. Raises UserError."""
+    base, unusable = facts.base, remote.unusable()
+    lock = lock_state()
+    run = reproduce(lock, unusable)
+    stopped = run.state == "failed"
+    settled = run.state == "not needed"
+    with dvc.repository() as repo:
+        now = dvc.metrics(repo)
+        before = dvc.metrics(repo, base) if base else []
+    gates = [] if stopped else judged(base)
+    return facts.model_copy(
+        update={
+            "lock": lock,
+            "run": run.model_copy(update={"stages": run.stages + compare.removed_stages(base)}),
+            "metrics": metrics(before, now, stopped),
+            "gates": gates,
+            "pushed": pushed(unusable) if settled else f.Pushed(reason=UNSETTLED),
+            "drift": None if stopped else drift(),
+            "data": compare.data(base),
+            "history": history(base, gates),
+        }
+    )
+
+
+class Answer(BaseModel):
+    """What `esteira verify --json` writes for `--lock` and `--pushed`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    stale: dict[str, list[str]] = {}  # what changed, by stage
+    unpushed: list[str] = []
+    unkept: dict[str, str] = {}  # the command that adds it, by path
+
+
+def verify(question: str) -> Answer:
     """Ask `esteira verify --lock` or `--pushed`. Raises UserError with what it said."""
+    program = "from esteira.cli import main; main()"
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        command = [
-            "-c",
-            "from esteira.cli import main; main()",
-            "verify",
-            question,
-            "--json",
-            answer,
-        ]
-        done = subprocess.run(
-            [sys.executable, *map(str, command)], capture_output=True, encoding="utf-8"
-        )
+        command = [sys.executable, "-c", program, "verify", question, "--json", str(answer)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8")
         print(done.stdout, done.stderr, sep="", end="", flush=True)
         if not answer.exists():
             said = [line for line in done.stderr.splitlines() if line] or ["it said nothing"]
             raise UserError(said[-1].removeprefix("esteira: "))
-        return json.loads(answer.read_text(encoding="utf-8"))
+        content = json.loads(answer.read_text(encoding="utf-8"))
+    return parse(content, Answer, f"the answer of `esteira verify {question}`")
 
 
-def lock() -> f.Lock:
+def lock_state() -> f.Lock:
     """Tell which stages are stale, from hashes alone: no data and no credentials needed."""
-    stale = verify("--lock")["stale"]
+    stale = verify("--lock").stale
     stages = [f.Stale(stage=short(name), why=short("; ".join(why))) for name, why in stale.items()]
     return f.Lock(state="stale" if stages else "fresh", stages=stages[: f.MOST_ENTRIES])
 
@@ -80,111 +146,38 @@ def pushed(unusable: str) -> f.Pushed:
     if unusable:
         return f.Pushed(reason=short(unusable))
     try:
-        found = verify("--pushed")
+        answer = verify("--pushed")
     except UserError as error:
         return f.Pushed(reason=short(str(error)))
-    paths = found["unpushed"]
-    paths += [short(f"{path} ({command})") for path, command in found["unkept"].items()]
+    paths = [short(path) for path in answer.unpushed]
+    paths += [short(f"{path} ({command})") for path, command in answer.unkept.items()]
     return f.Pushed(state="missing" if paths else "pushed", paths=paths[: f.MOST_ENTRIES])
 
 
-def absent_sources() -> list[str]:
-    """Return the raw files that a .dvc file names and this clone lacks."""
-    listed = (git("ls-files", "*.dvc") or "").splitlines()
-    outs = [
-        Path(file).parent / out["path"] for file in listed for out in yaml_at(file, None)["outs"]
-    ]
-    return [out.as_posix() for out in outs if not out.exists()]
+def metrics(
+    before: list[dvc.Measured], now: list[dvc.Measured], stopped: bool
+) -> list[f.Metric]:
+    """Put every metric's values at the base and now side by side.
 
-
-def reproduce(stale: f.Lock, unusable: str) -> f.Run:
-    """Run the line where the lock is stale; with a fresh lock there is nothing to run."""
-    names = list(yaml_at("dvc.yaml", None).get("stages", {}))[: f.MOST_ENTRIES]
-    if stale.state == "fresh":
-        return f.Run(stages=[f.Stage(name=name, state="cached") for name in names])
-    if unusable and (lacking := absent_sources()):
-        reason = f"{', '.join(lacking[:3])} cannot be had: {unusable}"
-        return f.Run(state="impossible", reason=short(reason))
-    command = [sys.executable, "-m", *REPRODUCE, *([] if unusable else PULL)]
-    print("$", " ".join(command[2:]), flush=True)
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    became: dict[str, f.Stage] = {}
-    lines, current, started = [], None, time.monotonic()
-
-    def close(state: str) -> None:
-        if current:
-            seconds = round(time.monotonic() - started, 1)
-            became[current] = f.Stage(name=current, state=state, seconds=seconds)
-
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(short(line.rstrip(), 300))
-        if line.startswith("Running stage '"):
-            close("ran")
-            current, started = line.split("'")[1], time.monotonic()
-        elif line.startswith("Stage '") and "skipping" in line:
-            name = line.split("'")[1]
-            became[name] = f.Stage(name=name, state="cached")
-    failed = process.wait() != 0
-    close("failed" if failed else "ran")
-    named = re.search(r"failed to reproduce '([^']+)'", "\n".join(lines))
-    if failed and named and not current:  # it did not even start
-        became[named[1]] = f.Stage(name=named[1], state="failed")
-    stages = [became.get(name, f.Stage(name=name, state="not reached")) for name in names]
-    if not failed:
-        return f.Run(state="reproduced", stages=stages)
-    return f.Run(state="failed", stages=stages, lines=[line for line in lines if line][-20:])
-
-
-def metrics(repo: Any, base: str | None, stopped: bool) -> list[f.Metric]:
-    """Return every metric at the base and now; where the line `stopped`, now is unknown."""
-    now = flat(repo.metrics.show())
-    before = flat(repo.metrics.show(revs=[base]), base) if base else {}
-    found = []
-    for file, name in before | now:
-        old, new = before.get((file, name)), None if stopped else now.get((file, name))
-        fault = "" if new is None or finite(new) else f"is {short(new, 40)}, no finite number"
-        found.append(
-            f.Metric(
-                file=short(file),
-                name=short(name),
-                base=old if finite(old) else None,
-                now=new if finite(new) else None,
-                fault=fault,
-            )
-        )
-    return found
-
-
-def flat(shown: dict[str, Any], revision: str = "") -> dict[tuple[str, str], Any]:
-    """Flatten what DVC shows of one revision to {(file, metric): value}; names joined by dots.
-
-    A file that DVC cannot read is one entry without a name, its value what DVC says of it.
+    Where the line `stopped`, the values that lie here are of an earlier run, and now is unknown.
     """
-    found: dict[tuple[str, str], Any] = {}
+    old = {(metric.file, metric.name): metric.value for metric in before}
+    new = {(metric.file, metric.name): metric.value for metric in now}
+    names = old | new
+    known = {} if stopped else new
+    return [metric(file, name, old.get((file, name)), known.get((file, name))) for file, name in names]
 
-    def add(file: str, prefix: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                add(file, f"{prefix}.{name}" if prefix else str(name), inner)
-        else:
-            found[file, prefix] = value
 
-    for file, content in shown.get(revision, {}).get("data", {}).items():
-        if "error" in content:
-            missing = isinstance(content["error"], FileNotFoundError)
-            if not (revision and missing):
-                what = "missing" if missing else "not readable"
-                found[file, Path(file).name] = f"{what}"
-        else:
-            add(file, "", content["data"])
-    return found
+def metric(file: str, name: str, old: object, new: object) -> f.Metric:
+    """Make one metric of two values, each None where it is absent."""
+    fault = "" if new is None or finite(new) else f"is {short(new, 40)}, no finite number"
+    return f.Metric(
+        file=short(file),
+        name=short(name),
+        base=old if finite(old) else None,
+        now=new if finite(new) else None,
+        fault=fault,
+    )
 
 
 def finite(value: Any) -> bool:
@@ -195,127 +188,90 @@ def finite(value: Any) -> bool:
         return False
 
 
-def gates(base: str | None) -> list[f.Gate]:
-    """Judge gates.yaml over the metric files as they are now."""
+def judged(base: str | None) -> list[f.Gate]:
+    """Judge gates.yaml over the metric files as they are now. Raises UserError."""
     return [
         f.Gate(
-            file=v.file, metric=v.metric, better=v.better, base=v.base, limit=v.limit,
-            now=None if isinstance(v.value, str) else v.value,
-            word=v.value if isinstance(v.value, str) else "",
-            regression=v.regression, reason=short(v.reason or ""),
+            file=verdict.file,
+            metric=verdict.metric,
+            better=verdict.better,
+            base=verdict.base,
+            now=verdict.now,
+            word=verdict.word,
+            limit=verdict.limit,
+            regression=verdict.regression,
+            reason=short(verdict.reason),
         )
-        for v in gate.judge_all(base)
-    ]  # fmt: skip
+        for verdict in gate.judge_all(base)
+    ]
 
 
 def drift() -> f.Drift | None:
     """Read what the drift check wrote; None where it wrote nothing that can be read."""
     try:
-        measured = gate.read_metrics(str(DRIFT_FOLDER / "metrics.json"))
-        rows = list(csv.DictReader(StringIO((DRIFT_FOLDER / "columns.csv").read_text("utf-8"))))
-        columns = [
-            f.Column(
-                name=short(row["column"]),
-                drifted=row["drifted"] == "1",
-                significant=row["significant"] == "1",
-                effect=float(row["effect"]),
-                says=short(row["says"]),
-            )
-            for row in rows
-        ]
+        measured = gate.read_metrics(gate.DRIFT_FILE)
+        rows = list(csv.DictReader(StringIO(Path(DRIFT_COLUMNS).read_text("utf-8"))))
+        columns = sorted(map(drift_column, rows), key=lambda column: -column.effect)
         return f.Drift(
-            action=gate.ACTIONS[measured["action"]],
-            checked=measured.get("columns_checked", 0),
-            drifted=measured.get("columns_drifted", 0),
-            columns=sorted(columns, key=lambda c: -c.effect)[: f.MOST_ENTRIES],
+            action=verdicts.BY_CODE[measured.number(gate.DRIFT_METRIC)].action,
+            checked=measured.values.get("columns_checked", 0),
+            drifted=measured.values.get("columns_drifted", 0),
+            columns=columns[: f.MOST_ENTRIES],
         )
-    except (UserError, OSError, KeyError, ValueError, TypeError, IndexError):
+    except (UserError, OSError, KeyError, ValueError, TypeError):
         return None  # the gate on the drift check's action says what is wrong
 
 
-def history(base: str | None, leading: f.Gate | None) -> list[f.Point]:
+def drift_column(row: dict[str, str]) -> f.Column:
+    """Make a column of one line of columns.csv."""
+    return f.Column(
+        name=short(row["column"]),
+        drifted=row["drifted"] == "1",
+        significant=row["significant"] == "1",
+        effect=float(row["effect"]),
+        says=short(row["says"]),
+    )
+
+
+def history(base: str | None, gates: list[f.Gate]) -> list[f.Point]:
     """Return the leading metric at the last commits of the base branch that changed its file."""
+    leading = next((gate for gate in gates if gate.limit is not None), None)
     if base is None or leading is None:
         return []
-    log = git("log", "--first-parent", f"-{HISTORY}", "--format=%H", base, "--", leading.file) or ""
     points = []
-    for commit in reversed(log.splitlines()):
+    for commit in reversed(git.commits_that_changed(leading.file, base, HISTORY)):
         try:
-            value = gate.number(gate.read_metrics(leading.file, commit), leading.metric, commit)
-            points.append(f.Point(commit=commit, value=value))
+            value = gate.read_metrics(leading.file, commit).number(leading.metric)
         except UserError:
             continue
+        points.append(f.Point(commit=commit, value=value))
     return points
 
 
-def noise(base: str | None) -> dict[str, Any]:
-    """Return the spread of each metric over a few seeds, as the base knows it; see noise.py."""
+class Noise(BaseModel):
+    """What `esteira noise` wrote."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    seeds: list[int]
+    spread: dict[str, float]
+
+
+def with_noise(facts: f.Facts) -> f.Facts:
+    """Add the spread of each metric over a few seeds, as the base knows it; see noise.py."""
+    text = git.text_at(facts.base, NOISE) if facts.base else None
     try:
-        known = json.loads(git("show", f"{base}:{NOISE}") or NOISE.read_text(encoding="utf-8"))
-        spread = {short(name): v for name, v in known["spread"].items() if finite(v)}
-        return {"noise": spread, "noise_seeds": len(known["seeds"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        known = Noise.model_validate_json(text or compare.text_of(NOISE, None))
+    except ValidationError:
+        return facts
+    spread = {short(name): value for name, value in known.spread.items() if finite(value)}
+    return facts.model_copy(update={"noise": spread, "noise_seeds": len(known.seeds)})
 
 
-def capped(parts: dict[str, Any]) -> dict[str, Any]:
-    """Cut every list to MOST_ENTRIES, and count what was left out."""
-    long = {k: v for k, v in parts.items() if isinstance(v, list) and len(v) > f.MOST_ENTRIES}
+def capped(facts: f.Facts) -> f.Facts:
+    """Cut every list to MOST_ENTRIES, count what was left out, and check the whole."""
+    lists = {name: value for name, value in facts if isinstance(value, list)}
+    long = {name: value for name, value in lists.items() if len(value) > f.MOST_ENTRIES}
     left_out = sum(len(value) - f.MOST_ENTRIES for value in long.values())
-    return parts | {k: v[: f.MOST_ENTRIES] for k, v in long.items()} | {"left_out": left_out}
-
-
-def chain(error: BaseException | None) -> str:
-    """Return the messages of an error and of its causes, in one line."""
-    said = []
-    while error is not None:
-        said.append(" ".join(str(error).split()))
-        error = error.__cause__
-    return ": ".join(filter(None, said))
-
-
-def measure(base: str | None) -> dict[str, Any]:
-    """Return the parts of the facts that come from running and measuring. Raises UserError."""
-    unusable = remote.unusable()
-    parts: dict[str, Any] = {"lock": lock()}
-    run = reproduce(parts["lock"], unusable)
-    stopped = run.state == "failed"
-    parts["run"] = run.model_copy(update={"stages": run.stages + list(compare.removed(base))})
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo() as repo:
-            parts["metrics"] = metrics(repo, base, stopped)
-    except DvcException as error:
-        raise UserError(f"DVC cannot read the metrics: {short(chain(error))}") from None
-    parts["gates"] = [] if stopped else gates(base)
-    stale = "the lock is stale, so what it names is not what will be merged"
-    parts["pushed"] = pushed(unusable) if run.state == "not needed" else f.Pushed(reason=stale)
-    parts |= {"drift": None if stopped else drift(), "data": compare.data(base)}
-    parts["history"] = history(base, next((g for g in parts["gates"] if g.limit is not None), None))
-    return parts
-
-
-def collect(base: str | None, output: str | Path) -> f.Facts:
-    """Write the facts of this commit against `base` (or GitHub's event) to `output`; return them.
-
-    A fault of the pull request is a fact like any other, so that there is a report to read.
-    """
-    opened = event()
-    homes = [((opened.get(side) or {}).get("repo") or {}).get("id") for side in ("head", "base")]
-    known: dict[str, Any] = {
-        "number": opened.get("number", 0),
-        "head": git("rev-parse", "HEAD") or "0" * 40,
-        "fork": homes[0] != homes[1],
-    }
-    try:
-        known["base"] = merge_base(base or (opened["base"]["sha"] if opened else "origin/main"))
-        start = known["base"]
-        known |= compare.texts(start)
-        known |= measure(start) | noise(start)
-    except UserError as error:
-        known["problem"] = short(str(error))
-    found = f.Facts(**capped(known))
-    write_text(output, found.model_dump_json(indent=1) + "\n")
-    return found
+    cut = {name: value[: f.MOST_ENTRIES] for name, value in long.items()}
+    return f.Facts(**(dict(facts) | cut | {"left_out": left_out}))

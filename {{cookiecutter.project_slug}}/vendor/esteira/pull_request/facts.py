@@ -9,17 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from esteira.drift.verdicts import Action
 from esteira.line.errors import UserError
 
 MOST_BYTES = 1_000_000
 MOST_ENTRIES = 500
-NOT_CHECKED = "whether the data is pushed was not checked"
-ACTIONS = ("keep", "retrain", "rework", "unusable")
 
 Text = Annotated[str, Field(max_length=500)]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
+StageState = Literal["ran", "cached", "failed", "not reached", "removed"]
 
 
 class Part(BaseModel):
@@ -59,7 +59,7 @@ class Stage(Part):
     """What became of one stage; `seconds` where it ran."""
 
     name: Text
-    state: Literal["ran", "cached", "failed", "not reached", "removed"]
+    state: StageState
     seconds: Number | None = None
 
 
@@ -109,7 +109,7 @@ class Column(Part):
 class Drift(Part):
     """The drift check's verdict."""
 
-    action: Literal[ACTIONS]
+    action: Action
     checked: Count
     drifted: Count
     columns: listed(Column) = []  # the worst first
@@ -179,42 +179,3 @@ def read(path: str | Path) -> Facts:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part)[:40] for part in fault["loc"][:6]) or "the file"
         raise UserError(f"the report is malformed at {place}: {fault['msg'][:200]}.") from None
-
-
-def faults(facts: Facts) -> list[str]:
-    """Return why the pull request must not be merged as it is, one clause for each; [] is a yes."""
-    found = [facts.problem] if facts.problem else []
-    if facts.run.state == "failed":
-        failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
-        found.append(f"stage {failed[0]} failed" if failed else "the line failed")
-    found += [f"{m.name} {m.fault}" for m in facts.metrics if m.fault]
-    broken = [gate.metric for gate in facts.gates if gate.reason]
-    if broken:
-        found.append(f"{len(broken)} of {len(facts.gates)} gates refuse ({', '.join(broken)})")
-    if not facts.gates and not found:
-        found.append("no gate was judged")
-    if facts.lock.state == "stale":
-        found.append("dvc.lock is stale")
-    elif facts.lock.state == "unknown" and not found:
-        found.append("dvc.lock was not checked")
-    if facts.pushed.state == "missing":
-        found.append(f"{len(facts.pushed.paths)} of DVC's files are not pushed")
-    return found
-
-
-def warnings(facts: Facts) -> list[str]:
-    """Return what a reviewer must look at although nothing refuses it, one clause for each."""
-    found = []
-    gone = [m.name for m in facts.metrics if m.base is not None and m.now is None and not m.fault]
-    if gone and facts.run.state != "failed":
-        found.append(f"{len(gone)} metrics are gone ({', '.join(gone[:3])})")
-    removed = [stage.name for stage in facts.run.stages if stage.state == "removed"]
-    if removed:
-        found.append(f"stages removed: {', '.join(removed[:3])}")
-    if facts.drift and facts.drift.action != "keep":
-        found.append(f"the drift check says {facts.drift.action}")
-    if facts.rules:
-        found.append("gates.yaml is changed")
-    if facts.pushed.state == "unchecked" and (facts.fork or facts.lock.state == "fresh"):
-        found.append("from a fork, so its data was not checked" if facts.fork else NOT_CHECKED)
-    return found

@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,3 +94,51 @@ def pipeline(repo: "Repo") -> list["PipelineStage"]:
     from dvc.stage import PipelineStage
 
     return [s for s in plan_repro(repo.index.graph) if isinstance(s, PipelineStage)]
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    """Start a DVC command; its lines, those of errors among them, come from `stdout`."""
+    return subprocess.Popen(
+        [*COMMAND, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of a metrics file; nested names are joined by dots. Its value may be anything."""
+
+    file: str
+    name: str
+    value: object
+
+
+def metrics(repo: "Repo", revision: str | None = None) -> list[Measured]:
+    """Return every metric in the working tree or in a revision.
+
+    A file that cannot be read is one entry: its own name, and as value what is wrong with it. In a
+    revision, a file that is absent is none: it was not there yet.
+    """
+    shown = repo.metrics.show(revs=[revision]) if revision else repo.metrics.show()
+    found = []
+    for file, content in shown.get(revision or "", {}).get("data", {}).items():
+        error = content.get("error")
+        if error is None:
+            found += _flat(file, "", content["data"])
+        elif not isinstance(error, FileNotFoundError):
+            found.append(Measured(file, Path(file).name, "not readable"))
+        elif revision is None:
+            found.append(Measured(file, Path(file).name, "missing"))
+    return found
+
+
+def _flat(file: str, prefix: str, value: object) -> list[Measured]:
+    if not isinstance(value, dict):
+        return [Measured(file, prefix, value)]
+    found = []
+    for name, inner in value.items():
+        found += _flat(file, f"{prefix}.{name}" if prefix else str(name), inner)
+    return found

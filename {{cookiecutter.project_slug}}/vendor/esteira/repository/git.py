@@ -57,6 +57,17 @@ def commit(revision: str) -> str | None:
     return ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
+def merge_base(one: str, other: str = "HEAD") -> str | None:
+    """Return the commit where two revisions parted, or None where they share no history."""
+    return ask("merge-base", one, other)
+
+
+def commits_that_changed(path: str | Path, revision: str, most: int) -> list[str]:
+    """Return the last commits on the first parents of `revision` that changed a file, newest first."""
+    options = ("--first-parent", f"--max-count={most}", "--format=%H")
+    return run("log", *options, revision, "--", str(path)).split()
+
+
 def tracked() -> list[str]:
     """Return the paths that Git tracks below the project's folder."""
     return paths("ls-files")

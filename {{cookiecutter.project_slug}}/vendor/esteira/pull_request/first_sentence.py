@@ -1,0 +1,78 @@
+"""The comment's first sentence: an icon, what moved, what refuses the merge, what to look at."""
+
+from dataclasses import dataclass
+
+from esteira.pull_request import judge
+from esteira.pull_request.facts import Facts, Gate
+from esteira.pull_request.markdown import Markdown, Value, code, difference, joined, number
+
+RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
+NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
+
+
+@dataclass(frozen=True)
+class FirstSentence:
+    """The verdict in one sentence."""
+
+    icon: str
+    text: Markdown
+
+
+def first_sentence(facts: Facts, red: bool = False) -> FirstSentence:
+    """Make the sentence; `red` where the run failed, whatever the facts say."""
+    refused, look = judge.refusals(facts), judge.remarks(facts)
+    if red and not refused:
+        refused = [RED_ALL_THE_SAME]
+    icon = "❌" if refused else "⚠️" if look else "✅"
+    clauses: list[Value] = [*measured(facts)]
+    if facts.lock.state == "fresh":
+        clauses.append("lock is fresh")
+    return FirstSentence(icon, joined([*clauses, *refused, *look], "; "))
+
+
+def measured(facts: Facts) -> list[Value]:
+    """Say what the line measured, a clause each: the leading metric, the gates, the drift."""
+    if facts.run.state == "impossible":
+        return [NOT_REPRODUCED]
+    if not facts.gates:
+        return []
+    clauses: list[Value] = [leading_metric(facts)]
+    if not any(gate.reason for gate in facts.gates):
+        clauses.append(f"{len(facts.gates)} of {len(facts.gates)} gates pass")
+    if facts.drift and facts.drift.action == "keep":
+        clauses.append("no drift")
+    return clauses
+
+
+def leading_metric(facts: Facts) -> Markdown:
+    """Say how the first gate's metric moved."""
+    gate = leading_gate(facts)
+    if gate is None:
+        return Markdown("nothing was measured")
+    name, base, now = code(gate.metric, 60), number(gate.base), number(gate.now)
+    if gate.now is None:
+        return Markdown(f"{name} is missing")
+    if gate.base is None:
+        return Markdown(f"{name} {now}, with no base yet")
+    if gate.base == gate.now:
+        return Markdown(f"{name} {now}, unchanged")
+    change = difference(gate.base, gate.now)
+    return Markdown(f"{name} {base} → {now} ({change}, {direction(gate, facts.noise)})")
+
+
+def leading_gate(facts: Facts) -> Gate | None:
+    """Return the first gate that has a limit: its metric is the one that the report leads with."""
+    return next((gate for gate in facts.gates if gate.limit is not None), None)
+
+
+def direction(gate: Gate, noise: dict[str, float]) -> str:
+    """Say whether a gate's metric became better or worse, by its declared direction; "" if equal.
+
+    Both of its values must be known.
+    """
+    gain = (gate.now - gate.base) * (1 if gate.better == "higher" else -1)
+    if gain == 0:
+        return ""
+    word = "better" if gain > 0 else "worse"
+    within_noise = abs(gain) <= noise.get(gate.metric, -1)
+    return f"{word}, within noise" if within_noise else word
