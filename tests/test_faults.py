@@ -41,7 +41,7 @@ def many(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "made").mkdir()
     shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
     shutil.copytree(reproduced / "vendor", project / "vendor")
-    for name in ("pyproject.toml", "uv.lock", ".gitattributes", ".gitignore"):
+    for name in ("pyproject.toml", "uv.lock", ".dvcignore", ".gitattributes", ".gitignore"):
         shutil.copy(reproduced / name, project)
     (project / "pace.txt").write_text("0")
     (project / "src" / "squad" / "slow.py").write_text(SLOW)

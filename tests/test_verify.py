@@ -63,7 +63,8 @@ def small(reproduced: Path, tmp_path: Path) -> Path:
     (project / "src" / "squad").mkdir(parents=True)
     shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
     shutil.copytree(reproduced / "vendor", project / "vendor")
-    shutil.copy(reproduced / "pyproject.toml", project)
+    for name in ("pyproject.toml", ".dvcignore"):
+        shutil.copy(reproduced / name, project)
     (project / "data" / "given.txt").write_text("ana\nbia\n")
     (project / "params.yaml").write_text("work: {size: 3}\nother: {size: 4}\n")
     (project / "dvc.yaml").write_text(PIPELINE)
