@@ -97,8 +97,8 @@ def verify(
         report.lock_and_remote(lock, pushed, stage) if lock or pushed else report.execution(stage)
     )
     if json:
-        write_json(json, found)
-    sys.exit(0 if found["ok"] else 1)
+        write_json(json, found.as_json())
+    sys.exit(0 if found.ok else 1)
 
 
 @app.command()

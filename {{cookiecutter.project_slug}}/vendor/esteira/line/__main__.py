@@ -3,7 +3,8 @@
 An installed project is found through one folder's absolute path. DVC's queue, a worktree or a
 second clone that shares the environment run stages in another folder, and DVC hashes the code
 there. So the code there must be what runs: its `src/` and `vendor/` come first, for the stage and
-whatever it starts. Standard library only: of an installed toolbox, nothing but this file has run by then.
+whatever it starts. Standard library only: of an installed toolbox, nothing but this file has run
+by then.
 """
 
 import os

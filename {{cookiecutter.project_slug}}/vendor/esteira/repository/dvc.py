@@ -1,11 +1,17 @@
-"""DVC: the repository it keeps, the stages of dvc.yaml, and which of its commands are at work here."""
+"""DVC: the only module that opens it, runs it, or reads what it keeps.
 
+Others are given records: the stages of dvc.yaml with what dvc.lock says of them (`line`), what
+differs from the lock (`differences`), the data that DVC keeps (`kept`) and its objects in the cache
+and on the remote.
+"""
+
+import hashlib
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from esteira.line.errors import UserError
 
 if TYPE_CHECKING:
+    from dvc.output import Output
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
@@ -23,6 +30,55 @@ BUSY = (
     "another DVC command is at work in this folder: wait for it, or end it, and run this again "
     "(`uv run esteira doctor` says which)."
 )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder that a stage depends on or writes."""
+
+    path: str  # relative to the project's folder, with `/`
+    hash: str  # the MD5 that dvc.lock names, with `.dir` for a folder; "" where it names none
+    cached: bool  # kept by DVC, not by Git
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of dvc.yaml, and what dvc.lock says of it."""
+
+    name: str
+    commands: list[str]
+    folder: str  # where they run, relative to the project's folder
+    deps: list[Entry]
+    outs: list[Entry]
+    settings: dict[str, dict[str, Any]]  # by file, such as params.yaml: the sections it reads
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as dvc.lock says."""
+
+    subject: str  # a path, a setting as `params.yaml: name`, or "" for the stage as a whole
+    how: str  # in DVC's words: modified, deleted, not in cache, new, changed command …
+    role: str  # deps or outs; "" for a setting or the stage as a whole
+
+
+@dataclass(frozen=True)
+class Object:
+    """Content that DVC keeps under its hash: a file, or the list of a folder's files."""
+
+    name: str  # the path it is known by in the project
+    hash: str
+    path: Path  # where the cache has it, or would have it
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """A copy of an object on the remote."""
+
+    of: Object
+    path: str
+    size: int  # bytes
+    local: bool  # the remote is a folder of this machine
 
 
 @contextmanager
@@ -49,6 +105,14 @@ def repository(**options: Any) -> Iterator["Repo"]:
         raise UserError(f"DVC cannot read this project: {text}.") from None
 
 
+def run(*words: str) -> bool:
+    """Run one of DVC's commands, which prints what it does; return whether it succeeded."""
+    return subprocess.run([*COMMAND, *words]).returncode == 0
+
+
+# Which commands are at work here
+
+
 def rwlock() -> tuple[bool, dict[int, str]]:
     """Return whether DVC's list of busy files can be read, and the commands it names by PID."""
     if not RWLOCK.exists():
@@ -58,7 +122,7 @@ def rwlock() -> tuple[bool, dict[int, str]]:
         entries = [*listed.get("write", {}).values()]
         entries += [entry for readers in listed.get("read", {}).values() for entry in readers]
         return True, {int(entry["pid"]): str(entry["cmd"]) for entry in entries}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False, {}
 
 
@@ -86,6 +150,9 @@ def is_dvc(pid: int) -> bool:
     except psutil.Error:
         return False
     return lives(pid) and any(Path(word).stem in ("dvc", "esteira") for word in words)
+
+
+# The stages, and what dvc.lock says of them
 
 
 def pipeline(repo: "Repo") -> list["PipelineStage"]:
@@ -142,3 +209,174 @@ def _flat(file: str, prefix: str, value: object) -> list[Measured]:
     for name, inner in value.items():
         found += _flat(file, f"{prefix}.{name}" if prefix else str(name), inner)
     return found
+
+
+def line(repo: "Repo") -> list[Stage]:
+    """Return the stages of dvc.yaml as records, each after those that it needs.
+
+    Files outside of the project, and those of other storage, are left out.
+    """
+    return [_stage(stage, Path(repo.root_dir)) for stage in pipeline(repo)]
+
+
+def _stage(stage: "PipelineStage", root: Path) -> Stage:
+    from dvc.dependency.param import ParamsDependency
+
+    files, settings = [], {}
+    for dep in stage.deps:
+        path = _inside(dep, root)
+        if path is not None and isinstance(dep, ParamsDependency):
+            settings[path] = dep.read_params(flatten=False)
+        else:
+            files.append(dep)
+    commands = stage.cmd if isinstance(stage.cmd, list) else (stage.cmd or "").splitlines()
+    return Stage(
+        name=stage.addressing,
+        commands=commands,
+        folder=Path(stage.wdir).relative_to(root).as_posix(),
+        deps=_entries(files, root),
+        outs=_entries(stage.outs, root),
+        settings=settings,
+    )
+
+
+def _inside(entry: "Output", root: Path) -> str | None:
+    """Return the path of a dep or an out in the project, or None where it lies elsewhere."""
+    path = Path(entry.fs_path)
+    if entry.protocol != "local" or not path.is_relative_to(root):
+        return None
+    return path.relative_to(root).as_posix()
+
+
+def _entries(entries: Iterable["Output"], root: Path) -> list[Entry]:
+    found = []
+    for entry in entries:
+        path = _inside(entry, root)
+        if path is not None:
+            found.append(Entry(path, entry.hash_info.value or "", entry.use_cache))
+    return found
+
+
+def counts(repo: "Repo") -> Callable[[str], bool]:
+    """Return a function that tells whether DVC counts a path as part of a folder's content.
+
+    It does not count what .dvcignore names. The path is relative to the project's folder.
+    """
+    root = Path(repo.root_dir)
+
+    def counted(path: str) -> bool:
+        return not repo.dvcignore.is_ignored_file(str(root / path))
+
+    return counted
+
+
+def fresh(repo: "Repo", only: list[str] | None) -> bool:
+    """Whether DVC would run nothing, data that is absent taken to be as dvc.lock says."""
+    from dvc.exceptions import ReproductionError
+
+    options = {"dry": True, "allow_missing": True, "on_error": "keep-going"}
+    try:
+        return repo.reproduce(only, single_item=bool(only), **options) == []
+    except ReproductionError:  # a stage that would run, and whose data is not here
+        return False
+
+
+def differences(repo: "Repo", only: list[str] | None) -> dict[str, list[Difference]]:
+    """Return, by stage (or .dvc file), how the project differs from what dvc.lock says of it."""
+    with repo.lock:
+        stages = [s for s in repo.index.stages if not only or s.addressing in only]
+        return {stage.addressing: list(_differences(stage)) for stage in stages}
+
+
+def _differences(stage: Any) -> Iterator[Difference]:
+    for entry in stage.status().get(stage.addressing, []):
+        if isinstance(entry, str):  # such as `changed command`
+            yield Difference("", entry, "")
+            continue
+        for kind, paths in entry.items():  # such as `changed deps`
+            role = kind.removeprefix("changed ")
+            for path, how in paths.items():
+                if isinstance(how, dict):  # a file of settings: how each changed
+                    for name, state in how.items():
+                        yield Difference(f"{path}: {name}", state, "")
+                else:
+                    yield Difference(path, how, role)
+
+
+def not_on_remote(repo: "Repo") -> list[str]:
+    """Return the paths of what DVC keeps and the default remote does not hold, sorted.
+
+    Raises whatever the storage raises: each kind has its own errors.
+    """
+    status = repo.data_status(granular=True, not_in_remote=True, remote_refresh=True)
+    return sorted(status["not_in_remote"])
+
+
+# The data that DVC keeps
+
+
+def file_hash(path: Path) -> str:
+    """Return the MD5 that DVC gives a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def folder_hash(files: dict[str, str]) -> str:
+    """Return the hash that DVC gives a folder, of the MD5 of each file by its path in it."""
+    listed = [{"md5": files[path], "relpath": path} for path in sorted(files)]
+    text = json.dumps(listed, sort_keys=True).encode()
+    return hashlib.md5(text, usedforsecurity=False).hexdigest() + ".dir"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file or folder that DVC keeps: an output of a stage, or of a .dvc file."""
+
+    path: str  # as DVC shows it: relative to the current folder
+    size: int  # bytes, as dvc.lock says
+    here: bool
+    objects: list[Object]  # its own, and for a folder those of the files in it
+
+
+def kept(repo: "Repo") -> list[Kept]:
+    """Return everything that DVC keeps and that dvc.lock or a .dvc file names."""
+    outs = [out for stage in repo.index.stages for out in stage.outs]
+    return [
+        Kept(str(out), (out.meta and out.meta.size) or 0, out.exists, list(_objects(repo, out)))
+        for out in outs
+        if out.use_cache and out.hash_info
+    ]
+
+
+def _objects(repo: "Repo", out: "Output") -> Iterator[Object]:
+    cache, name, digest = repo.cache.local, str(out), out.hash_info.value
+    listing = Path(cache.oid_to_path(digest))
+    yield Object(name, digest, listing)
+    if not digest.endswith(".dir") or not listing.is_file():
+        return
+    try:
+        for entry in json.loads(listing.read_text(encoding="utf-8")):
+            path = Path(cache.oid_to_path(entry["md5"]))
+            yield Object(f"{name}/{entry['relpath']}", entry["md5"], path)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return  # a damaged list; its own hash says so
+
+
+def on_remote(repo: "Repo", objects: Iterable[Object]) -> list[RemoteObject]:
+    """Return the copies that the default remote holds of some objects."""
+    remote = repo.cloud.get_remote_odb()
+    by_path = {remote.oid_to_path(each.hash): each for each in objects}
+    if not by_path:
+        return []
+    infos = remote.fs.info(list(by_path), return_exceptions=True)
+    local = remote.fs.protocol == "local"
+    return [
+        RemoteObject(each, path, info["size"], local)
+        for (path, each), info in zip(by_path.items(), infos, strict=True)
+        if not isinstance(info, Exception)
+    ]
+
+
+def remove_from_remote(repo: "Repo", path: str) -> None:
+    """Take one object away from the default remote."""
+    repo.cloud.get_remote_odb().fs.rm(path)

@@ -30,7 +30,8 @@ class _Finder(ModuleFinder):
         return super().load_module(name, file, path, info)
 
 
-def _only_docstring(path: Path) -> bool:
+def only_docstring(path: Path) -> bool:
+    """Whether a module holds no code, so that nobody depends on what is in it."""
     body = ast.parse(path.read_bytes()).body
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
 
@@ -44,7 +45,7 @@ def modules(entry: str, sources: Iterable[str] = SOURCES) -> set[str]:
     finder.import_hook(entry)
     files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
     here = Path.cwd()
-    return {f.relative_to(here).as_posix() for f in files if not _only_docstring(f)}
+    return {f.relative_to(here).as_posix() for f in files if not only_docstring(f)}
 
 
 def entry_module(command: str) -> str | None:

@@ -1,25 +1,27 @@
 """Look for what a crash, a full disk, a bad copy or a merge can leave behind; say what to do."""
 
-import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from esteira.repository import dvc, git, remote
 from esteira.line.errors import UserError
+from esteira.repository import dvc, git, remote
+from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 from esteira.verify import environment
 from esteira.verify import lock as lock_file
-from esteira.repository.dvc import RWLOCK, rwlock
-from esteira.verify.replay import md5
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 ASIDE = Path(".dvc/tmp/doctor")
+PUTS_ASIDE = "`uv run esteira doctor --fix` puts it aside"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Finding:
     """One thing that is wrong: what, what to do, and how `--fix` does it where that is safe."""
 
@@ -33,13 +35,16 @@ def examine() -> Iterator[Finding]:
 
     What must be mended first comes first, and hides what follows from it.
     """
-    early = [*merge(), *processes(), *settings(), *leftovers()]
-    yield from early
-    whole, users = rwlock()
-    busy = not whole or any(map(dvc.lives, users))
+    yield from merge()
+    yield from processes()
+    yield from settings()
+    yield from leftovers()
+    whole, users = dvc.rwlock()
+    busy = not whole or any(dvc.lives(pid) for pid in users)
     if not busy and "dvc.lock" not in git.unmerged():
         yield from unkept()
-        yield from files()
+        yield from data()
+        yield from lock()
 
 
 def merge() -> Iterator[Finding]:
@@ -58,44 +63,49 @@ def merge() -> Iterator[Finding]:
 
 def processes() -> Iterator[Finding]:
     """Look for DVC commands at work, stages that outlived theirs, and locks of nobody."""
-    import psutil
-
-    whole, users = rwlock()
+    whole, users = dvc.rwlock()
     if not whole:
         yield Finding(
             f"{RWLOCK} is damaged, and every DVC command stops at it",
-            "`uv run esteira doctor --fix` puts it aside",
-            lambda: put_aside(RWLOCK),
+            PUTS_ASIDE,
+            partial(put_aside, RWLOCK),
         )
     alive = {pid for pid in users if dvc.lives(pid)}
     strangers = alive - set(dvc.at_work())
     if strangers:  # the number of a killed command, given to another program
+        number = min(strangers)
         yield Finding(
-            f"{RWLOCK} names the dead command {users[min(strangers)]!r}, whose number "
-            f"{min(strangers)} another program has now",
-            "`uv run esteira doctor --fix` puts it aside",
-            lambda: put_aside(RWLOCK),
+            f"{RWLOCK} names the dead command {users[number]!r}, whose number {number} another "
+            "program has now",
+            PUTS_ASIDE,
+            partial(put_aside, RWLOCK),
         )
     for pid in sorted(alive - strangers):
         yield Finding(f"{users[pid]!r} is at work here (process {pid})", "wait for it, or end it")
+    for pid, stage in orphans(alive).items():
+        yield Finding(
+            f"stage {stage!r} still runs (process {pid}) although its `dvc repro` was killed, and "
+            "would race the next one",
+            f"`kill {pid}`, then `uv run dvc repro`",
+        )
+
+
+def orphans(commands: set[int]) -> dict[int, str]:
+    """Return the stages of this project that run below none of DVC's commands, by process."""
+    import psutil
+
+    found = {}
     for process in psutil.process_iter():
         try:
-            if process.environ().get("DVC_ROOT") == str(Path.cwd()) and not alive & ancestors(
-                process
-            ):
-                name = process.environ().get("DVC_STAGE")
-                yield Finding(
-                    f"stage {name!r} still runs (process {process.pid}) although its `dvc repro` "
-                    "was killed, and would race the next one",
-                    f"`kill {process.pid}`, then `uv run dvc repro`",
-                )
+            variables = process.environ()
+            if variables.get("DVC_ROOT") != str(Path.cwd()):
+                continue
+            above = {parent.pid for parent in process.parents()}
         except (psutil.Error, OSError):
-            continue
-
-
-def ancestors(process: Any) -> set[int]:
-    """Return the numbers of the processes that a process came from."""
-    return {parent.pid for parent in process.parents()}
+            continue  # it ended, or is another user's
+        if commands.isdisjoint(above):
+            found[process.pid] = variables.get("DVC_STAGE", "")
+    return found
 
 
 def settings() -> Iterator[Finding]:
@@ -106,9 +116,7 @@ def settings() -> Iterator[Finding]:
             "the remote has no `verify = true`: DVC would take a truncated file for a whole one",
             "`uv run dvc remote modify storage verify true`",
         )
-    if git.is_repository() and "merge: unset" not in git.run(
-        "check-attr", "merge", "dvc.lock"
-    ):
+    if git.is_repository() and "merge: unset" not in git.run("check-attr", "merge", "dvc.lock"):
         yield Finding(
             "Git would merge two dvc.lock files line by line, into results that nobody computed",
             "put `dvc.lock -merge` into .gitattributes",
@@ -127,13 +135,7 @@ def unkept() -> Iterator[Finding]:
 
 def leftovers() -> Iterator[Finding]:
     """Look for files that a killed writer left half-written."""
-    tops = [p for p in Path().iterdir() if p.is_dir() and not p.name.startswith(".")]
-    mine = [p for top in tops for p in top.rglob(".*.tmp")]
-    pids = {p: re.fullmatch(r"\..*\.(\d+)\.tmp", p.name) for p in mine}
-    dead = [p for p, m in pids.items() if not (m and dvc.lives(int(m.group(1))))]
-    if not rwlock()[1]:
-        dead += [p for p in Path(".dvc/cache").rglob("*.tmp") if p.is_file()]
-    for path in dead:
+    for path in half_written():
         yield Finding(
             f"{path} is what a killed command had begun to write",
             "`uv run esteira doctor --fix` removes it",
@@ -141,90 +143,102 @@ def leftovers() -> Iterator[Finding]:
         )
 
 
-def files() -> Iterator[Finding]:
-    """Look at what dvc.lock and the .dvc files name: in the cache, here, and on the remote."""
+def half_written() -> Iterator[Path]:
+    """Yield the temporary files of writers that are dead: ours (see `replacing`), then DVC's."""
+    for top in Path().iterdir():
+        if not top.is_dir() or top.name.startswith("."):
+            continue
+        for path in top.rglob(".*.tmp"):
+            named = re.fullmatch(r"\..*\.(\d+)\.tmp", path.name)
+            if not (named and dvc.lives(int(named[1]))):
+                yield path
+    if not dvc.rwlock()[1]:
+        yield from (path for path in Path(".dvc/cache").rglob("*.tmp") if path.is_file())
+
+
+def data() -> Iterator[Finding]:
+    """Look at the data that dvc.lock and the .dvc files name: in the cache, here, on the remote."""
     with dvc.repository() as repo:
-        outs = [out for s in repo.index.stages for out in s.outs if out.use_cache and out.hash_info]
-        cache = repo.cache.local
-        broken = [*broken_objects(outs, cache)]
-        for name, oid in broken:
+        kept = dvc.kept(repo)
+        damaged = damaged_objects(kept)
+        for each in damaged:
             yield Finding(
-                f"{name} is damaged in DVC's cache ({oid[:8]}), which DVC does not notice",
-                "`uv run esteira doctor --fix` puts it aside; then `uv run dvc pull`, or "
-                "`uv run dvc repro --force` where no remote has it",
-                lambda oid=oid: put_aside(Path(cache.oid_to_path(oid))),
+                f"{each.name} is damaged in DVC's cache ({each.hash[:8]}), which DVC does not "
+                "notice",
+                f"{PUTS_ASIDE}; then `uv run dvc pull`, or `uv run dvc repro --force` where no "
+                "remote has it",
+                partial(put_aside, each.path),
             )
-        size = sum(out.meta.size or 0 for out in outs if out.meta)
-        for folder in {".", cache.path} if Path(cache.path).is_dir() else {"."}:
-            if (free := shutil.disk_usage(folder).free) < size:
-                room = f"{free / 1e6:.0f} MB are free in {folder}, the data is {size / 1e6:.0f} MB"
-                yield Finding(room, "make room, then `uv run dvc pull`")
-        absent = [str(out) for out in outs if not out.exists]
+        yield from room(kept, Path(repo.cache.local.path))
+        absent = [each.path for each in kept if not each.here]
         if absent:
             yield Finding(f"{', '.join(absent)} not here", "`uv run dvc pull`")
         try:
-            yield from on_remote(repo, outs, {oid for _, oid in broken})
+            yield from on_remote(repo, kept, {each.hash for each in damaged})
         except UserError as error:
             yield Finding(str(error).rstrip("."))
+
+
+def room(kept: list[Kept], cache: Path) -> Iterator[Finding]:
+    """Look whether all of the data would fit beside the project, and into the cache."""
+    size = sum(each.size for each in kept)
+    for folder in (Path(), cache):
+        free = shutil.disk_usage(folder).free if folder.is_dir() else size
+        if free < size:
+            yield Finding(
+                f"{free / 1e6:.0f} MB are free in {folder}, the data is {size / 1e6:.0f} MB",
+                "make room, then `uv run dvc pull`",
+            )
+
+
+def lock() -> Iterator[Finding]:
+    """Look whether dvc.lock describes the project."""
     for stage, why in lock_file.stale().items():
         yield Finding(f"dvc.lock does not describe {stage}: {'; '.join(why)}", "`uv run dvc repro`")
 
 
-def broken_objects(outs: list[Any], cache: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and the hash of each file whose object in the cache is not what it says."""
-    seen = set()
-    for out in outs:
-        for name, oid in members(out, cache):
-            path = Path(cache.oid_to_path(oid))
-            if oid not in seen and path.is_file() and md5(path) != oid.removesuffix(".dir"):
-                yield name, oid
-            seen.add(oid)
+def is_whole(path: Path, digest: str) -> bool:
+    """Whether a file has the content that its hash says."""
+    return dvc.file_hash(path) == digest.removesuffix(".dir")
 
 
-def members(out: Any, cache: Any) -> Iterator[tuple[str, str]]:
-    """Yield the name and the hash of an output, and of each file in it if it is a folder."""
-    oid = out.hash_info.value
-    yield str(out), oid
-    listing = Path(cache.oid_to_path(oid))
-    if oid.endswith(".dir") and listing.is_file():
-        try:
-            entries = json.loads(listing.read_text(encoding="utf-8"))
-            yield from ((f"{out}/{entry['relpath']}", entry["md5"]) for entry in entries)
-        except (ValueError, TypeError, KeyError):
-            return
+def damaged_objects(kept: list[Kept]) -> list[Object]:
+    """Return the objects whose file in the cache is not what its name says, each once."""
+    objects = {each.hash: each for data in kept for each in data.objects}
+    return [o for o in objects.values() if o.path.is_file() and not is_whole(o.path, o.hash)]
 
 
-def on_remote(repo: Any, outs: list[Any], broken: set[str]) -> Iterator[Finding]:
+def on_remote(repo: "Repo", kept: list[Kept], damaged: set[str]) -> Iterator[Finding]:
     """Compare the remote with the lock: what is missing, and what has another size or content.
 
     A folder is read and hashed; of S3 the sizes are compared (`verify = true` hashes downloads).
+    `damaged` are the hashes of what is damaged in the cache. Raises UserError where it cannot ask.
     """
     remote.check()
     missing = lock_file.unpushed()
     if missing:
         yield Finding(f"the remote lacks {', '.join(missing)}", "`uv run dvc push`")
-    cache, far = repo.cache.local, repo.cloud.get_remote_odb()
-    names = {oid: name for out in outs for name, oid in members(out, cache)}
-    paths = [far.oid_to_path(oid) for oid in names]
-    infos = far.fs.info(paths, return_exceptions=True) if paths else []
-    for (oid, name), path, info in zip(names.items(), paths, infos, strict=True):
-        if isinstance(info, Exception):
+    objects = [each for data in kept for each in data.objects]
+    for copy in dvc.on_remote(repo, objects):
+        good_here = copy.of.path.is_file() and copy.of.hash not in damaged
+        if looks_whole(copy, good_here):
             continue
-        here = Path(cache.oid_to_path(oid))
-        whole = here.is_file() and oid not in broken
-        if far.fs.protocol == "local":
-            good = md5(Path(path)) == oid.removesuffix(".dir")
-        else:
-            good = not whole or info["size"] == here.stat().st_size
-        if not good:
-            advice = "`uv run esteira doctor --fix` takes it away there; then `uv run dvc push`"
+        what = f"{copy.of.name} is damaged on the remote ({copy.path})"
+        if good_here:
             yield Finding(
-                f"{name} is damaged on the remote ({path})",
-                advice
-                if whole
-                else "no good copy is here: run `uv run esteira doctor` where one is",
-                (lambda path=path: far.fs.rm(path)) if whole else None,
+                what,
+                "`uv run esteira doctor --fix` takes it away there; then `uv run dvc push`",
+                partial(dvc.remove_from_remote, repo, copy.path),
             )
+        else:
+            yield Finding(what, "no good copy is here: run `uv run esteira doctor` where one is")
+
+
+def looks_whole(copy: RemoteObject, good_here: bool) -> bool:
+    """Whether a copy on the remote is what it should be, as far as can be told for no download."""
+    if copy.local:
+        return is_whole(Path(copy.path), copy.of.hash)
+    return not good_here or copy.size == copy.of.path.stat().st_size
 
 
 def put_aside(path: Path) -> None:
@@ -244,40 +258,50 @@ def resolve() -> None:
     conflicts = git.unmerged()
     if "dvc.lock" not in conflicts:
         raise UserError("dvc.lock is not in conflict: there is nothing to resolve.")
-    with_head = git.run("show", "HEAD:dvc.lock")
-    Path("dvc.lock").write_text(with_head, encoding="utf-8", newline="\n")
-    others = sorted({"dvc.yaml", "params.yaml"} & set(conflicts))
-    made = [str(environment.RECORD)]
-    if not others:
-        with dvc.repository() as repo:
-            made += [str(o) for s in dvc.pipeline(repo) for o in s.outs if not o.use_cache]
-    ours = [c for c in conflicts if any(c == m or c.startswith(f"{m}/") for m in made)]
-    others = others or sorted(set(conflicts) - set(ours) - {"dvc.lock"})
-    if others:
-        raise UserError(
-            f"first resolve {', '.join(others)} (edit, `git add`), then run this again: what the "
-            "line computes depends on it."
-        )
-    for path in ours:
+    ours = git.run("show", "HEAD:./dvc.lock")
+    Path("dvc.lock").write_text(ours, encoding="utf-8", newline="\n")
+    demand_resolved({"dvc.yaml", "params.yaml"} & set(conflicts))
+    made = [str(environment.RECORD), *outputs_in_git()]
+    by_the_line = [path for path in conflicts if is_below(path, made)]
+    demand_resolved(set(conflicts) - set(by_the_line) - {"dvc.lock"})
+    for path in by_the_line:
         git.run("checkout", "--ours", "--", path)
-    repro = [*dvc.COMMAND, "repro"]
-    if not remote.unusable():
-        repro += ["--pull", "--allow-missing", "--no-run-cache"]
-    if subprocess.run(repro).returncode:
+    pull = [] if remote.unusable() else ["--pull", "--allow-missing", "--no-run-cache"]
+    if not dvc.run("repro", *pull):
         raise UserError("`dvc repro` failed (see above): mend that, then run this again.")
     environment.record()
-    git.run("add", "--", "dvc.lock", *(m for m in made if Path(m).exists()))
+    git.run("add", "--", "dvc.lock", *(path for path in made if Path(path).exists()))
+
+
+def demand_resolved(conflicts: set[str]) -> None:
+    """Raise UserError if a file is in conflict that people must resolve."""
+    if conflicts:
+        raise UserError(
+            f"first resolve {', '.join(sorted(conflicts))} (edit, `git add`), then run this again: "
+            "what the line computes depends on it."
+        )
+
+
+def outputs_in_git() -> list[str]:
+    """Return the outputs of the line that Git keeps, such as metrics."""
+    with dvc.repository() as repo:
+        return [out.path for stage in dvc.line(repo) for out in stage.outs if not out.cached]
+
+
+def is_below(path: str, folders: list[str]) -> bool:
+    """Whether a path is one of the others, or lies in one of them."""
+    return any(Path(path).is_relative_to(folder) for folder in folders)
 
 
 def main(fix: bool) -> bool:
     """Print what is wrong and what to do; with `fix`, do what is safe. Returns if all is well."""
     findings = list(examine())
     for finding in findings:
+        told = f"{finding.what}: {finding.advice}" if finding.advice else finding.what
         if fix and finding.fix:
             finding.fix()
-        done = " [done]" if fix and finding.fix else ""
-        print(f"- {': '.join(filter(None, (finding.what, finding.advice)))}{done}.")
-    left = [f for f in findings if not (fix and f.fix)]
+            told += " [done]"
+        print(f"- {told}.")
     if not findings:
         print("All is well: no crash, conflict or damage found, and dvc.lock is fresh and pushed.")
-    return not left
+    return all(fix and finding.fix for finding in findings)

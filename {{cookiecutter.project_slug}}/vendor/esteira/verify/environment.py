@@ -1,6 +1,5 @@
 """The environment that made dvc.lock: a small committed record, compared with the one at hand."""
 
-import hashlib
 import json
 import platform
 import re
@@ -11,6 +10,7 @@ from typing import Any
 
 from esteira.line.errors import UserError
 from esteira.line.files import write_json
+from esteira.repository import dvc
 
 RECORD = Path("environment.json")
 
@@ -23,7 +23,7 @@ def dependencies(path: str) -> set[str]:
     return {re.split(r"[^\w.-]", need)[0].lower() for need in project["dependencies"]}
 
 
-def current() -> dict[str, Any]:
+def current() -> dict[str, str]:
     """Return this environment: Python, platform, and versions of what the project depends on.
 
     `blas` names the kernels that numpy's linear algebra chose for the processor, and `simd` its
@@ -33,30 +33,32 @@ def current() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     names = dependencies("pyproject.toml") | dependencies("vendor/pyproject.toml")
-    versions = {}
-    for name in sorted(names | {"joblib", "numpy"}):  # whose last digits are the line's
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "absent"
+    names |= {"joblib", "numpy"}  # whose last digits are the line's
+    kernels = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    described = [f"{k['internal_api']} {k['version']} {k.get('architecture', '')}" for k in kernels]
+    instructions = numpy.show_config(mode="dicts")["SIMD Extensions"]["found"]
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "blas": "; ".join(
-            f"{library['internal_api']} {library['version']} {library.get('architecture', '')}"
-            for library in threadpool_info()
-            if library["user_api"] == "blas"
-        ),
-        "simd": " ".join(numpy.show_config(mode="dicts")["SIMD Extensions"]["found"]),
-        **versions,
+        "blas": "; ".join(described),
+        "simd": " ".join(instructions),
+        **{name: version(name) for name in sorted(names)},
     }
+
+
+def version(name: str) -> str:
+    """Return the version of an installed distribution, or `absent`."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def lock_hash() -> str:
     """Return the MD5 of dvc.lock. Raises UserError if there is none."""
     if not Path("dvc.lock").is_file():
         raise UserError("there is no dvc.lock: `uv run dvc repro` makes it.")
-    return hashlib.md5(Path("dvc.lock").read_bytes(), usedforsecurity=False).hexdigest()
+    return dvc.file_hash(Path("dvc.lock"))
 
 
 def record() -> bool:
@@ -91,8 +93,8 @@ def differences() -> list[str]:
     then = recorded()
     del then["lock"]
     now = current()
+    changed = [name for name in sorted(now | then) if now.get(name) != then.get(name)]
     return [
         f"{name}: {then.get(name, 'absent')} when dvc.lock was made, {now.get(name, 'absent')} here"
-        for name in sorted(now | then)
-        if now.get(name) != then.get(name)
+        for name in changed
     ]

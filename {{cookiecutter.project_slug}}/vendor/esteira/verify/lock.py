@@ -1,15 +1,16 @@
-"""What dvc.lock says, compared with the repository and with the remote; merged locks resolved."""
+"""What dvc.lock says, compared with the repository and with the remote."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
-from esteira.repository import git, remote
-from esteira.repository.dvc import BUSY, at_work, pipeline, repository
+from esteira.repository import dvc, git, remote
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
+
+ABSENT = ("deleted", "not in cache")  # data that is merely not here is taken to be as locked
 
 
 def stale(only: list[str] | None = None) -> dict[str, list[str]]:
@@ -19,31 +20,24 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     says (`--pushed` tells whether it can be had). `only` names the stages to look at. Raises
     UserError for one that is not in dvc.yaml.
     """
-    if at_work():  # DVC would take their files for changed ones
-        raise UserError(BUSY)
-    with repository() as repo:
-        line = {stage.addressing: stage for stage in pipeline(repo)}
-        if strange := sorted(set(only or []) - set(line)):
+    if dvc.at_work():  # DVC would take their files for changed ones
+        raise UserError(dvc.BUSY)
+    with dvc.repository() as repo:
+        stages = {stage.addressing: stage for stage in dvc.pipeline(repo)}
+        unknown = sorted(set(only or []) - set(stages))
+        if unknown:
             raise UserError(
-                f"dvc.yaml has no stage {', '.join(strange)}; it has {', '.join(line)}."
+                f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(stages)}."
             )
-        found = {name: gaps(stage) for name, stage in line.items() if not only or name in only}
-        if not any(found.values()) and not _fresh(repo, only):
-            with repo.lock:
-                stages = repo.index.stages if not only else [line[name] for name in only]
-                found = {stage.addressing: reasons(stage) for stage in stages}
-            found = found if any(found.values()) else {"dvc.yaml": ["DVC would run the line again"]}
-    return {name: why for name, why in found.items() if why}
+        asked = [stage for name, stage in stages.items() if not only or name in only]
+        found = _only_filled({stage.addressing: gaps(stage) for stage in asked})
+        if found or dvc.fresh(repo, only):
+            return found
+        return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}
 
 
-def _fresh(repo: "Repo", only: list[str] | None) -> bool:
-    from dvc.exceptions import ReproductionError
-
-    options = {"dry": True, "allow_missing": True, "on_error": "keep-going"}
-    try:
-        return repo.reproduce(only, single_item=bool(only), **options) == []
-    except ReproductionError:  # a stage that would run, and whose data is not here
-        return False
+def _only_filled(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: reasons for name, reasons in found.items() if reasons}
 
 
 def gaps(stage: "PipelineStage") -> list[str]:
@@ -57,20 +51,23 @@ def gaps(stage: "PipelineStage") -> list[str]:
     return [f"dvc.lock does not name {path}" for path in absent]
 
 
-def reasons(stage: Any) -> list[str]:
-    """Return what differs between one stage and the lock; data that is merely absent does not."""
-    found = []
-    for entry in stage.status().get(stage.addressing, []):
-        if isinstance(entry, str):
-            found.append(entry if entry != "changed checksum" else "its .dvc file was edited")
-            continue
-        for kind, paths in entry.items():
-            for path, how in paths.items():
-                if isinstance(how, dict):  # params.yaml: how each section changed
-                    found += [f"{path}: {name} {state}" for name, state in how.items()]
-                elif how not in ("deleted", "not in cache"):
-                    found.append(f"{path} {how} ({kind.removeprefix('changed ')})")
-    return found
+def changes(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:
+    """Return, for each stage, what differs from the lock; data that is merely absent does not."""
+    found = {}
+    for stage, differences in dvc.differences(repo, only).items():
+        told = [each for each in differences if not (each.role and each.how in ABSENT)]
+        found[stage] = [describe(difference) for difference in told]
+    return _only_filled(found)
+
+
+def describe(difference: dvc.Difference) -> str:
+    """Say one difference in a few words."""
+    if difference.how == "changed checksum":
+        return "its .dvc file was edited"
+    if not difference.subject:
+        return difference.how
+    role = f" ({difference.role})" if difference.role else ""
+    return f"{difference.subject} {difference.how}{role}"
 
 
 def unpushed() -> list[str]:
@@ -81,15 +78,14 @@ def unpushed() -> list[str]:
     url = remote.default()["url"]
     if "://" in url:
         remote.check()  # DVC itself would try for 39 s
-    with repository() as repo:
+    with dvc.repository() as repo:
         try:
-            status = repo.data_status(granular=True, not_in_remote=True, remote_refresh=True)
+            return dvc.not_on_remote(repo)
         except Exception as error:  # every kind of storage has its own
             text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise UserError(
                 f"{url} stopped answering: {text}; `uv run esteira doctor` checks it."
             ) from None
-    return sorted(status["not_in_remote"])
 
 
 def unkept() -> dict[str, str]:
@@ -99,19 +95,19 @@ def unkept() -> dict[str, str]:
     """
     if not git.is_repository():
         return {}
-    with repository() as repo:
+    with dvc.repository() as repo:
         root = Path(repo.root_dir)
-        kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
-        kept += [root / path for path in git.tracked()]
-        deps = {Path(d.fs_path) for s in pipeline(repo) for d in s.deps if d.protocol == "local"}
-    known = {above for path in kept for above in (path, *path.parents)}
-    lost = (d for d in deps if d not in known and not known_folder(d, kept))
-    names = sorted(d.relative_to(root).as_posix() for d in lost if d.is_relative_to(root))
-    return {
-        name: f"uv run dvc add {name}" if git.ignores(name) else f"git add {name}" for name in names
-    }
+        outs = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
+        line = dvc.line(repo)
+    deps = {root / dep.path for stage in line for dep in stage.deps}
+    deps |= {root / path for stage in line for path in stage.settings}
+    kept = {*outs, *(root / path for path in git.tracked())}
+    known = kept.union(*(path.parents for path in kept))  # a folder with a file that is kept
+    lost = [dep for dep in deps if dep not in known and kept.isdisjoint(dep.parents)]
+    names = sorted(dep.relative_to(root).as_posix() for dep in lost)
+    return {name: command_that_adds(name) for name in names}
 
 
-def known_folder(path: Path, kept: list[Path]) -> bool:
-    """Whether a path lies in a folder that DVC keeps as a whole."""
-    return not set(path.parents).isdisjoint(kept)
+def command_that_adds(path: str) -> str:
+    """Return the command by which Git, or DVC where Git leaves data out, keeps a file."""
+    return f"uv run dvc add {path}" if git.ignores(path) else f"git add {path}"

@@ -1,4 +1,4 @@
-"""Watch a stage from inside its own processes. `replay` installs this file as `sitecustomize`.
+"""Watch a stage from inside its own processes. `sandbox` installs this file as `sitecustomize`.
 
 Notes every file that a stage reads, looks for, writes or imports although it was not given it, one
 JSON line each. Sees what Python opens; a library that opens files in C++ by an absolute path is
