@@ -1,11 +1,14 @@
 """What the tests share: bake a project, run its own commands in one environment, look at it."""
 
+import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from cookiecutter.main import cookiecutter
 
@@ -76,6 +79,21 @@ def bake(folder: Path, lock: bool = False, **answers: str) -> Path:
         os.environ.clear()
         os.environ.update(before)
     return Path(made)
+
+
+def own_model(task: str) -> Any:
+    """Return what the template's own model.py offers for a task, as `adopt` would load it."""
+    from esteira.adopt.project import OwnModel
+
+    if "squad" not in sys.modules:
+        (source,) = (TEMPLATE / "src").glob("*/__init__.py")
+        spec = importlib.util.spec_from_file_location(
+            "squad", source, submodule_search_locations=[str(source.parent)]
+        )
+        assert spec is not None
+        sys.modules["squad"] = importlib.util.module_from_spec(spec)
+    model = importlib.import_module("squad.model")
+    return OwnModel(tuple(model.ALGORITHMS[task]), lambda name: model.build(task, name, 42))
 
 
 def tracked(project: Path) -> set[str]:

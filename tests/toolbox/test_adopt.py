@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from esteira import cli
 from esteira.adopt.adopt import carry_out, plan
+from esteira.adopt.detect import Asked
 from esteira.line import schema
 from esteira.line.errors import UserError
 
@@ -53,6 +54,12 @@ def messy(tmp_path):
     return path
 
 
+def forget(package):
+    """Let the project's modules be imported anew, as by a new process."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+
+
 def yaml(path):
     return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
 
@@ -65,8 +72,17 @@ def texts(folder):
     return {p: (folder / p).read_bytes() for p in seen if not hidden & set(p.parts)}
 
 
+def limits(changes):
+    gates = YAML(typ="safe", pure=True).load(changes.texts["gates.yaml"])
+    return {rule["metric"]: rule["limit"] for rule in gates["rules"]}
+
+
+def planned(path, target, current=None, force=False, **said):
+    return plan(path, Asked(target, **said), current=current, force=force)
+
+
 def adopt(*arguments, **options):
-    changes = plan(*arguments, **options)
+    changes = planned(*arguments, **options)
     carry_out(changes)
     return changes
 
@@ -139,7 +155,7 @@ def test_the_order_of_the_rows_is_time_unless_a_column_sorts_them(fresh, messy):
 
     def written(rows, target):
         rows.to_csv(messy, sep=";", index=False, encoding="latin-1")
-        return order_of(plan(messy, target))
+        return order_of(planned(messy, target))
 
     order, why = written(rows, "gekauft")
     assert order == "random"
@@ -177,13 +193,13 @@ def test_repeated_rows_are_kept_unless_an_identifier_tells_that_they_are_copies(
     raw = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
     twice = pd.concat([raw, raw.head(9)])
     twice.to_csv(messy, sep=";", index=False, encoding="latin-1")
-    changes = plan(messy, "gekauft")
+    changes = planned(messy, "gekauft")
     assert "drop_duplicates: false" in changes.texts["params.yaml"]
     assert any(d.warning and "repeated rows are kept" in d.what for d in changes.decisions)
     numbered = raw.assign(Nr=range(len(raw)))
     twice = pd.concat([numbered, numbered.head(9)])
     twice.to_csv(messy, sep=";", index=False, encoding="latin-1")
-    assert "drop_duplicates: true" in plan(messy, "gekauft").texts["params.yaml"]
+    assert "drop_duplicates: true" in planned(messy, "gekauft").texts["params.yaml"]
 
 
 # --- nothing by halves
@@ -191,7 +207,7 @@ def test_repeated_rows_are_kept_unless_an_identifier_tells_that_they_are_copies(
 
 def test_a_plan_changes_nothing(fresh, messy):
     before = texts(fresh)
-    changes = plan(messy, "gekauft")
+    changes = planned(messy, "gekauft")
     assert "+  source: data/raw/meine_Tabelle.csv" in changes.diff()
     assert texts(fresh) == before
 
@@ -215,18 +231,18 @@ def test_a_project_that_lost_a_section_is_refused(fresh, messy):
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("drift_check:", "drift:"))
     with pytest.raises(UserError, match="has lost 'drift_check'"):
-        plan(messy, "gekauft")
+        planned(messy, "gekauft")
 
 
 def test_a_batch_that_lacks_a_column_is_refused(fresh, messy, tmp_path):
     batch = tmp_path / "new.csv"
     batch.write_bytes("Grösse;Stadt;Preis\n1;Bonn;2\n".encode("latin-1"))
     with pytest.raises(UserError, match="no column `Größe`"):
-        plan(messy, "gekauft", current=batch)
+        planned(messy, "gekauft", current=batch)
 
 
 def test_where_dvc_is_busy_everything_is_put_back(fresh, messy):
-    changes = plan(messy, "gekauft")
+    changes = planned(messy, "gekauft")
     before = texts(fresh)
     with Repo() as other, other.lock, pytest.raises(UserError, match="all is as it was"):
         carry_out(changes)
@@ -238,11 +254,57 @@ def test_where_dvc_is_busy_everything_is_put_back(fresh, messy):
 def test_where_a_file_cannot_be_written_everything_is_put_back(fresh, messy):
     adopt(messy, "gekauft")
     messy.write_text(messy.read_text(encoding="latin-1") + "0,5;Bonn;1,0;ja\n", encoding="latin-1")
-    changes = plan(messy, "Preis", force=True)
+    changes = planned(messy, "Preis", force=True)
     before = texts(fresh)
     wrong = type(changes)(changes.decisions, changes.copies, {**changes.texts, "schema.yaml/x": ""})
     with pytest.raises(UserError, match="all is as it was"):
         carry_out(wrong)
+    assert texts(fresh) == before
+
+
+# --- the project's own model
+
+
+def test_the_floors_are_those_of_the_projects_own_model(fresh, messy):
+    """A model that sees nothing of the features earns no floor beyond luck."""
+    before = planned(messy, "gekauft")
+    features = Path("src/churn_radar/features.py")
+    blind = features.read_text().replace("return table", "return table[[]].assign(nothing=0.0)")
+    features.write_text(blind)
+    forget("churn_radar")
+    after = planned(messy, "gekauft")
+    floors, blind_floors = limits(before), limits(after)
+    assert blind_floors["log_loss"] > floors["log_loss"]
+    assert blind_floors["roc_auc"] < floors["roc_auc"]
+
+
+def test_an_algorithm_that_the_model_has_not_is_not_tried(fresh, messy):
+    model = Path("src/churn_radar/model.py")
+    model.write_text(model.read_text() + '\ndel ALGORITHMS["classification"]["boosting"]\n')
+    forget("churn_radar")
+    (said,) = [d for d in planned(messy, "gekauft").decisions if d.what.startswith("algorithm")]
+    assert said.what == "algorithm linear"
+    assert "boosting" not in said.evidence
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "sentence"),
+    [
+        ("pyproject.toml", "[tool.esteira]", "[tool.other]", "names no package"),
+        ("pyproject.toml", "[tool.esteira]", "[tool.esteira", "not valid TOML"),
+        ("pyproject.toml", 'package = "churn_radar"', 'package = "churn"', "does not exist"),
+        ("src/churn_radar/model.py", "import Any", "import Anything", "cannot be imported"),
+        ("src/churn_radar/model.py", "def build", "def construct", "has lost .*build"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_told(fresh, messy, path, old, new, sentence):
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new))
+    forget("churn_radar")
+    before = texts(fresh)
+    with pytest.raises(UserError, match=sentence):
+        adopt(messy, "gekauft")
     assert texts(fresh) == before
 
 

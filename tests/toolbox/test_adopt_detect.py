@@ -5,12 +5,14 @@ import string
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import own_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from esteira.adopt import baseline
-from esteira.adopt.detect import detect
+from esteira.adopt import baseline, column_types, leaks, roles
+from esteira.adopt.detect import Asked, detect
+from esteira.adopt.rules import Cells
 from esteira.adopt.texts import schema_text
 from esteira.line import table
 from esteira.line.errors import UserError
@@ -18,6 +20,7 @@ from esteira.line.params import parse
 from esteira.line.schema import FileFormat, Schema
 
 ROWS = 400
+SPLIT = baseline.Split("random", current=0.15, holdout=0.25, seed=0)
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -31,7 +34,7 @@ def frame(**columns):
 
 
 def find(raw, target="y", form=None, **options):
-    return detect(raw, form or FileFormat(), target, **options)
+    return detect(raw, form or FileFormat(), Asked(target, **options))
 
 
 def said(found, word):
@@ -292,6 +295,38 @@ def test_a_column_known_only_after_the_event_is_suspected():
     assert not said(find(frame()), "leak")
 
 
+# --- the tables of rules
+
+
+@pytest.mark.parametrize("rule", [*roles.RULES, *leaks.CERTAIN_RULES, *leaks.SUSPICIONS])
+def test_every_rule_says_what_it_looks_for(rule):
+    assert rule.looks_for.endswith(".")
+    assert len(rule.looks_for) < 100
+    named = [other.name for other in (*roles.RULES, *leaks.CERTAIN_RULES, *leaks.SUSPICIONS)]
+    assert named.count(rule.name) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("empty", [None] * ROWS),
+        ("constant", ["DE"] * ROWS),
+        ("row number", [str(i + 1) for i in range(ROWS)]),
+        ("named number", [str(7 * i + i % 3) for i in range(ROWS)]),
+        ("unit", [f"{i}.5 km" for i in range(ROWS)]),
+        ("free text", [f"called again on day {i}" for i in range(ROWS)]),
+        ("code", [f"{i:04}-X" for i in range(ROWS)]),
+        ("high cardinality", pick([f"town {i}" for i in range(80)])),
+    ],
+)
+def test_each_rule_of_one_column_finds_its_own(name, cells):
+    values = pd.Series(cells, name="account_id", dtype="str")
+    counted = Cells.of(values, FileFormat())
+    rule, finding = roles.first_finding(counted.typed(column_types.of(counted)))
+    assert rule.name == name
+    assert finding.column == "account_id"
+
+
 # --- refusals
 
 
@@ -386,16 +421,16 @@ def test_any_table_that_is_decided_gets_an_algorithm(case):
     except UserError:
         return
     typed, _ = table.parse(raw.mask(raw.isin(found.schema.file.missing)), found.schema)
-    algorithm, rules, _ = baseline.propose(typed, found.schema, "random", 0.15, 0.25, 0)
-    assert algorithm in ("linear", "boosting")
-    assert all(np.isfinite(rule["limit"]) for rule in rules)
+    proposal = baseline.propose(typed, found.schema, SPLIT, own_model(found.schema.task))
+    assert proposal.algorithm in ("linear", "boosting")
+    assert all(np.isfinite(rule.limit) for rule in proposal.rules)
 
 
 def test_a_model_that_learns_nothing_would_not_pass_the_floors():
     found = find(frame())
     typed, _ = table.parse(frame(), found.schema)
-    _, rules, _ = baseline.propose(typed, found.schema, "random", 0.15, 0.25, 0)
-    limits = {rule["metric"]: rule["limit"] for rule in rules}
+    proposal = baseline.propose(typed, found.schema, SPLIT, own_model("classification"))
+    limits = {rule.metric: rule.limit for rule in proposal.rules}
     assert 0.5 < limits["roc_auc"] < 0.8
     assert limits["log_loss"] < np.log(2)
 

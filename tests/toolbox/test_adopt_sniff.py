@@ -27,7 +27,7 @@ MANY = settings(
 
 
 def read(path, header=True):
-    form, _ = sniff(path, header)
+    form = sniff(path, header).form
     return table.read_raw(path, form)
 
 
@@ -38,7 +38,7 @@ def test_delimiters_encodings_and_line_ends(tmp_path, delimiter, encoding, line_
     path = tmp_path / "t.csv"
     text = FRAME.to_csv(index=False, sep=delimiter, lineterminator=line_end)
     path.write_bytes(text.encode(encoding))
-    form, _ = sniff(path)
+    form = sniff(path).form
     assert (form.delimiter, form.encoding) == (delimiter, encoding)
     pd.testing.assert_frame_equal(read(path), FRAME)
 
@@ -46,15 +46,15 @@ def test_delimiters_encodings_and_line_ends(tmp_path, delimiter, encoding, line_
 def test_latin_1_where_windows_has_no_such_character(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("a;b\né\x81;1\nü;2\n".encode("latin-1"))
-    assert sniff(path)[0].encoding == "latin-1"
+    assert sniff(path).form.encoding == "latin-1"
 
 
 def test_a_late_foreign_byte_is_found_and_its_line_named(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"a,b\n" + b"x,1\n" * 200_000 + "é,2\n".encode("latin-1"))
-    form, decisions = sniff(path)
-    assert form.encoding == "cp1252"
-    assert "line 200002" in decisions[0].evidence
+    sniffed = sniff(path)
+    assert sniffed.form.encoding == "cp1252"
+    assert "line 200002" in sniffed.decisions[0].evidence
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_mixed_json_cells_become_text(tmp_path):
 def test_decimal_commas_do_not_pass_for_delimiters(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("1,5;2,5;1,25\n" * 20)
-    assert sniff(path, header=False)[0].delimiter == ";"
+    assert sniff(path, header=False).form.delimiter == ";"
     assert read(path, header=False).shape == (20, 3)
 
 
@@ -180,7 +180,7 @@ def test_a_folder_is_told_from_an_absent_file(tmp_path):
 def test_names_that_come_twice_are_told(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,a\n1,2,3\n")
-    (said,) = [d for d in sniff(path)[1] if d.warning]
+    (said,) = [d for d in sniff(path).decisions if d.warning]
     assert "`a` 2 times; the second is `a.1`" in said.evidence
     assert list(read(path)) == ["a", "b", "a.1"]
 
@@ -198,7 +198,7 @@ def test_a_file_of_200_mb_is_sniffed_without_loading_it(tmp_path):
         while target.tell() < 200 << 20:
             target.write(block)
     tracemalloc.start()
-    form, _ = sniff(path)
+    form = sniff(path).form
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert form.delimiter == ";"
@@ -218,7 +218,7 @@ def test_whatever_is_quoted_comes_back(tmp_path, rows):
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([("p", "q", "r"), *rows])
     path = tmp_path / "t.csv"
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
-    raw = table.read_raw(path, FileFormat(encoding=sniff(path)[0].encoding)).fillna("")
+    raw = table.read_raw(path, FileFormat(encoding=sniff(path).form.encoding)).fillna("")
     assert [tuple(row) for row in raw.to_numpy()] == [tuple(c.strip() for c in row) for row in rows]
 
 

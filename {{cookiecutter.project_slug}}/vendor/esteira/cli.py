@@ -143,10 +143,12 @@ def adopt(
     force: Annotated[bool, typer.Option(help="Replace a table adopted before.")] = False,
 ) -> None:
     """Make the line run on your own table: decide, say why, write it where you would change it."""
-    from esteira.adopt.adopt import carry_out, describe, plan
+    from esteira.adopt.adopt import carry_out, plan
+    from esteira.adopt.decisions import describe
+    from esteira.adopt.detect import Asked
 
-    options = {"time": time, "task": task, "positive": positive, "current": current}
-    changes = plan(path, target, **options, header=header, force=force)
+    asked = Asked(target, time, task, positive)
+    changes = plan(path, asked, current=current, header=header, force=force)
     print(describe(changes.decisions))
     if force:
         print(f"\n{changes.diff()}", end="")

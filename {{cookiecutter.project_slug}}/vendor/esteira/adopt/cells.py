@@ -2,99 +2,152 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from esteira.adopt.sniff import Decision
+from esteira.adopt.decisions import Decision
 from esteira.line.schema import FileFormat
 
 TOKENS = {"?", "na", "n/a", "n.a.", "nan", "null", "#n/a", "<na>", "nil", "unknown", "(blank)"}
 SOFT_TOKENS = {"-", "--", "---", ".", "..", "*", "none", "missing", "n.d.", "nd"}
 MOST = 0.95  # share of cells that must fit a type for the column to have it
+COMMON_CLASS = 0.2  # share of rows from which a token in the target is the name of a class
+SAMPLE = 200  # different cells of a column, enough to see how its numbers are written
 EXPONENT = r"([eE][+-]?\d+)?"
 
 
-def conventions(
-    raw: pd.DataFrame, form: FileFormat, target: str | None = None
-) -> tuple[pd.DataFrame, FileFormat, list[Decision]]:
+class Marks(NamedTuple):
+    """The marks in numbers: 1.234,5 has the decimal mark "," and "." between thousands."""
+
+    decimal: str
+    thousands: str | None
+
+    def pattern(self) -> str:
+        """Regular expression of a number that `table.cast` reads rightly under these marks."""
+        mark = re.escape(self.decimal) if self.thousands or self.decimal == "." else "[.,]"
+        plain = rf"(\d+{mark}?\d*|{mark}\d+)"
+        if self.thousands:
+            plain += rf"|[1-9]\d{{0,2}}({re.escape(self.thousands)}\d{{3}})+({mark}\d+)?"
+        return rf"[+-]?({plain}){EXPONENT}"
+
+
+POINT, COMMA, GROUPED = Marks(".", None), Marks(",", None), Marks(".", ",")
+RARER = (
+    *(Marks(",", "."), Marks(",", " "), Marks(".", " ")),
+    *(Marks(",", "\xa0"), Marks(".", "\xa0"), Marks(".", "'")),
+)
+
+Counts = dict[str, pd.Series]  # by column: number of cells by different text
+Tokens = dict[str, list[str]]  # by token: the columns in which it stands for missing
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """A table whose missing cells are blank, how its cells are written, and what was decided."""
+
+    table: pd.DataFrame
+    form: FileFormat
+    decisions: list[Decision]
+
+
+def conventions(raw: pd.DataFrame, form: FileFormat, target: str | None = None) -> Conventions:
     """Find missing-value tokens and the marks in numbers; blank the tokens out of the table."""
-    cells = {n: raw[n].value_counts() for n in raw if pd.api.types.is_string_dtype(raw[n])}
-    shares = raw[target].value_counts(normalize=True) if target else pd.Series(dtype=float)
-    kept = {str(v) for v, share in shares.items() if share > 0.2}  # of a class, "None" is a name
-    where: dict[str, list[str]] = {}
-    for name, counts in cells.items():
-        for token in counts.index.tolist():
-            if token.lower() in TOKENS and token not in kept:
-                where.setdefault(token, []).append(name)
-    decimal, thousands, evidence = _marks(cells, where, form)
-    form = form.model_copy(update={"decimal": decimal, "thousands": thousands})
-    for name, counts in cells.items():
-        words = counts.index[~counts.index.isin(list(where))]
-        odd = words[~numeric(words, form)]
-        if 0 < len(odd) < len(words) and all(w.lower() in SOFT_TOKENS for w in odd):
-            for token in odd:
-                where.setdefault(token, []).append(name)
-    decisions = []
-    if (decimal, thousands) != (".", None):
-        mark = f"decimal mark {decimal!r}" + (f", thousands {thousands!r}" if thousands else "")
-        decisions.append(Decision(mark, evidence, "schema.yaml, file.decimal"))
-    for token, names in where.items():
-        count = sum(int(cells[n].get(token, 0)) for n in cells)
-        seen = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        what = f"missing value {token!r}"
-        decisions.append(Decision(what, f"{count} cells ({seen})", "schema.yaml, file.missing"))
-    form = form.model_copy(update={"missing": (*form.missing, *where)})
-    if where:
-        raw = raw.assign(**{n: raw[n].mask(raw[n].isin(list(where))) for n in cells})
+    cells = {
+        name: raw[name].value_counts() for name in raw if pd.api.types.is_string_dtype(raw[name])
+    }
+    classes = _common_classes(raw[target]) if target else set()
+    tokens = _tokens(cells, classes)
+    marks, why = _marks(cells, tokens, form)
+    form = form.model_copy(update={"decimal": marks.decimal, "thousands": marks.thousands})
+    _add_soft_tokens(tokens, cells, form)
+    decisions = [*_about_marks(marks, why), *_about_tokens(tokens, cells)]
+    form = form.model_copy(update={"missing": (*form.missing, *tokens)})
+    if tokens:
+        blanked = {name: raw[name].mask(raw[name].isin(list(tokens))) for name in cells}
+        raw = raw.assign(**blanked)
     empty = int(raw.isna().all(axis=1).sum())
     if empty:
         raw = raw.dropna(how="all", ignore_index=True)
         decisions.append(Decision(f"{empty} empty rows are dropped", "no cell has a value"))
-    return raw, form, decisions
-
-
-def _pattern(decimal: str, thousands: str | None) -> str:
-    """Regular expression of a number that `table.cast` reads rightly under these marks."""
-    mark = re.escape(decimal) if thousands or decimal == "." else "[.,]"
-    plain = rf"(\d+{mark}?\d*|{mark}\d+)"
-    if thousands:
-        plain += rf"|[1-9]\d{{0,2}}({re.escape(thousands)}\d{{3}})+({mark}\d+)?"
-    return rf"[+-]?({plain}){EXPONENT}"
+    return Conventions(raw, form, decisions)
 
 
 def fits(cells: Iterable[str], pattern: str) -> np.ndarray:
     """Which cells match the whole pattern. (pandas would compile the pattern at each call.)"""
-    whole = re.compile(pattern).fullmatch
+    matches = re.compile(pattern).fullmatch
     words = cells.tolist() if isinstance(cells, pd.Index) else cells
-    return np.array([whole(word) is not None for word in words], dtype=bool)
+    return np.array([matches(word) is not None for word in words], dtype=bool)
 
 
-def numeric(cells: pd.Index, form: FileFormat) -> np.ndarray:
+def numeric(cells: Iterable[str], form: FileFormat) -> np.ndarray:
     """Which cells are numbers under the marks of `form`."""
-    return fits(cells, _pattern(form.decimal, form.thousands))
+    return fits(cells, Marks(form.decimal, form.thousands).pattern())
 
 
-def _marks(
-    cells: dict[str, pd.Series], tokens: dict[str, list[str]], form: FileFormat
-) -> tuple[str, str | None, str]:
+def _common_classes(target: pd.Series) -> set[str]:
+    """Return the target's values that are too common to stand for missing: "None" is a name."""
+    shares = target.value_counts(normalize=True)
+    return {str(value) for value, share in shares.items() if share > COMMON_CLASS}
+
+
+def _tokens(cells: Counts, classes: set[str]) -> Tokens:
+    """Find the words that mean missing wherever they stand."""
+    found: Tokens = {}
+    for name, counts in cells.items():
+        for token in counts.index.tolist():
+            if token.lower() in TOKENS and token not in classes:
+                found.setdefault(token, []).append(name)
+    return found
+
+
+def _add_soft_tokens(tokens: Tokens, cells: Counts, form: FileFormat) -> None:
+    """Add the marks that mean missing only where all other cells of a column are numbers."""
+    known = list(tokens)
+    for name, counts in cells.items():
+        words = counts.index[~counts.index.isin(known)]
+        odd = words[~numeric(words, form)]
+        if 0 < len(odd) < len(words) and all(word.lower() in SOFT_TOKENS for word in odd):
+            for token in odd:
+                tokens.setdefault(token, []).append(name)
+
+
+def _about_marks(marks: Marks, why: str) -> list[Decision]:
+    if marks == POINT:
+        return []
+    thousands = f", thousands {marks.thousands!r}" if marks.thousands else ""
+    what = f"decimal mark {marks.decimal!r}{thousands}"
+    return [Decision(what, why, "schema.yaml, file.decimal")]
+
+
+def _about_tokens(tokens: Tokens, cells: Counts) -> list[Decision]:
+    found = []
+    for token, names in tokens.items():
+        count = sum(int(counts.get(token, 0)) for counts in cells.values())
+        seen = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        where = "schema.yaml, file.missing"
+        found.append(Decision(f"missing value {token!r}", f"{count} cells ({seen})", where))
+    return found
+
+
+def _marks(cells: Counts, tokens: Tokens, form: FileFormat) -> tuple[Marks, str]:
     """Choose the marks under which most columns are numbers; the plainest wins a tie."""
-    comma, grouped = (",", None), (".", ",")
-    choices: list[tuple[str, str | None]] = [(".", None)]
-    choices += [grouped, comma] if form.delimiter == "," else [comma, grouped]
-    choices += [(",", "."), (",", " "), (".", " "), (",", "\xa0"), (".", "\xa0"), (".", "'")]
-    votes: dict[tuple[str, str | None], list[str]] = {choice: [] for choice in choices}
+    likely = (GROUPED, COMMA) if form.delimiter == "," else (COMMA, GROUPED)
+    choices = (POINT, *likely, *RARER)
+    votes: dict[Marks, list[str]] = {choice: [] for choice in choices}
     for name, counts in cells.items():
         words = counts.index[~counts.index.isin(list(tokens))]
-        words = [w for w in words[:200] if w.lower() not in SOFT_TOKENS]
-        plain = fits(words, r"[+-]?\d+").all()  # these are numbers whatever the marks
-        if plain or fits(words, r"[+\-\d.,].*").mean() < MOST:
+        words = [word for word in words[:SAMPLE] if word.lower() not in SOFT_TOKENS]
+        whole = fits(words, r"[+-]?\d+").all()  # numbers whatever the marks
+        if whole or fits(words, r"[+\-\d.,].*").mean() < MOST:
             continue
         for choice in choices:
-            if fits(words, _pattern(*choice)).mean() >= MOST:
+            if fits(words, choice.pattern()).mean() >= MOST:
                 votes[choice].append(name)
     best = max(choices, key=lambda choice: len(votes[choice]))
-    gained = [name for name in votes[best] if name not in votes[choices[0]]]
+    gained = [name for name in votes[best] if name not in votes[POINT]]
     example = f", as `{cells[gained[0]].index[0]}`" if gained else ""
     said = "1 more column is a number" if len(gained) == 1 else f"{len(gained)} more are numbers"
-    return *best, f"{said} that way{example}"
+    return best, f"{said} that way{example}"

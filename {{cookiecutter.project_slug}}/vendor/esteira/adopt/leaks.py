@@ -1,19 +1,24 @@
 """Find columns that tell the target: known too well, adding up to it, or known only afterwards."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from esteira.adopt.sniff import Decision
+from esteira.adopt.decisions import Decision
+from esteira.adopt.rules import Finding, Rule
 from esteira.line.schema import Schema
 
 CELLS = 20_000_000  # rows are sampled down to this many cells, and to ROWS
 ROWS = 20_000
 BINS = 64
+FEWEST = 50  # rows from which a column is judged at all
 CERTAIN = 0.9995
 SUSPECT = {"classification": 0.98, "regression": 0.95}
 HINT = {"classification": 0.7, "regression": 0.15}
+SUMMANDS = 100  # the most correlated columns, among which a sum is looked for
 AFTERWARDS = re.compile(
     r"duration|outcome|result|reason|closed|resol|ended|end_?date|finish|cancel|refund|discharge"
     r"|death|terminat|left_|exit",
@@ -21,61 +26,149 @@ AFTERWARDS = re.compile(
 )
 
 
-def set_aside(
-    typed: pd.DataFrame, schema: Schema, notes: dict[str, str]
-) -> tuple[Schema, list[Decision]]:
+@dataclass(frozen=True)
+class Sample:
+    """Rows whose target is known, and how well each feature alone predicts it."""
+
+    rows: pd.DataFrame
+    schema: Schema
+    scores: dict[str, float]  # of `alone`, by feature
+
+    def without(self, names: set[str]) -> "Sample":
+        """Return the sample without the scores of some features."""
+        kept = {name: score for name, score in self.scores.items() if name not in names}
+        return Sample(self.rows, self.schema, kept)
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """The schema with certain leaks put aside, remarks for schema.yaml by column, and decisions."""
+
+    schema: Schema
+    remarks: dict[str, str]
+    decisions: list[Decision]
+
+
+def set_aside(typed: pd.DataFrame, schema: Schema) -> Leaks:
     """Put certain leaks aside (`role: ignored`) and warn of the suspected ones, which stay.
 
     A leak is certain where a column alone gives the target exactly, or columns add up to it.
     """
-    rows = typed[schema.target].notna()
-    sample = typed[rows]
-    limit = max(200, min(ROWS, CELLS // max(typed.shape[1], 1)))
-    if len(sample) > limit:
-        sample = sample.sample(limit, random_state=0)
-    target = sample[schema.target]
-    scores = {name: alone(sample[name], target, schema) for name in schema.features}
-    certain = {n: f"alone gives the target ({s:.4f})" for n, s in scores.items() if s >= CERTAIN}
-    if schema.task == "regression":
-        signs = adds_up(sample, schema, set(schema.features) - set(certain))
-        formula = " ".join(f"{sign} {name}" for name, sign in signs.items()).removeprefix("+ ")
-        certain |= dict.fromkeys(signs, f"{schema.target} = {formula}")
-    if set(certain) >= set(schema.features):
-        scores |= dict.fromkeys(certain, 1.0)  # nothing would be left to learn from
+    sample = _sample(typed, schema)
+    certain = _evidence(CERTAIN_RULES, sample)
+    if set(certain) >= set(schema.features):  # nothing would be left to learn from
+        sample = Sample(sample.rows, schema, {**sample.scores, **dict.fromkeys(certain, 1.0)})
         certain = {}
-    decisions = []
+    suspected = _evidence(SUSPICIONS, sample.without(set(certain)))
     columns = dict(schema.columns)
-    for name, why in certain.items():
-        columns[name] = columns[name].model_copy(update={"role": "ignored"})
-        notes[name] = f"LEAK set aside: {why}; if it is known in time, make it a feature"
+    for rule, finding in certain.values():
+        columns[finding.column] = rule.set(columns[finding.column])
+    remarks = {}
+    decisions = []
+    for name, (_, finding) in certain.items():
+        remarks[name] = (
+            f"LEAK set aside: {finding.evidence}; if it is known in time, make it a feature"
+        )
         what = f"LEAK: `{name}` is set aside (role: ignored)"
         overrule = f"schema.yaml, columns.{name}: role: feature, if it is known in time"
-        decisions.append(Decision(what, why, overrule, warning=True))
-    kept = {name: score for name, score in scores.items() if name not in certain}
-    for name, why in _suspected(sample, kept, schema).items():
-        notes[name] = f"suspected leak: {why}"
+        decisions.append(Decision(what, finding.evidence, overrule, warning=True))
+    for name, (_, finding) in suspected.items():
+        remarks[name] = f"suspected leak: {finding.evidence}"
         what = f"suspected leak: `{name}` is kept as a feature"
         overrule = f"schema.yaml, columns.{name}: role: ignored, if it is known too late"
-        decisions.append(Decision(what, why, overrule, warning=True))
-    return schema.model_copy(update={"columns": columns}), decisions
+        decisions.append(Decision(what, finding.evidence, overrule, warning=True))
+    return Leaks(schema.model_copy(update={"columns": columns}), remarks, decisions)
 
 
-def _suspected(sample: pd.DataFrame, scores: dict[str, float], schema: Schema) -> dict[str, str]:
-    found = {}
-    measure = "R²" if schema.task == "regression" else "AUC or skill"
-    strong = max(HINT[schema.task], 0.8 * max(scores.values(), default=0))
-    stem = schema.target.lower()
-    for name, score in scores.items():
-        told = AFTERWARDS.search(name) or (len(stem) >= 4 and stem in name.lower())
-        if score >= SUSPECT[schema.task]:
-            found[name] = f"alone it reaches {measure} {score:.3f}"
-        elif told and score >= strong:
-            found[name] = f"its name tells of what comes after, and alone it reaches {score:.2f}"
-        elif schema.time and schema.columns[name].type == "datetime":
-            later = (sample[name] > sample[schema.time])[sample[name].notna()]
-            if later.mean() > 0.95:
-                found[name] = f"it is later than `{schema.time}` in {later.mean():.0%} of the rows"
+def _sample(typed: pd.DataFrame, schema: Schema) -> Sample:
+    rows = typed[typed[schema.target].notna()]
+    limit = max(200, min(ROWS, CELLS // max(typed.shape[1], 1)))
+    if len(rows) > limit:
+        rows = rows.sample(limit, random_state=0)
+    target = rows[schema.target]
+    scores = {name: alone(rows[name], target, schema) for name in schema.features}
+    return Sample(rows, schema, scores)
+
+
+def _evidence(
+    rules: tuple[Rule[Sample], ...], sample: Sample
+) -> dict[str, tuple[Rule[Sample], Finding]]:
+    """Return the first finding of the rules by column, in the columns' order of being found."""
+    found: dict[str, tuple[Rule[Sample], Finding]] = {}
+    for rule in rules:
+        remaining = sample.without(set(found))
+        for finding in rule.find(remaining):
+            found[finding.column] = (rule, finding)
     return found
+
+
+# --- the rules
+
+
+def gives_the_target(sample: Sample) -> Iterator[Finding]:
+    """A column that alone gives the target in every row."""
+    for name, score in sample.scores.items():
+        if score >= CERTAIN:
+            yield Finding(name, f"alone gives the target ({score:.4f})")
+
+
+def sums_to_the_target(sample: Sample) -> Iterator[Finding]:
+    """Columns whose plain sum or difference is the target."""
+    if sample.schema.task != "regression":
+        return
+    signs = adds_up(sample.rows, sample.schema, set(sample.scores))
+    terms = " ".join(f"{sign} {name}" for name, sign in signs.items())
+    formula = terms.removeprefix("+ ")
+    for name in signs:
+        yield Finding(name, f"{sample.schema.target} = {formula}")
+
+
+def nearly_gives_the_target(sample: Sample) -> Iterator[Finding]:
+    """A column that alone predicts the target better than features do."""
+    measure = "R²" if sample.schema.task == "regression" else "AUC or skill"
+    for name, score in sample.scores.items():
+        if score >= SUSPECT[sample.schema.task]:
+            yield Finding(name, f"alone it reaches {measure} {score:.3f}")
+
+
+def named_like_an_outcome(sample: Sample) -> Iterator[Finding]:
+    """A column among the strongest, whose name tells of what comes after, or of the target."""
+    strongest = max(sample.scores.values(), default=0)
+    strong = max(HINT[sample.schema.task], 0.8 * strongest)
+    stem = sample.schema.target.lower()
+    for name, score in sample.scores.items():
+        like_target = len(stem) >= 4 and stem in name.lower()
+        if score >= strong and (AFTERWARDS.search(name) or like_target):
+            why = f"its name tells of what comes after, and alone it reaches {score:.2f}"
+            yield Finding(name, why)
+
+
+def later_than_the_row(sample: Sample) -> Iterator[Finding]:
+    """A date that is later than the row's own time."""
+    schema = sample.schema
+    if not schema.time:
+        return
+    for name in sample.scores:
+        if schema.columns[name].type != "datetime":
+            continue
+        filled = sample.rows[name].notna()
+        later = (sample.rows[name] > sample.rows[schema.time])[filled].mean()
+        if later > 0.95:
+            yield Finding(name, f"it is later than `{schema.time}` in {later:.0%} of the rows")
+
+
+CERTAIN_RULES: tuple[Rule[Sample], ...] = (
+    Rule("gives the target", gives_the_target, role="ignored", warning=True),
+    Rule("sums to the target", sums_to_the_target, role="ignored", warning=True),
+)
+SUSPICIONS: tuple[Rule[Sample], ...] = (
+    Rule("nearly gives the target", nearly_gives_the_target, warning=True),
+    Rule("named like an outcome", named_like_an_outcome, warning=True),
+    Rule("later than the row", later_than_the_row, warning=True),
+)
+
+
+# --- how well one column predicts the target
 
 
 def alone(values: pd.Series, target: pd.Series, schema: Schema) -> float:
@@ -84,30 +177,44 @@ def alone(values: pd.Series, target: pd.Series, schema: Schema) -> float:
     Returns AUC for two classes, skill over the majority class for more, R² for regression. A
     missing cell is a bin of its own, so a telling gap counts too.
     """
-    if len(values) < 50:
+    if len(values) < FEWEST:
         return 0.0
     bins = _bins(values)
     half = np.random.default_rng(0).permutation(len(values)) % 2
     if schema.task == "regression":
-        y = target.to_numpy()
-        fitted = _cross(bins, half, y)
-        spread = np.square(y - y.mean()).sum() or 1.0
-        return max(1 - np.square(y - fitted).sum() / spread, _straight(values, y))
+        return _explained(values, bins, half, target.to_numpy())
     codes, classes = pd.factorize(target)
     if len(classes) == 2:
-        auc = _auc(_cross(bins, half, (codes == 1).astype(float)), codes == 1)
-        return max(auc, 1 - auc)
-    fitted = np.column_stack([_cross(bins, half, codes == k) for k in range(len(classes))])
+        area = _auc(_cross(bins, half, (codes == 1).astype(float)), codes == 1)
+        return max(area, 1 - area)
+    return _skill(bins, half, codes, len(classes))
+
+
+def _explained(values: pd.Series, bins: np.ndarray, half: np.ndarray, y: np.ndarray) -> float:
+    """Return R² of the bins' means, or of a straight line where that is better."""
+    fitted = _cross(bins, half, y)
+    spread = np.square(y - y.mean()).sum() or 1.0
+    by_bins = 1 - np.square(y - fitted).sum() / spread
+    return max(by_bins, _straight(values, y))
+
+
+def _skill(bins: np.ndarray, half: np.ndarray, codes: np.ndarray, classes: int) -> float:
+    """Return how far accuracy comes from that of the majority class towards 1."""
+    shares = np.column_stack([_cross(bins, half, codes == k) for k in range(classes)])
+    accuracy = (shares.argmax(axis=1) == codes).mean()
     majority = np.bincount(codes).max() / len(codes)
-    return float(((fitted.argmax(axis=1) == codes).mean() - majority) / (1 - majority))
+    return float((accuracy - majority) / (1 - majority))
 
 
 def _bins(values: pd.Series) -> np.ndarray:
+    """Number the bins of a column, from 0 for missing: quantiles of numbers, or frequent words."""
     if values.dtype.kind in "fM":
         numbers = values.to_numpy(dtype="float64", na_value=np.nan)
-        filled = numbers[~np.isnan(numbers)]
-        edges = np.unique(np.quantile(filled, np.linspace(0, 1, BINS))) if len(filled) else []
-        return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(edges, numbers))
+        missing = np.isnan(numbers)
+        filled = numbers[~missing]
+        quantiles = np.linspace(0, 1, BINS)
+        edges = np.unique(np.quantile(filled, quantiles)) if len(filled) else np.array([])
+        return np.where(missing, 0, 1 + np.searchsorted(edges, numbers))
     rare = values.map(values.value_counts()) < 5
     return pd.factorize(values.mask(rare, ""))[0] + 1
 
@@ -115,8 +222,9 @@ def _bins(values: pd.Series) -> np.ndarray:
 def _cross(bins: np.ndarray, half: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean of `y` by bin in the other half; the half's mean where it has no such bin."""
     fitted = np.empty(len(y))
+    size = int(bins.max()) + 1
     for side in (0, 1):
-        seen, size = half != side, int(bins.max()) + 1
+        seen = half != side
         count = np.bincount(bins[seen], minlength=size)
         total = np.bincount(bins[seen], weights=y[seen], minlength=size)
         mean = np.where(count > 0, total / np.maximum(count, 1), y[seen].mean())
@@ -130,7 +238,7 @@ def _straight(values: pd.Series, y: np.ndarray) -> float:
         return 0.0
     both = values.notna().to_numpy()
     x, y = values.to_numpy()[both], y[both]
-    if both.mean() < 0.5 or len(x) < 50 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if both.mean() < 0.5 or len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1] ** 2)
 
@@ -144,30 +252,39 @@ def _auc(score: np.ndarray, positive: np.ndarray) -> float:
     return float((ranks[positive].sum() - few * (few + 1) / 2) / (many * few))
 
 
+# --- sums
+
+
 def adds_up(sample: pd.DataFrame, schema: Schema, among: set[str]) -> dict[str, str]:
     """Columns whose plain sum is the target, each with its sign.
 
     Least squares on the numeric columns (the 100 most correlated) must fit without remainder,
     with coefficients of plus or minus one.
     """
-    names = [n for n in schema.features if n in among and schema.columns[n].numeric]
-    full = [n for n in names if sample[n].notna().mean() > 0.95 and sample[n].nunique() > 1]
-    y = sample[schema.target]
-    if len(full) > 100:
-        strength = sample[full].corrwith(y).abs()
-        full = list(strength.nlargest(100).index)
-    table = sample[[*full, schema.target]].dropna()
-    if len(table) < max(50, 2 * len(full)) or not full:
+    names = _summands(sample, schema, among)
+    rows = sample[[*names, schema.target]].dropna()
+    if not names or len(rows) < max(FEWEST, 2 * len(names)):
         return {}
-    x, y = table[full].to_numpy(), table[schema.target].to_numpy()
+    x, y = rows[names].to_numpy(), rows[schema.target].to_numpy()
     scale = np.abs(x).max(axis=0)
-    weights = np.linalg.lstsq(np.column_stack([x / scale, np.ones(len(x))]), y, rcond=None)[0]
-    remainder = np.abs(x / scale @ weights[:-1] + weights[-1] - y).max()
-    spread = y.std()
-    if remainder > 1e-6 * spread or abs(weights[-1]) > 1e-6 * spread:
+    design = np.column_stack([x / scale, np.ones(len(x))])
+    weights = np.linalg.lstsq(design, y, rcond=None)[0]
+    remainder = np.abs(design @ weights - y).max()
+    nothing = 1e-6 * y.std()
+    if remainder > nothing or abs(weights[-1]) > nothing:
         return {}
     slopes = weights[:-1] / scale
-    used = [i for i in range(len(full)) if abs(slopes[i]) * x[:, i].std() > 1e-6 * spread]
+    used = [i for i in range(len(names)) if abs(slopes[i]) * x[:, i].std() > nothing]
     if any(abs(abs(slopes[i]) - 1) > 1e-6 for i in used):
         return {}
-    return {full[i]: "-" if slopes[i] < 0 else "+" for i in used}
+    return {names[i]: "-" if slopes[i] < 0 else "+" for i in used}
+
+
+def _summands(sample: pd.DataFrame, schema: Schema, among: set[str]) -> list[str]:
+    """Return the numeric columns that are nearly full and vary, at most the 100 most correlated."""
+    names = [name for name in schema.features if name in among and schema.columns[name].numeric]
+    full = [n for n in names if sample[n].notna().mean() > 0.95 and sample[n].nunique() > 1]
+    if len(full) <= SUMMANDS:
+        return full
+    strength = sample[full].corrwith(sample[schema.target]).abs()
+    return list(strength.nlargest(SUMMANDS).index)

@@ -5,10 +5,12 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from esteira.adopt.decisions import Decision
 from esteira.line import table
 from esteira.line.errors import UserError
 from esteira.line.schema import FileFormat
@@ -22,20 +24,44 @@ BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 FOREIGN = {b"PK\x03\x04": "a zip archive or an Excel workbook", b"\x1f\x8b": "compressed by gzip"}
+SINGLE_QUOTED = re.compile(r"(^|[,;\t|])'[^'\n]*'([,;\t|\r]|$)")
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)*|\.\d+)([eE][+-]?\d+)?%?")
 
 
 @dataclass(frozen=True)
-class Decision:
-    """One thing decided about the table: what, on what evidence, and where to overrule it."""
+class Dialect:
+    """How a delimiter cuts the first lines of a file into cells."""
 
-    what: str
-    evidence: str
-    where: str = ""
-    warning: bool = False
+    delimiter: str
+    quote: str
+    alike: float  # share of lines that have the usual number of cells
+    clean: float  # share of cells that are numbers or hold no other delimiter
+    width: int  # usual number of cells in a line
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """The better dialect ranks higher."""
+        return self.alike, self.clean, self.width
+
+    def decision(self) -> Decision:
+        """Say the delimiter."""
+        if self.width < 2:
+            why = "no mark cuts the lines into cells: one column"
+        else:
+            why = f"cuts {self.alike:.0%} of the first lines into {self.width} cells"
+        what = f"delimiter {DELIMITERS[self.delimiter]}"
+        return Decision(what, why, "schema.yaml, file.delimiter")
 
 
-def sniff(path: str | Path, header: bool = True) -> tuple[FileFormat, list[Decision]]:
+@dataclass(frozen=True)
+class Sniffed:
+    """How a file is written, and what speaks for that."""
+
+    form: FileFormat
+    decisions: list[Decision]
+
+
+def sniff(path: str | Path, header: bool = True) -> Sniffed:
     """Tell encoding, delimiter and quoting of a file, and say why.
 
     The encoding is checked over the whole file, a block at a time; the rest is read from its
@@ -43,45 +69,56 @@ def sniff(path: str | Path, header: bool = True) -> tuple[FileFormat, list[Decis
     """
     path = Path(path)
     table.require(path)
+    by_name = f"the name {path.name}"
     if table.kind(path) == "parquet":
-        return FileFormat(), [Decision("Parquet", f"the name {path.name}")]
+        return Sniffed(FileFormat(), [Decision("Parquet", by_name)])
     try:
         with table.open_bytes(path) as source:
             sample = source.read(SAMPLE)
             encoding, why = _encoding(path, sample)
     except table.FORMAT_ERRORS as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
-    decisions = [Decision(f"encoding {encoding}", why, "schema.yaml, file.encoding")]
+    encoded = Decision(f"encoding {encoding}", why, "schema.yaml, file.encoding")
     if table.kind(path) == "jsonl":
-        return FileFormat(encoding=encoding), [
-            Decision("JSON lines", f"the name {path.name}"),
-            *decisions,
-        ]
-    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
-    if len(sample) == SAMPLE:  # the last line is cut
-        text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1] or text
-    delimiter, quote, why = _dialect(text)
-    decisions.append(
-        Decision(f"delimiter {DELIMITERS[delimiter]}", why, "schema.yaml, file.delimiter")
-    )
+        return Sniffed(FileFormat(encoding=encoding), [Decision("JSON lines", by_name), encoded])
+    text = _text(sample, encoding)
+    dialect = _dialect(text)
+    decisions = [encoded, dialect.decision()]
     if header:
-        decisions += _repeated(text, delimiter, quote)
-    return FileFormat(encoding=encoding, delimiter=delimiter, quote=quote, header=header), decisions
+        decisions += _repeated_names(text, dialect)
+    form = FileFormat(
+        encoding=encoding, delimiter=dialect.delimiter, quote=dialect.quote, header=header
+    )
+    return Sniffed(form, decisions)
 
 
-def _repeated(text: str, delimiter: str, quote: str) -> list[Decision]:
+def _text(sample: bytes, encoding: str) -> str:
+    """Decode the first bytes of a file, as far as their last whole line."""
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
+    if len(sample) < SAMPLE:
+        return text
+    line_end = max(text.rfind("\n"), text.rfind("\r"))
+    return text[: line_end + 1] or text
+
+
+def _repeated_names(text: str, dialect: Dialect) -> list[Decision]:
     """Warn of names that the header gives twice."""
-    source = io.StringIO(text.lstrip("\ufeff"), newline="")
-    rows = csv.reader(source, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
     try:
-        names = Counter(cell.strip() for cell in next(filter(None, rows), []))
+        header = next(filter(None, _rows(text, dialect.delimiter, dialect.quote)), [])
     except csv.Error:  # reading the table tells
         return []
+    names = Counter(cell.strip() for cell in header)
     twice = [name for name, count in names.items() if name and count > 1]
     if not twice:
         return []
     why = f"the header has `{twice[0]}` {names[twice[0]]} times; the second is `{twice[0]}.1`"
     return [Decision("columns of one name are renamed", why, "schema.yaml, columns", warning=True)]
+
+
+def _rows(text: str, delimiter: str, quote: str) -> Iterator[list[str]]:
+    """Cut a text into rows of cells. Raises csv.Error."""
+    source = io.StringIO(text.lstrip("\ufeff"), newline="")
+    return csv.reader(source, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
 
 
 def _encoding(path: Path, sample: bytes) -> tuple[str, str]:
@@ -120,36 +157,37 @@ def _eight_bit(path: Path) -> str:
     return "cp1252"
 
 
-def _dialect(text: str) -> tuple[str, str, str]:
+def _dialect(text: str) -> Dialect:
     """Choose the delimiter that cuts most lines alike and leaves the cleanest cells."""
-    quote = (
-        "'" if '"' not in text and re.search(r"(^|[,;\t|])'[^'\n]*'([,;\t|\r]|$)", text) else '"'
-    )
-    scores = {mark: _score(text, mark, quote) for mark in DELIMITERS}
-    best = max(scores, key=lambda mark: scores[mark])
-    alike, _, width = scores[best]
-    if width < 2:
-        return ",", quote, "no mark cuts the lines into cells: one column"
-    return best, quote, f"cuts {alike:.0%} of the first lines into {width} cells"
+    single = '"' not in text and SINGLE_QUOTED.search(text)
+    quote = "'" if single else '"'
+    tried = [_measured(text, delimiter, quote) for delimiter in DELIMITERS]
+    best = max(tried, key=lambda dialect: dialect.rank)
+    if best.width < 2:
+        return Dialect(",", quote, 0.0, 0.0, 0)
+    return best
 
 
-def _score(text: str, mark: str, quote: str) -> tuple[float, float, int]:
-    """Return share of lines of the usual width, share of clean cells, and that width."""
-    source = io.StringIO(re.sub(" +", " ", text) if mark == " " else text, newline="")
+def _measured(text: str, delimiter: str, quote: str) -> Dialect:
+    """Cut the first lines at a delimiter, and see how alike and how clean they become."""
+    none = Dialect(delimiter, quote, 0.0, 0.0, 0)
+    blanks = delimiter == " "
+    if blanks:
+        text = re.sub(" +", " ", text)
     try:
-        reader = csv.reader(source, delimiter=mark, quotechar=quote, skipinitialspace=True)
-        rows = [[cell.strip() for cell in row] for row in islice(reader, LINES) if row]
+        first = islice(_rows(text, delimiter, quote), LINES)
+        rows = [[cell.strip() for cell in row] for row in first if row]
     except csv.Error:
-        return 0.0, 0.0, 0
-    if mark == " ":
+        return none
+    if blanks:
         rows = [row[:-1] if row[-1] == "" else row for row in rows]
     widths = Counter(map(len, rows))
     width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 1))
     if width < 2:
-        return 0.0, 0.0, 0
-    others = [other for other in DELIMITERS if other not in (mark, " ")]
+        return none
+    others = [other for other in DELIMITERS if other not in (delimiter, " ")]
     cells = [cell for row in rows for cell in row]
-    clean = sum(bool(NUMBER.fullmatch(c)) or not any(o in c for o in others) for c in cells)
+    clean = [NUMBER.fullmatch(cell) or not any(o in cell for o in others) for cell in cells]
     # blanks inside words are no delimiter as long as a real mark does as well
-    share = count / len(rows) - (0.05 if mark == " " else 0)
-    return round(share, 2), clean / len(cells), width
+    alike = count / len(rows) - (0.05 if blanks else 0)
+    return Dialect(delimiter, quote, round(alike, 2), sum(map(bool, clean)) / len(cells), width)

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
+from esteira.adopt.baseline import GateRule
 from esteira.adopt.detect import Found
 
 EVALUATION = "reports/evaluate/metrics.json"
@@ -142,14 +144,14 @@ def line_text(raw: str, task: str) -> str:
     return _dump(line)
 
 
-def gates_text(rules: list[dict[str, Any]], broken: int) -> str:
+def gates_text(rules: list[GateRule], broken: int) -> str:
     """Edit gates.yaml: floors for the model, and how many rules the table breaks already."""
     gates = _load("gates.yaml")
     kept = gates["rules"]
     for old in [rule for rule in kept if rule.get("file", EVALUATION) == EVALUATION]:
         kept.remove(old)
     for i, rule in enumerate(rules):
-        kept.insert(i, _flow(rule))
+        kept.insert(i, _flow(asdict(rule)))
     for rule in kept:
         if rule["metric"] == "rules_broken":
             rule["limit"] = broken

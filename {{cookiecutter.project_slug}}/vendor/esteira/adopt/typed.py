@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from esteira.line import table
 from esteira.adopt.cells import conventions
 from esteira.adopt.detect import guess
 from esteira.adopt.sniff import sniff
+from esteira.line import table
 from esteira.line.schema import Column, Schema
 
 
@@ -21,11 +21,15 @@ def read(
     Returns the table and a sentence for each column that holds cells of another type. Raises
     UserError for a file that cannot be read.
     """
-    form, _ = sniff(path)
-    raw, form, _ = conventions(table.read_raw(path, form), form)
-    columns = {name: guess(raw[name], form).column for name in raw}
+    form = sniff(path).form
+    written = conventions(table.read_raw(path, form), form)
+    columns = {name: guess(written.table[name], written.form).column for name in written.table}
     for name, wanted in (types or {}).items():
-        if name in columns and columns[name].type.replace("integer", "number") != wanted["type"]:
+        if name not in columns:
+            continue
+        seen = columns[name].type.replace("integer", "number")
+        if seen != wanted["type"]:
             columns[name] = Column(**wanted)
-    typed, rejects = table.parse(raw, Schema.model_construct(file=form, columns=columns))
+    schema = Schema.model_construct(file=written.form, columns=columns)
+    typed, rejects = table.parse(written.table, schema)
     return typed, table.says(rejects)

@@ -1,0 +1,60 @@
+"""In which format the cells of a column are dates."""
+
+import re
+
+import pandas as pd
+
+from esteira.adopt.cells import MOST, fits
+from esteira.adopt.rules import Cells
+
+TIME_NAME = re.compile(r"date|time|day|month|stamp", re.IGNORECASE)
+EIGHT_DIGITS = r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"  # 20260131
+LIKELY = r"(?=.*\d)\w{1,9}[-/. ,][\w:.,+\- /]{3,32}"
+NUMBER = r"[+-]?\d*[.,]\d*"
+DAYS = (
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%y"),
+    *("%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y"),
+    *("%B %d, %Y", "%Y-%m", "%b %Y", "%B %Y", "%Y.%m.%d"),
+)
+HOURS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M.%S")
+FORMATS = ("ISO8601", *(day + hour for day in DAYS for hour in HOURS))
+
+
+def format_of(cells: Cells, is_time: bool) -> str | None:
+    """Find the format in which most cells are dates, or None.
+
+    Eight digits are a date only in a column that is the time or is named like one. Where the month
+    may come first or second, the format under which the rows rise is taken.
+    """
+    sample = cells.counts.index[:200]
+    if fits(sample, EIGHT_DIGITS).all() and (is_time or TIME_NAME.search(cells.name)):
+        return "%Y%m%d"
+    likely = fits(sample, LIKELY).mean()
+    numbers = fits(sample, NUMBER).mean()
+    if likely < MOST or numbers > 1 - MOST:
+        return None
+    sample_cells = sample.to_series()
+    all_cells = cells.values.dropna()
+    possible = [form for form in FORMATS if _share_parsed(sample_cells, form) >= MOST]
+    possible = [form for form in possible if _share_parsed(all_cells, form) >= MOST]
+    return max(possible, key=lambda form: rising(_parsed(cells.values, form)), default=None)
+
+
+def rising(moments: pd.Series) -> float:
+    """Return the share of rows that are not earlier than the row before; missing ones are left out.
+
+    `moments` are dates or numbers.
+    """
+    steps = moments.dropna().diff().dropna()
+    if steps.empty:
+        return 0.0
+    nothing = steps.iloc[0] * 0  # of the same type as a step
+    return float((steps >= nothing).mean())
+
+
+def _parsed(values: pd.Series, form: str) -> pd.Series:
+    return pd.to_datetime(values, format=form, errors="coerce", utc=True)
+
+
+def _share_parsed(values: pd.Series, form: str) -> float:
+    return float(_parsed(values, form).notna().mean())
