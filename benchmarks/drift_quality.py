@@ -24,7 +24,10 @@ from scipy.signal import lfilter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "vendor"))
 
-from esteira.drift import check, profile  # noqa: E402
+from esteira.drift import profile  # noqa: E402
+from esteira.drift.check import check  # noqa: E402
+from esteira.drift.limits import Settings  # noqa: E402
+from esteira.drift.metrics import Metrics  # noqa: E402
 
 Table = dict[str, np.ndarray]
 Draw = np.random.Generator
@@ -200,7 +203,7 @@ SERIES = (series_same, series_moved)
 CONCEPT = (labels_same, labels_moved_inputs, labels_flipped, labels_turned, labels_part)
 
 
-def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> dict[str, float]:
+def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> Metrics:
     """Draw one time series, its end the batch; check that, and return the metrics."""
     draw = np.random.default_rng(seed)
     noise = draw.normal(size=(rows + size + 300, 9)) * np.sqrt(1 - 0.9**2)
@@ -209,12 +212,11 @@ def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> dict[st
     batch = {name: values[rows:] for name, values in whole.items()}
     scenario(draw, batch)
     train = pa.table(whole).slice(0, rows)
-    known = profile.build(train)
-    check.calibrate(known, train)
-    return check.check(known, pa.table(batch), check.Settings())["metrics"]
+    known = profile.calibrate(profile.build(train), train)
+    return check(known, pa.table(batch), Settings()).metrics
 
 
-def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) -> dict[str, float]:
+def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) -> Metrics:
     """Draw, check (the concept too where it is asked for), and return the metrics of one run."""
     draw = np.random.default_rng(seed)
     train, holdout, batch = (
@@ -233,18 +235,14 @@ def alarm(seed: int, rows: int, size: int, scenario: Callable, concept: bool) ->
 
     told = predict(holdout)
     known = profile.build(pa.table(train), "y")
-    profile.follow(known, pa.table(holdout), lambda rows: told[rows], "yes")
+    known = profile.follow(known, pa.table(holdout), lambda rows: told[rows], "yes")
     batch_table, answers = pa.table(batch), predict(batch)
-    quick = check.Settings(classifier=False)
+    quick = Settings(classifier=False)
     if concept:
-        return check.check(known, batch_table, quick, lambda at: answers[at])["metrics"]
-    found = check.check(known, batch_table, quick)["metrics"]
+        return check(known, batch_table, quick, lambda at: answers[at]).metrics
+    found = check(known, batch_table, quick).metrics
     # an alarm is one already without the classifier, which costs most of the time
-    return (
-        found
-        if found["data_drift"]
-        else check.check(known, batch_table, check.Settings())["metrics"]
-    )
+    return found if found.data_drift else check(known, batch_table, Settings()).metrics
 
 
 def table(scenarios: tuple, metric: str, runs: int, seed: int, sizes: tuple) -> list[str]:
@@ -264,7 +262,9 @@ def table(scenarios: tuple, metric: str, runs: int, seed: int, sizes: tuple) -> 
                 if scenario in SERIES:
                     one = partial(series_alarm, rows=rows, size=size, scenario=scenario)
                 with ProcessPoolExecutor() as pool:
-                    hits = sum(found[metric] for found in pool.map(one, starts, chunksize=5))
+                    hits = sum(
+                        getattr(found, metric) for found in pool.map(one, starts, chunksize=5)
+                    )
                 KEPT[key] = f"{100 * hits / times:.0f} ({times})"
                 CACHE.parent.mkdir(exist_ok=True)
                 CACHE.write_text(json.dumps(KEPT))

@@ -41,11 +41,19 @@ texts = [name for name in old if old[name].dtype == object]
 """
 OURS = """
 from esteira.line import files
-from esteira.drift import check, profile, settings
-found = check.check({profile}, "current.parquet", settings.Settings(classifier=False))
-for row in found["columns"]:
-    del row["entry"], row["found"]
-files.write_json("out.json", {{name: found[name] for name in ("metrics", "columns", "pairs")}})
+from dataclasses import asdict
+from esteira.drift import profile
+from esteira.drift.check import check
+from esteira.drift.limits import Settings
+found = check({profile}, "current.parquet", Settings(classifier=False))
+columns = [
+    {{"column": column.measured.name, "p": column.p, "effect": column.effect,
+      "drifted": column.drifted, "tests": [asdict(x) for x in column.measured.comparisons]}}
+    for column in found.judged.columns
+]
+pairs = [asdict(pair) for pair in found.judged.pairs]
+told = {{"metrics": found.metrics.known(), "columns": columns, "pairs": pairs}}
+files.write_json("out.json", told)
 """
 CODE = {
     "floor": """
@@ -58,11 +66,14 @@ for group in range(file.num_row_groups):
     "esteira": OURS.format(profile="profile.read('profile.json')"),
     "esteira, both files": OURS.format(profile="profile.build('reference.parquet')"),
     "esteira, all of it": """
-from esteira.drift import check, columns, profile, report, settings
-batch = columns.Source("current.parquet")
+from esteira.drift import profile, report
+from esteira.drift.check import check
+from esteira.drift.limits import Settings
+from esteira.drift.source import Source
+batch = Source("current.parquet")
 known, answers = profile.read("full.json"), batch.sample("p")
-found = check.check(known, batch, settings.Settings(), lambda rows: answers)
-assert found["metrics"]["concept_assessable"]
+found = check(known, batch, Settings(), lambda rows: answers)
+assert found.metrics.concept_assessable
 report.write(found, "out")
 """,
     "evidently": READ
@@ -115,11 +126,10 @@ def make_tables(folder: Path, rows: int, columns: int) -> None:
         table["y"] = np.where(draw.random(rows) < table["p"], "yes", "no")
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     code = """
-import json
-from esteira.drift import columns, profile
+from esteira.drift import profile
+from esteira.drift.source import Source
 for name, named in (("profile", (None, None)), ("full", ("y", "p"))):
-    made = profile.of_table(columns.Source("reference.parquet"), *named)
-    open(name + ".json", "w").write(json.dumps(made))
+    profile.write(name + ".json", profile.of_table(Source("reference.parquet"), *named))
 """
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=surroundings(), check=True)
 

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from esteira.drift import check, profile, report
-from esteira.drift.settings import Settings
+from esteira.drift import profile, report
+from esteira.drift.check import check
+from esteira.drift.limits import Settings
 from esteira.line import table, validate
 from esteira.line.schema import Schema
 
@@ -242,8 +243,8 @@ def test_any_batch_gets_a_drift_verdict_or_a_sentence(
         rows = new.iloc[rows].reindex(columns=schema.inputs)
         return profile.ask(model, rows, schema.positive)
 
-    reference = check.of_line(typed, typed, model, schema)
-    found = check.check(reference, new, Settings(), predict)
+    reference = profile.of_line(typed, typed, model, schema)
+    found = check(reference, new, Settings(), predict)
     with TemporaryDirectory() as folder:
         report.write(found, folder)
         metrics = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))

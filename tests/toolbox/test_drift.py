@@ -18,11 +18,14 @@ import pytest
 from scipy import signal, stats
 
 from esteira.adopt import typed
-from esteira.drift import check, columns, joint, profile, report, statistics, two_tables
+from esteira.drift import columns, joint, profile, report, say, source, statistics, two_tables
+from esteira.drift.check import Checked, check
+from esteira.drift.limits import Settings
+from esteira.drift.records import JudgedColumn, Profile, Sizes, UsualChanges
 from esteira.line import params
 from esteira.line.errors import UserError
 
-SOURCE = Path(check.__file__).parents[2]
+SOURCE = Path(columns.__file__).parents[2]
 
 
 def squad_table(rows: int, seed: int, flip: bool = False) -> pd.DataFrame:
@@ -46,33 +49,40 @@ def build(
     predict: Callable | None = None,
     positive: str | None = None,
     ordered: bool = False,
-) -> dict:
+) -> Profile:
     made = profile.build(train, target)
     if predict:
-        profile.follow(made, holdout, predict, positive)
+        made = profile.follow(made, holdout, predict, positive)
     if ordered:
-        check.calibrate(made, train)
+        made = profile.calibrate(made, train)
     return made
 
 
-def reference(train: pd.DataFrame, holdout: pd.DataFrame) -> dict:
+def reference(train: pd.DataFrame, holdout: pd.DataFrame) -> Profile:
     made = build(train, "left", holdout, lambda rows: model(holdout.iloc[rows]), "yes")
-    return json.loads(json.dumps(made))
+    return profile.from_json(profile.to_json(made))
 
 
 @pytest.fixture(scope="module")
-def known() -> dict:
+def known() -> Profile:
     return reference(squad_table(2000, 1), squad_table(1000, 2))
 
 
-def judge(known: dict, batch: pd.DataFrame, **settings: object) -> dict:
-    return check.check(
-        known, batch, check.Settings(**settings), lambda rows: model(batch.iloc[rows])
-    )
+def judge(known: Profile, batch: pd.DataFrame, **settings: object) -> Checked:
+    return check(known, batch, Settings(**settings), lambda rows: model(batch.iloc[rows]))
 
 
-def row_of(found: dict, name: str) -> dict:
-    return next(row for row in found["columns"] if row["column"] == name)
+def column_of(found: Checked, name: str) -> JudgedColumn:
+    told = [found.judged.prediction] if found.judged.prediction else []
+    return next(x for x in (*found.judged.columns, *told) if x.measured.name == name)
+
+
+def says(found: Checked, name: str) -> str:
+    return say.remarks(column_of(found, name))
+
+
+def drifted(found: Checked) -> set[str]:
+    return {column.measured.name for column in found.judged.drifted}
 
 
 # ---- the formulas, against scipy
@@ -123,20 +133,22 @@ def test_the_rank_tests_are_van_der_waerdens_and_moods(seed: int) -> None:
     )
     assert want[0] == pytest.approx(shuffled.pvalue, abs=0.03)
     found = statistics.location_scale_p(counts(x, cells), counts(y, cells))
-    assert found == pytest.approx(want)
+    assert [found.location, found.scale] == pytest.approx(want)
 
 
 def test_the_rank_tests_of_two_values_are_the_one_of_their_share() -> None:
     a, b = np.array([300, 200]), np.array([90, 110])
     chi2 = stats.chi2_contingency([a, b], correction=False).statistic
     want = stats.chi2.sf(chi2 * 699 / 700, 1)  # the permutation variance has N - 1 for N
-    assert statistics.location_scale_p(a, b) == pytest.approx([want, want])
-    assert statistics.location_scale_p(np.array([9]), np.array([5])) == [1, 1]
+    found = statistics.location_scale_p(a, b)
+    assert [found.location, found.scale] == pytest.approx([want, want])
+    one = statistics.location_scale_p(np.array([9]), np.array([5]))
+    assert one == statistics.RankTests(1, 1)
     half = np.array([10**8, 10**8])  # Mood's scores are equal then, in exact arithmetic
-    assert statistics.location_scale_p(half, half // 2)[1] == 1
+    assert statistics.location_scale_p(half, half // 2).scale == 1
     level = statistics.location_scale_p(np.array([40, 60, 40]), np.array([90, 5, 90]))
-    assert level[0] == pytest.approx(1)
-    assert level[1] < 1e-9
+    assert level.location == pytest.approx(1)
+    assert level.scale < 1e-9
 
 
 def test_the_cauchy_combination_is_scipys() -> None:
@@ -171,7 +183,7 @@ def test_rank_correlations_are_scipys() -> None:
     draw = np.random.default_rng(3)
     codes = draw.integers(0, 200, (3, 500)).astype(np.uint8)
     want = stats.spearmanr(codes.T).statistic
-    np.testing.assert_allclose(joint.rank_correlations(codes)[0], want, atol=1e-12)
+    np.testing.assert_allclose(joint.rank_correlations(codes).rho, want, atol=1e-12)
 
 
 def test_the_variance_of_a_rank_correlation_is_what_repetition_shows() -> None:
@@ -180,8 +192,8 @@ def test_the_variance_of_a_rank_correlation_is_what_repetition_shows() -> None:
         return np.stack([month, month % 12 // 3]).astype(np.uint8)  # December is winter too
 
     many = [joint.rank_correlations(cyclic(seed)) for seed in range(300)]
-    seen = np.arctanh([r[0, 1] for r, _ in many]).var()
-    assert np.mean([v[0, 1] for _, v in many]) == pytest.approx(seen, rel=0.25)
+    seen = np.arctanh([found.rho[0, 1] for found in many]).var()
+    assert np.mean([found.variance[0, 1] for found in many]) == pytest.approx(seen, rel=0.25)
 
 
 def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:
@@ -200,23 +212,23 @@ def test_psi_is_nothing_on_average_without_drift_and_known_with_it() -> None:
 # ---- what a squad sees
 
 
-def test_a_batch_like_the_training_data_is_kept(known: dict) -> None:
+def test_a_batch_like_the_training_data_is_kept(known: Profile) -> None:
     found = judge(known, squad_table(1500, 3))
-    assert found["action"] == "keep"
-    assert found["metrics"]["action"] == 0
-    assert found["metrics"]["concept_assessable"] == 1
-    assert found["metrics"]["concept_support"] == 1
-    assert abs(found["metrics"]["domain_auc"] - 0.5) < 0.05
+    assert found.verdict.action == "keep"
+    assert found.metrics.action == 0
+    assert found.metrics.concept_assessable == 1
+    assert found.metrics.concept_support == 1
+    assert abs(found.metrics.domain_auc - 0.5) < 0.05
 
 
-def test_a_shifted_column_asks_for_retraining_and_is_named(known: dict) -> None:
+def test_a_shifted_column_asks_for_retraining_and_is_named(known: Profile) -> None:
     batch = squad_table(1500, 4)
     batch["x2"] += 0.5
     found = judge(known, batch)
-    assert found["action"] == "retrain"
-    assert "`x2`" in found["reasons"][0]
-    assert found["metrics"]["columns_drifted"] == 1
-    assert found["metrics"]["concept_drift"] == 0
+    assert found.verdict.action == "retrain"
+    assert "`x2`" in found.told.reasons[0]
+    assert found.metrics.columns_drifted == 1
+    assert found.metrics.concept_drift == 0
 
 
 def test_a_tenth_of_a_deviation_is_significant_but_no_alarm() -> None:
@@ -224,64 +236,65 @@ def test_a_tenth_of_a_deviation_is_significant_but_no_alarm() -> None:
     batch = squad_table(20000, 6)
     batch["x2"] += 0.1
     found = judge(known, batch)
-    assert found["action"] == "keep"
-    assert "significant but small" in row_of(found, "x2")["says"]
+    assert found.verdict.action == "keep"
+    assert "significant but small" in says(found, "x2")
 
 
-def test_the_opposite_relation_to_the_target_asks_for_rework(known: dict) -> None:
+def test_the_opposite_relation_to_the_target_asks_for_rework(known: Profile) -> None:
     found = judge(known, squad_table(1500, 7, flip=True))
-    assert found["action"] == "rework"
-    assert found["metrics"]["loss_current"] > 2 * found["metrics"]["loss_current_expected"]
-    assert found["segments"][0][0].split()[0] in ("x0", "x1")
+    assert found.verdict.action == "rework"
+    assert found.metrics.loss_current > 2 * found.metrics.loss_current_expected
+    assert found.judged.segments[0].rows_with.split()[0] in ("x0", "x1")
 
 
-def test_correlation_with_equal_margins_is_seen(known: dict) -> None:
+def test_correlation_with_equal_margins_is_seen(known: Profile) -> None:
     batch = squad_table(1500, 8)
     batch["x3"] = 0.7 * batch["x2"] + np.sqrt(1 - 0.49) * batch["x3"]
     found = judge(known, batch)
-    assert found["action"] == "retrain"
-    assert found["pairs"][0][:2] == ("x2", "x3")
-    assert found["metrics"]["columns_drifted"] == 0
+    assert found.verdict.action == "retrain"
+    pair = found.judged.pairs[0]
+    assert (pair.left, pair.right) == ("x2", "x3")
+    assert found.metrics.columns_drifted == 0
 
 
-def test_an_interaction_is_seen_by_the_classifier(known: dict) -> None:
+def test_an_interaction_is_seen_by_the_classifier(known: Profile) -> None:
     batch = squad_table(2000, 9)
     batch["x3"] = np.abs(batch["x3"]) * np.sign(batch["x2"] * batch["x1"] * batch["x0"] + 1e-9)
     batch["x3"] = np.abs(batch["x3"]) * np.where(np.abs(batch["x2"]) > 0.67, 1, -1)
     found = judge(known, batch)
-    assert any("A classifier can tell" in reason for reason in found["reasons"])
+    assert any("A classifier can tell" in reason for reason in found.told.reasons)
 
 
-def test_inputs_out_of_reach_leave_the_concept_unassessed(known: dict) -> None:
+def test_inputs_out_of_reach_leave_the_concept_unassessed(known: Profile) -> None:
     batch = squad_table(1500, 10)
     batch["x2"] += 8
     found = judge(known, batch)
-    assert found["action"] == "retrain"
-    assert found["metrics"]["concept_assessable"] == 0
+    assert found.verdict.action == "retrain"
+    assert found.metrics.concept_assessable == 0
     cannot = "Concept drift is not assessable: only 0% of the batch is like the holdout"
-    assert f"{cannot}; retrain on it." in found["reasons"]
+    assert f"{cannot}; retrain on it." in found.told.reasons
 
 
-def test_drifted_inputs_alone_do_not_accuse_the_concept(known: dict) -> None:
+def test_drifted_inputs_alone_do_not_accuse_the_concept(known: Profile) -> None:
     batch = squad_table(3000, 11)
     batch = batch[np.random.default_rng(0).random(3000) < 1 / (1 + np.exp(-1.5 * batch["x0"]))]
     found = judge(known, batch)
-    assert found["action"] == "retrain"
-    assert found["metrics"]["concept_assessable"] == 1
-    assert found["metrics"]["concept_drift"] == 0
+    assert found.verdict.action == "retrain"
+    assert found.metrics.concept_assessable == 1
+    assert found.metrics.concept_drift == 0
 
 
-def test_without_labels_it_says_so(known: dict) -> None:
+def test_without_labels_it_says_so(known: Profile) -> None:
     batch = squad_table(1500, 12)
     more = pd.concat([batch, batch[batch["left"] == "yes"], batch[batch["left"] == "yes"]])
-    says = ["Concept drift cannot be told without labels."]
+    cannot = "Concept drift cannot be told without labels."
     for bare in (more.drop(columns="left"), more.assign(left=None)):
         found = judge(known, bare)
-        assert found["notes"][:1] == says
-        assert found["notes"][1].startswith("The predictions drifted: median")
-        assert found["metrics"]["concept_assessable"] == 0
-        assert "target_psi" not in found["metrics"]
-        assert row_of(found, "prediction")["drifted"]
+        assert found.told.notes[0] == cannot
+        assert found.told.notes[1].startswith("The predictions drifted: median")
+        assert found.metrics.concept_assessable == 0
+        assert found.metrics.target_psi is None
+        assert column_of(found, "prediction").drifted
 
 
 def test_a_model_of_many_classes_is_followed_by_the_classes_it_names() -> None:
@@ -298,9 +311,9 @@ def test_a_model_of_many_classes_is_followed_by_the_classes_it_names() -> None:
     known = build(table(1), target="y", holdout=hold, predict=lambda at: named(hold.iloc[at]))
     for turn, action in ((0, "keep"), (1, "rework")):
         batch = table(3, turn)
-        found = check.check(known, batch, check.Settings(), lambda at, b=batch: named(b.iloc[at]))
-        assert found["action"] == action, found["reasons"]
-    assert found["metrics"]["loss_current"] > 0.6
+        found = check(known, batch, Settings(), lambda at, b=batch: named(b.iloc[at]))
+        assert found.verdict.action == action, found.told.reasons
+    assert found.metrics.loss_current > 0.6
 
 
 @pytest.mark.parametrize("unit", [1, 1e-20, 1e30])
@@ -314,34 +327,32 @@ def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
     known = build(table(1), target="y", holdout=hold, predict=lambda at: hold["a"].to_numpy()[at])
     for slope, action in ((1, "keep"), (0.2, "rework")):
         batch = table(3, slope)
-        found = check.check(
-            known, batch, check.Settings(), lambda at, batch=batch: batch["a"].to_numpy()[at]
-        )
-        assert found["action"] == action
-    assert found["metrics"]["loss_reference"] == pytest.approx(0.4 * unit, rel=0.1)
-    assert found["metrics"]["concept_residual_gain"] == pytest.approx(0.69, abs=0.02)
+        found = check(known, batch, Settings(), lambda at, batch=batch: batch["a"].to_numpy()[at])
+        assert found.verdict.action == action
+    assert found.metrics.loss_reference == pytest.approx(0.4 * unit, rel=0.1)
+    assert found.metrics.concept_residual_gain == pytest.approx(0.69, abs=0.02)
 
 
-def test_labels_written_otherwise_are_no_error_of_the_model(known: dict) -> None:
+def test_labels_written_otherwise_are_no_error_of_the_model(known: Profile) -> None:
     batch = squad_table(1500, 12)
     batch["left"] = batch["left"].map({"yes": "1", "no": "0"})
     found = judge(known, batch)
-    assert found["action"] == "unusable"
-    assert found["reasons"] == ["Most labels are classes that `left` never had: 0, 1."]
+    assert found.verdict.action == "unusable"
+    assert found.told.reasons == ("Most labels are classes that `left` never had: 0, 1.",)
 
 
-def test_a_concept_that_was_not_tested_is_not_called_sound(known: dict) -> None:
+def test_a_concept_that_was_not_tested_is_not_called_sound(known: Profile) -> None:
     batch = squad_table(1500, 12)
-    assert judge(known, batch)["advice"] == "Nothing to do."
+    assert judge(known, batch).told.advice == "Nothing to do."
     found = judge(known, batch.drop(columns="left"))
-    assert found["advice"] == "Nothing to do for the data; the concept was not tested."
+    assert found.told.advice == "Nothing to do for the data; the concept was not tested."
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_labels_that_are_late_are_no_drift_of_the_target(known: dict, share: float) -> None:
+def test_labels_that_are_late_are_no_drift_of_the_target(known: Profile, share: float) -> None:
     batch = squad_table(1500, 12)
     batch.loc[np.random.default_rng(0).random(1500) < share, "left"] = None
-    assert judge(known, batch)["action"] == "keep"
+    assert judge(known, batch).verdict.action == "keep"
 
 
 def test_labels_that_are_all_nan_are_none(tmp_path: Path) -> None:
@@ -351,18 +362,18 @@ def test_labels_that_are_all_nan_are_none(tmp_path: Path) -> None:
         table = pa.table({"x": x[1], "y": np.full(500, np.nan)})
         if name == "file":
             pq.write_table(table, batch)
-        found = check.check(known, batch or table, check.Settings())
-        assert found["action"] == "keep", found["reasons"]
-        assert found["notes"] == ["Concept drift cannot be told without labels and predictions."]
+        found = check(known, batch or table, Settings())
+        assert found.verdict.action == "keep", found.told.reasons
+        assert found.told.notes == ("Concept drift cannot be told without labels and predictions.",)
 
 
-def test_a_model_that_answers_nothing_is_no_pass(known: dict) -> None:
+def test_a_model_that_answers_nothing_is_no_pass(known: Profile) -> None:
     batch = squad_table(1500, 12)
-    found = check.check(known, batch, check.Settings(), lambda rows: np.full(len(rows), np.nan))
-    assert found["action"] == "unusable"
-    assert found["reasons"] == ["The predictions are wholly missing."]
+    found = check(known, batch, Settings(), lambda rows: np.full(len(rows), np.nan))
+    assert found.verdict.action == "unusable"
+    assert found.told.reasons == ("The predictions are wholly missing.",)
     with pytest.raises(UserError, match="no probabilities: give numbers from 0 to 1"):
-        check.check(known, batch, check.Settings(), lambda rows: 100 * model(batch.iloc[rows]))
+        check(known, batch, Settings(), lambda rows: 100 * model(batch.iloc[rows]))
 
 
 def test_an_infinite_value_is_a_missing_one_in_every_test() -> None:
@@ -370,17 +381,17 @@ def test_an_infinite_value_is_a_missing_one_in_every_test() -> None:
     hit = draw.random((2, 2000)) < 0.3
     frames = [pd.DataFrame(draw.normal(size=(2000, 3)), columns=[*"abc"]) for _ in range(2)]
     frames[0].loc[hit[0], "a"], frames[1].loc[hit[1], "a"] = np.nan, np.inf
-    found = check.check(build(frames[0]), frames[1], check.Settings())
-    assert found["action"] == "keep", found["reasons"]
+    found = check(build(frames[0]), frames[1], Settings())
+    assert found.verdict.action == "keep", found.told.reasons
 
 
-def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: dict) -> None:
+def test_a_handful_of_labels_is_too_few_to_judge_the_concept(known: Profile) -> None:
     batch = squad_table(1500, 12)
     batch.loc[9:, "left"] = None
     found = judge(known, batch)
     cannot = "Concept drift is not assessable: 9 rows have a label and a prediction, at least 50"
-    assert f"{cannot} are needed." in found["reasons"]
-    assert found["metrics"]["concept_assessable"] == found["metrics"]["concept_drift"] == 0
+    assert f"{cannot} are needed." in found.told.reasons
+    assert found.metrics.concept_assessable == found.metrics.concept_drift == 0
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -394,35 +405,35 @@ def test_a_concept_drifts_where_no_segment_can_be_named(gaps: bool) -> None:
         return pd.DataFrame({"text": text, "rare": rare, "y": size * draw.normal(size=800)})
 
     known = build(table(1), "y", table(2), lambda at: np.zeros(len(at)))
-    found = check.check(known, table(3, 9), check.Settings(), lambda at: np.zeros(len(at)))
-    assert found["action"] == "rework"
-    assert found["segments"] == []
+    found = check(known, table(3, 9), Settings(), lambda at: np.zeros(len(at)))
+    assert found.verdict.action == "rework"
+    assert found.judged.segments == ()
 
 
 # ---- bad batches: each has its sentence
 
 
-def test_absent_changed_and_lost_columns_make_a_batch_unusable(known: dict) -> None:
+def test_absent_changed_and_lost_columns_make_a_batch_unusable(known: Profile) -> None:
     batch = squad_table(500, 13).drop(columns="x0")
     batch["x1"] = batch["x1"].astype(str)
     batch["x2"] = np.nan
     batch["plan"] = pd.Series([None] * 500, dtype=object)
     found = judge(known, batch)
-    assert found["action"] == "unusable"
-    assert found["reasons"] == [
+    assert found.verdict.action == "unusable"
+    assert found.told.reasons == (
         "Column `x0` is absent.",
         "Column `x1` changed its type: number before, category now.",
         "Column `x2` is wholly missing.",
         "Column `plan` is wholly missing.",
-    ]
-    assert found["metrics"]["schema_faults"] == 4
+    )
+    assert found.metrics.schema_faults == 4
 
 
-def test_a_model_is_not_asked_about_a_batch_that_lost_a_column(known: dict) -> None:
+def test_a_model_is_not_asked_about_a_batch_that_lost_a_column(known: Profile) -> None:
     batch = squad_table(500, 13).assign(x2=np.nan)
-    found = check.check(known, batch, check.Settings(), lambda rows: 1 / 0)
-    assert found["reasons"] == ["Column `x2` is wholly missing."]
-    assert found["metrics"]["missing_max_increase"] == 1
+    found = check(known, batch, Settings(), lambda rows: 1 / 0)
+    assert found.told.reasons == ("Column `x2` is wholly missing.",)
+    assert found.metrics.missing_max_increase == 1
 
 
 @pytest.mark.parametrize(
@@ -432,25 +443,25 @@ def test_a_model_is_not_asked_about_a_batch_that_lost_a_column(known: dict) -> N
         (5, "The batch has 5 rows: for a verdict it needs at least 50."),
     ],
 )
-def test_too_few_rows_give_no_verdict(known: dict, rows: int, says: str, tmp_path: Path) -> None:
+def test_too_few_rows_give_no_verdict(known: Profile, rows: int, says: str, tmp_path: Path) -> None:
     found = judge(known, squad_table(rows, 14))
-    assert found["reasons"] == [says]
-    assert found["action"] == "unusable"
+    assert found.told.reasons == (says,)
+    assert found.verdict.action == "unusable"
     report.write(found, tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text())["action"] == 3
     assert says in (tmp_path / "report.html").read_text()
 
 
-def test_new_categories_infinite_and_missing_values_are_told(known: dict) -> None:
+def test_new_categories_infinite_and_missing_values_are_told(known: Profile) -> None:
     batch = squad_table(800, 15)
     batch.loc[:30, "plan"] = "platinum"
     batch.loc[:40, "x1"] = np.inf
     batch.loc[:200, "x2"] = np.nan
     found = judge(known, batch)
-    assert row_of(found, "plan")["says"].startswith("never seen before, in 3.9% of rows: platinum")
-    assert "41 infinite values, taken as missing" in row_of(found, "x1")["says"]
-    assert "missing 0.0% → 25.1%" in row_of(found, "x2")["says"]
-    assert {r["column"] for r in found["columns"] if r["drifted"]} >= {"plan", "x1", "x2"}
+    assert says(found, "plan").startswith("never seen before, in 3.9% of rows: platinum")
+    assert "41 infinite values, taken as missing" in says(found, "x1")
+    assert "missing 0.0% → 25.1%" in says(found, "x2")
+    assert drifted(found) >= {"plan", "x1", "x2"}
 
 
 def odd_table(rows: int, seed: int) -> pd.DataFrame:
@@ -474,25 +485,24 @@ def odd_table(rows: int, seed: int) -> pd.DataFrame:
 
 def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     known = build(odd_table(1000, 1))
-    found = check.check(known, odd_table(800, 2), check.Settings())
-    assert found["action"] == "keep", found["reasons"]
-    says = {row["column"]: row["says"] for row in found["columns"]}
-    assert says["always"] == says["same"] == "constant in the reference"
-    assert says["day"] == "dates move on: only missing ones are tested"
-    assert says["note"] == "free text: only missing ones are tested"
-    assert says["nothing"] == says["blank"] == "not compared: the reference has no values"
-    assert says["nested"] == "not compared: neither numbers, words nor dates"
+    found = check(known, odd_table(800, 2), Settings())
+    assert found.verdict.action == "keep", found.told.reasons
+    assert says(found, "always") == says(found, "same") == "constant in the reference"
+    assert says(found, "day") == "dates move on: only missing ones are tested"
+    assert says(found, "note") == "free text: only missing ones are tested"
+    for empty in ("nothing", "blank"):
+        assert says(found, empty) == "not compared: the reference has no values"
+    assert says(found, "nested") == "not compared: neither numbers, words nor dates"
 
     batch = odd_table(800, 3)
     batch["always"], batch["same"], batch["flag"] = 8.0, "two", batch["flag"] | (batch["whole"] > 1)
     batch.loc[:300, "note"] = None
     batch["nothing"] = 1.0
     batch.loc[:300, "day"] = pd.NaT
-    found = check.check(known, batch, check.Settings())
-    assert found["action"] == "retrain"
-    drifted = {row["column"] for row in found["columns"] if row["drifted"]}
-    assert drifted == {"always", "same", "flag", "note", "day", "nothing"}
-    assert row_of(found, "always")["says"] == "constant in the reference; median 7 → above 7"
+    found = check(known, batch, Settings())
+    assert found.verdict.action == "retrain"
+    assert drifted(found) == {"always", "same", "flag", "note", "day", "nothing"}
+    assert says(found, "always") == "constant in the reference; median 7 → above 7"
 
 
 @pytest.mark.parametrize("rows", [150, 240, 2000])
@@ -509,9 +519,9 @@ def test_identifiers_and_long_lists_do_not_tell_two_samples_apart(rows: int) -> 
         )
 
     for seed in range(3):
-        found = check.check(build(table(seed)), table(seed + 9), check.Settings())
-        assert found["action"] == "keep", found["reasons"]
-        assert found["metrics"]["domain_auc"] < 0.62
+        found = check(build(table(seed)), table(seed + 9), Settings())
+        assert found.verdict.action == "keep", found.told.reasons
+        assert found.metrics.domain_auc < 0.62
 
 
 def test_tables_that_cannot_be_checked_are_told_in_a_sentence(tmp_path: Path) -> None:
@@ -520,7 +530,7 @@ def test_tables_that_cannot_be_checked_are_told_in_a_sentence(tmp_path: Path) ->
     pq.write_table(twice, tmp_path / "twice.parquet")
     for table in (twice, tmp_path / "twice.parquet"):
         with pytest.raises(UserError, match="more than one column is called `a`"):
-            columns.Source(table)
+            source.Source(table)
     mixed = pd.DataFrame({"a": pd.Series([1, "b"], dtype=object)})
     with pytest.raises(UserError, match=r"the table cannot be read as a table: .*column a"):
         build(mixed)
@@ -536,29 +546,29 @@ def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_tol
     for empty in (np.nan, np.inf):
         known = build(pa.table({"a": np.full(400, empty), "x": x, "gap": pa.array(gap)}))
         batch = pa.table({"a": x, "x": x, "gap": pa.array(gap)})
-        found = check.check(known, batch, check.Settings())
-        assert row_of(found, "a")["drifted"]
-        assert row_of(found, "gap")["says"] == "not compared: neither numbers, words nor dates"
+        found = check(known, batch, Settings())
+        assert column_of(found, "a").drifted
+        assert says(found, "gap") == "not compared: neither numbers, words nor dates"
         days = pd.date_range("2026-01-01", periods=400)
         for other, drifted in ((days, 1), (x > 0, 1), ([[1]] * 400, 1), ([None] * 400, 0)):
             batch = batch.set_column(0, "a", pa.array(other))
-            found = check.check(known, batch, check.Settings())
-            assert row_of(found, "a")["drifted"] == drifted
+            found = check(known, batch, Settings())
+            assert column_of(found, "a").drifted == drifted
             report.write(found, tmp_path)
     far = pa.array([2**55] * 400, pa.timestamp("us"))
     words = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 200), pa.array(["a", None]))
     days = pa.array(pd.date_range("2026-01-01", periods=400)).dictionary_encode()
     odd = pa.table({"far": far, "words": words, "days": days, "low": np.full(400, -1.7976e308)})
-    known = json.loads(json.dumps(build(odd), allow_nan=False))
-    assert check.check(known, odd, check.Settings())["action"] == "keep"
+    known = profile.from_json(profile.to_json(build(odd)))
+    assert check(known, odd, Settings()).verdict.action == "keep"
 
 
-def test_a_class_that_only_the_batch_has_counts_as_an_error(known: dict) -> None:
+def test_a_class_that_only_the_batch_has_counts_as_an_error(known: Profile) -> None:
     batch = squad_table(1500, 23)
     batch.loc[batch["left"] == "no", "left"] = "moved"
     found = judge(known, batch)
-    assert found["action"] == "rework"
-    assert found["metrics"]["loss_current"] > 0.5
+    assert found.verdict.action == "rework"
+    assert found.metrics.loss_current > 0.5
 
 
 def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
@@ -569,9 +579,9 @@ def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=says):
             profile.read(path)
     small = build(squad_table(9, 1))
-    found = check.check(small, squad_table(99, 2), check.Settings())
+    found = check(small, squad_table(99, 2), Settings())
     says = "The reference has 9 rows: for a verdict it needs at least 50."
-    assert found["reasons"] == [says]
+    assert found.told.reasons == (says,)
     with pytest.raises(UserError, match="the reference has no rows"):
         build(squad_table(0, 1))
 
@@ -579,17 +589,17 @@ def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
 # ---- thresholds
 
 
-def test_limits_can_be_overruled_for_one_column(known: dict) -> None:
+def test_limits_can_be_overruled_for_one_column(known: Profile) -> None:
     batch = squad_table(1500, 16)
     batch["x2"] += 0.5
     lenient = {"x2": {"ks": 0.9, "psi": 9.0}}
     found = judge(known, batch, columns=lenient, classifier=False)
-    assert found["action"] == "keep"
-    assert row_of(found, "x2")["significant"] == 1
+    assert found.verdict.action == "keep"
+    assert column_of(found, "x2").significant == 1
     strict = judge(known, squad_table(1500, 3), alpha=1.0, columns={"x2": {"ks": 0.0}})
-    assert row_of(strict, "x2")["drifted"]
+    assert column_of(strict, "x2").drifted
     with pytest.raises(UserError, match=r"columns\.x2\.kss: extra inputs"):
-        params.parse({"columns": {"x2": {"kss": 1.0}}}, check.Settings, "params.yaml")
+        params.parse({"columns": {"x2": {"kss": 1.0}}}, Settings, "params.yaml")
 
 
 def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
@@ -600,11 +610,11 @@ def test_a_time_series_is_compared_with_what_its_blocks_do_anyway() -> None:
         train, batch = whole[:3000], whole[3000:]
         known = build(train, ordered=True)
         for kind, found in (
-            ("blind", check.check(build(train), batch, check.Settings())),
-            ("calm", check.check(known, batch, check.Settings())),
-            ("moved", check.check(known, batch + 4, check.Settings())),
+            ("blind", check(build(train), batch, Settings())),
+            ("calm", check(known, batch, Settings())),
+            ("moved", check(known, batch + 4, Settings())),
         ):
-            actions[kind].append(found["action"])
+            actions[kind].append(found.verdict.action)
     assert actions["blind"].count("retrain") >= 7
     assert actions["calm"].count("keep") >= 7
     assert actions["moved"] == ["retrain"] * 8
@@ -616,12 +626,14 @@ def test_columns_that_a_series_lacks_for_blocks_are_calibrated_too() -> None:
     for start in range(0, 3000, 150):
         frame.iloc[start : start + 150, start // 150 % 3] = np.nan
     known = build(frame[:2700], ordered=True)
-    found = check.check(known, frame[2700:], check.Settings())
-    assert found["action"] == "keep", found["reasons"]
-    assert {"auc", "correlation"} <= known["usual"].keys()
-    assert max(entry["usual"]["ks"] for entry in known["columns"].values()) <= 1
+    found = check(known, frame[2700:], Settings())
+    assert found.verdict.action == "keep", found.told.reasons
+    assert known.usual.auc > 0
+    assert known.usual.correlation > 0
+    assert 0 < max(feature.usual.ks for feature in known.features) <= 1
     short = build(frame[:199], ordered=True)
-    assert "usual" not in short
+    assert short.usual == UsualChanges()
+    assert {feature.usual for feature in short.features} == {Sizes()}
 
 
 def test_a_target_with_very_many_classes_is_followed() -> None:
@@ -629,39 +641,40 @@ def test_a_target_with_very_many_classes_is_followed() -> None:
     x = np.arange(1200) % 400
     table = pd.DataFrame({"x": x, "y": names[x]})
     known = build(table, target="y", holdout=table, predict=lambda at: names[x[at]])
-    assert set(known["residuals"]) == {0.0}
-    found = check.check(known, table, check.Settings(), lambda at: names[(x[at] + 1) % 400])
-    assert found["action"] == "rework"
+    assert set(known.followed.residuals) == {0.0}
+    found = check(known, table, Settings(), lambda at: names[(x[at] + 1) % 400])
+    assert found.verdict.action == "rework"
 
 
 # ---- files
 
 
 def test_reading_by_row_group_gives_the_same_answer(
-    known: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = squad_table(3000, 17)
     batch.loc[::7, "x1"] = np.nan
     batch.loc[::50, "plan"] = "new"
     whole = judge(known, batch)
     pq.write_table(pa.Table.from_pandas(batch), tmp_path / "b.parquet", row_group_size=113)
-    monkeypatch.setattr(columns, "PIECE", 100)
-    source = columns.Source(tmp_path / "b.parquet")
-    assert len(list(source.pieces("x1"))) > 20
-    parts = check.check(known, source, check.Settings(), lambda rows: model(batch.iloc[rows]))
+    monkeypatch.setattr(source, "ROWS_AT_A_TIME", 100)
+    file = source.Source(tmp_path / "b.parquet")
+    assert len(list(file.pieces("x1"))) > 20
+    parts = check(known, file, Settings(), lambda rows: model(batch.iloc[rows]))
     for name, found in (("whole", whole), ("parts", parts)):
         report.write(found, tmp_path / name)
     for file in ("metrics.json", "columns.csv", "histograms.csv", "report.html"):
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
 
 
-def test_counts_of_parts_add_up_to_the_counts_of_the_whole(known: dict) -> None:
+def test_counts_of_parts_add_up_to_the_counts_of_the_whole(known: Profile) -> None:
     batch = pa.Table.from_pandas(squad_table(1000, 18))
-    for name, entry in known["columns"].items():
-        whole = columns.count(entry, columns.Source(batch), name)
-        slices = [columns.Source(batch.slice(i, 250)) for i in range(0, 1000, 250)]
-        parts = [columns.count(entry, part, name) for part in slices]
-        assert (whole["counts"] == sum(np.array(part["counts"]) for part in parts)).all()
+    for feature in known.features:
+        whole = columns.count(feature.cells, source.Source(batch), feature.name)
+        slices = [source.Source(batch.slice(i, 250)) for i in range(0, 1000, 250)]
+        parts = [columns.count(feature.cells, part, feature.name) for part in slices]
+        summed = np.sum([part.counts for part in parts], axis=0)
+        assert whole.counts == tuple(summed)
 
 
 def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
@@ -676,28 +689,28 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     written["fee"] = [f"{fee:,.2f}".translate({44: ".", 46: ","}) for fee in frame["fee"]]
     written.to_csv(tmp_path / "brazil.csv", index=False, sep=";", encoding="latin-1")
 
-    def compare(old: str, new: str) -> dict:
+    def compare(old: str, new: str) -> Checked:
         paths = str(tmp_path / old), str(tmp_path / new)
         return two_tables.compare_files(*paths, None, None, str(tmp_path / "out"), typed.read)
 
     for old, new in (("parquet", "csv.gz"), ("csv.gz", "parquet"), ("parquet", "jsonl")):
         found = compare(f"a.{old}", f"a.{new}")
-        assert found["action"] == "keep", found["reasons"]
-        assert found["metrics"]["max_ks"] == found["metrics"]["max_psi"] == 0
+        assert found.verdict.action == "keep", found.told.reasons
+        assert found.metrics.max_ks == found.metrics.max_psi == 0
     files = (("a.parquet", "brazil.csv"), ("brazil.csv", "a.csv.gz"), ("brazil.csv", "a.parquet"))
     for old, new in files:
         found = compare(old, new)
-        assert found["action"] == "keep", found["reasons"]
-        kinds = {row["column"]: row["kind"] for row in found["columns"]}
+        assert found.verdict.action == "keep", found.told.reasons
+        kinds = {x.measured.name: x.measured.reference.kind for x in found.judged.columns}
         assert (kinds["fee"], kinds["day"], kinds["café"]) == ("number", "date", "category")
-        assert found["metrics"]["max_ks"] == 0
+        assert found.metrics.max_ks == 0
     typed_else = frame.assign(day=frame["day"].astype(str), flag=frame["flag"].astype(int))
     typed_else.to_parquet(tmp_path / "else.parquet")
     found = compare("a.parquet", "else.parquet")
-    assert found["action"] == "keep", found["reasons"]
+    assert found.verdict.action == "keep", found.told.reasons
     frame.assign(code=frame["code"].astype(float)).to_csv(tmp_path / "floats.csv", index=False)
     found = compare("a.csv.gz", "floats.csv")  # 1.0 for 1, as pandas writes integers with gaps
-    assert found["action"] == "keep", found["reasons"]
+    assert found.verdict.action == "keep", found.told.reasons
     frame.assign(said=np.full(300, np.nan)).to_parquet(tmp_path / "said.parquet")
     paths = [str(tmp_path / name) for name in ("said.parquet", "a.parquet")]
     with pytest.raises(UserError, match="no column `said` like the predictions of"):
@@ -705,16 +718,17 @@ def test_files_of_every_kind_give_the_same_answer(tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("fee\n" + "1\n2\ndear\n" * 100)
     (tmp_path / "fees.csv").write_text("fee\n" + "1\n2\n1\n" * 100)
     found = compare("fees.csv", "few.csv")
-    assert "100 cells of `fee` cannot be read as its type." in found["notes"]
-    assert found["action"] == "retrain"
+    assert "100 cells of `fee` cannot be read as its type." in found.told.notes
+    assert found.verdict.action == "retrain"
 
 
 def test_drawings_show_each_of_few_values_and_a_heap_where_it_lies() -> None:
     def drawn(values: np.ndarray) -> dict[str, float]:
         table = pa.table({"x": values})
-        found = check.check(build(table), table, check.Settings())
-        (row,) = found["columns"]
-        return {label: share for label, share, _ in report.bars(row["entry"], row["found"])}
+        found = check(build(table), table, Settings())
+        (column,) = found.judged.columns
+        drawn = report.bars(column.measured.reference, column.measured.batch)
+        return {bar.label: bar.reference for bar in drawn}
 
     draw = np.random.default_rng(3)
     assert drawn(np.tile([1, 2, 3, 2], 50)) == {
@@ -726,9 +740,9 @@ def test_drawings_show_each_of_few_values_and_a_heap_where_it_lies() -> None:
     shares = drawn(heap)
     assert shares.pop("below 0") < 0.005
     assert next(iter(shares.values())) > 0.9
-    known = build(pa.table({"x": draw.normal(size=99)}))["columns"]["x"]
-    lost = columns.count(known, columns.Source(pa.table({"x": pa.nulls(99)})), "x")
-    assert {share for *_, share in report.bars(known, lost)} == {0}
+    (known,) = build(pa.table({"x": draw.normal(size=99)})).features
+    lost = columns.count(known.cells, source.Source(pa.table({"x": pa.nulls(99)})), "x")
+    assert {bar.batch for bar in report.bars(known, lost)} == {0}
 
 
 class Page(HTMLParser):
@@ -747,7 +761,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     names = [f"column {i} <script>&" for i in range(50)]
     train = pd.DataFrame(draw.normal(size=(3000, 50)), columns=names)
     batch = pd.DataFrame(draw.normal(0.5, 1, (3000, 50)), columns=names)
-    report.write(check.check(build(train), batch, check.Settings()), tmp_path)
+    report.write(check(build(train), batch, Settings()), tmp_path)
     text = (tmp_path / "report.html").read_text()
     page = Page()
     page.feed(text)
@@ -763,7 +777,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_browser_shows_the_verdict_and_every_column(known: dict, tmp_path: Path) -> None:
+def test_a_browser_shows_the_verdict_and_every_column(known: Profile, tmp_path: Path) -> None:
     report.write(judge(known, squad_table(1500, 19, flip=True)), tmp_path)
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
     flags += " --disable-background-networking --disable-component-update --dump-dom"
@@ -793,8 +807,8 @@ def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path: Path) -> None:
-    (tmp_path / "known.json").write_text(json.dumps(known))
+def test_the_command_tells_its_verdict_by_its_exit_status(known: Profile, tmp_path: Path) -> None:
+    (tmp_path / "known.json").write_text(profile.to_json(known))
     tables = {"old": squad_table(1500, 20), "same": squad_table(900, 21)}
     tables["moved"] = tables["same"].assign(x2=tables["same"]["x2"] + 1)
     tables["turned"] = squad_table(900, 22, flip=True)
@@ -856,12 +870,13 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: dict, tmp_path:
 
 def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
     profile_file, batch = tmp_path / "reference.json", tmp_path / "batch.parquet"
-    profile_file.write_text(json.dumps(build(squad_table(500, 1))))
+    profile.write(profile_file, build(squad_table(500, 1)))
     squad_table(500, 2).to_parquet(batch)
     code = (
-        "import sys; from esteira.drift import check, profile; "
-        "found = check.check(profile.read('reference.json'), 'batch.parquet', "
-        "check.Settings(classifier=False)); assert found['columns'];"
+        "import sys; from esteira.drift import profile; from esteira.drift.check import check; "
+        "from esteira.drift.limits import Settings; "
+        "found = check(profile.read('reference.json'), 'batch.parquet', "
+        "Settings(classifier=False)); assert found.judged.columns;"
         "print({'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -58,7 +58,6 @@ def drift(
     out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
 ) -> None:
     """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
-    from esteira.drift import check
     from esteira.drift.two_tables import compare_files
 
     def read_text(path: str, types: Any) -> Any:
@@ -67,8 +66,8 @@ def drift(
         return typed.read(path, types)
 
     found = compare_files(reference, current, target, predictions, out, read_text)
-    print(f"{check.summary(found)}\nReport: {Path(out) / 'report.html'}")
-    sys.exit({"keep": 0, "retrain": 10, "rework": 11, "unusable": 2}[found["action"]])
+    print(f"{found.summary()}\nReport: {Path(out) / 'report.html'}")
+    sys.exit(found.verdict.status)
 
 
 @app.command()

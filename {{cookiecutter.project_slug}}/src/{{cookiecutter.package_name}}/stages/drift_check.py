@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from esteira.drift import check, profile, report
+from esteira.drift import limits, profile, report
+from esteira.drift.check import check
 from esteira.line import model_file, table
 from esteira.line import schema as schemas
 from esteira.line.params import run
@@ -11,7 +12,7 @@ from esteira.line.params import run
 from ..features import engineer
 
 
-class Settings(check.Settings):
+class Settings(limits.Settings):
     """Section `drift_check` of params.yaml: the batch, and any threshold to overrule."""
 
     current: str = "data/current.parquet"
@@ -40,10 +41,9 @@ def main(settings: Settings) -> None:
         rows = batch.iloc[rows].reindex(columns=schema.inputs)
         return profile.ask(model, rows, schema.positive)
 
-    found = check.check(reference, batch, settings, predict)
-    found["notes"] += says
+    found = check(reference, batch, settings, predict, notes=says)
     report.write(found, "reports/drift_check", f"Drift check of {settings.current}")
-    print(check.summary(found))
+    print(found.summary())
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from dvclive import Live
-from esteira.drift import check
+from esteira.drift import profile
 from esteira.line import model_file, plots, schema, table
 from esteira.line.errors import UserError
-from esteira.line.files import significant, write_json
+from esteira.line.files import significant
 from esteira.line.params import Section, run
 from pandas import Series
 from sklearn import metrics as scores
@@ -88,8 +88,8 @@ def main(settings: Settings) -> None:
     except ValueError as error:  # scikit-learn lists the scores that it knows
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
-    reference = check.of_line(table.read("data/train.parquet"), rows, model, what)
-    write_json("models/reference.json", reference)
+    reference = profile.of_line(table.read("data/train.parquet"), rows, model, what)
+    profile.write("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
         live.summary["rows"] = len(rows)

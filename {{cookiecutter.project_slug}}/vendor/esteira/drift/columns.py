@@ -1,201 +1,189 @@
-"""One column: read piece by piece, its cells fixed on the reference and counted, and compared.
+"""One column: its cells fixed on the reference, counted in a table, and the two counts tested.
 
 Counts at fixed edges add up. So a batch read by row group, or counted part by part elsewhere,
-gives the same answer as a batch read whole. Tables are read in Arrow, without pandas.
+gives the same answer as a batch read whole.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from esteira.drift import statistics as st
-from esteira.line.errors import UserError
+from esteira.drift import statistics
+from esteira.drift.records import Cells, Counted, Kind, ReferenceColumn, Sizes, Comparison
+from esteira.drift.source import Source, kind_of, numbers, tally, texts
 
-Row = dict[str, Any]  # facts by name: of a column, or of a batch
-PIECE, SAMPLE = 2**20, 2000  # rows read at a time; rows drawn for what needs whole rows
-# quantile cells of a numeric column, and the most categories with own codes; more are free text
-INTERVALS, CATEGORIES = 250, 10_000
+INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
+MOST_CATEGORIES = 10_000  # more are free text
+RARE_SHARE = 0.01  # of rows; with more categories seen once, a list of them is not complete
 UNSEEN, MISSING = 254, 255  # among the codes of cells, which are kept as one byte each
 LARGEST = float(np.finfo(float).max)
-KINDS = {  # by kind: Arrow's names of its types, its type in a text file, why it is not compared
-    "number": ("u?int|half|float|double|decimal", "number", ""),
-    "category": ("(large_)?string(_view)?$|bool", "text", ""),
-    "date": ("timestamp|date", "datetime", "dates move on: only missing ones are tested"),
-    "empty": ("null", "", "not compared: the reference has no values"),
-    "other": ("", "", "not compared: neither numbers, words nor dates"),
-    "text": ("", "text", "free text: only missing ones are tested"),  # categories, too many of them
-}
+# of location, scale and shape: a moved level is the drift most often met
+WEIGHTS = (0.6, 0.2, 0.2)
 
 
-class Source:
-    """One table: a pandas or an Arrow one, or the path of a Parquet file.
-
-    `rows` is their number, `kinds` the kind of each column by name, `drawn` the numbers of the
-    rows in the sample, ascending: at most SAMPLE, always the same ones for as many rows.
-    Raises UserError for a table that cannot be read, or names two columns alike.
-    """
-
-    def __init__(self, table: Any) -> None:
-        called = table if isinstance(table, str | Path) else "the table"
-        try:
-            if called is table:
-                # texts as dictionaries: a tenth of the time
-                words = [f.name for f in pq.read_schema(table) if kind_of(f.type) == "category"]
-                file = pq.ParquetFile(table, read_dictionary=words)
-                self.batches = lambda names: file.iter_batches(PIECE, columns=names)
-                self.rows, form = file.metadata.num_rows, file.schema_arrow
-            else:
-                ready = isinstance(table, pa.Table)
-                whole = table if ready else pa.Table.from_pandas(table, preserve_index=False)
-                self.batches = lambda names: whole.select(names).to_batches()
-                self.rows, form = whole.num_rows, whole.schema
-        except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
-            raise UserError(f"{called} cannot be read as a table: {error.args[-1]}") from None
-        if twice := [name for name, n in Counter(form.names).items() if n > 1]:
-            raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
-        self.kinds = {field.name: kind_of(field.type) for field in form}
-        draw = np.random.default_rng(self.rows)
-        self.drawn = np.sort(draw.choice(self.rows, min(self.rows, SAMPLE), replace=False))
-
-    def pieces(self, name: str) -> Iterator[tuple[pa.Array, pa.Array]]:
-        """Read one column piece by piece: the piece, and its rows that are in the sample."""
-        start = 0
-        for piece in (batch[name] for batch in self.batches([name])):
-            here = self.drawn[(self.drawn >= start) & (self.drawn < start + len(piece))] - start
-            # pa.array() would import pandas to look at its argument
-            at = pa.Array.from_buffers(pa.int64(), len(here), [None, pa.py_buffer(here)])
-            yield piece, piece.take(at)
-            start += len(piece)
-
-    def sample(self, name: str) -> pa.Array:
-        """The cells of one column in the rows of the sample."""
-        return pa.chunked_array([drawn for _, drawn in self.pieces(name)]).combine_chunks()
+# ---- cells
 
 
-def kind_of(form: pa.DataType) -> str:
-    """What the check does with an Arrow type: one of KINDS, the first that it matches."""
-    name = str(form.value_type if pa.types.is_dictionary(form) else form)
-    return next(kind for kind, (names, *_) in KINDS.items() if re.match(names, name))
-
-
-def numbers(cells: pa.Array) -> np.ndarray:
-    """Cells as float64, missing as NaN."""
-    cells = cells.cast(pa.float64(), safe=False)
-    # to_numpy() would import pandas
-    return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)
-
-
-def texts(cells: pa.Array) -> list[str | None]:
-    """Cells as text, missing as None."""
-    return cells.cast(pa.string()).to_pylist()
-
-
-def tally(cells: pa.Array) -> Counter[str]:
-    """Count the categories of one piece."""
-    coded = cells.dictionary_encode()  # of coded cells, themselves
-    names = texts(coded.dictionary)
-    # a third of the time of Arrow's own value_counts
-    counts = np.bincount(np.from_dlpack(coded.indices.drop_null()), minlength=len(names)).tolist()
-    return Counter({k: n for k, n in zip(names, counts, strict=True) if n and k is not None})
-
-
-def describe(source: Source, name: str) -> Row:
+def describe(source: Source, name: str) -> ReferenceColumn:
     """Fix the cells of one reference column, quantile edges or categories by name; count them."""
-    kind, pieces = source.kinds[name], (piece for piece, _ in source.pieces(name))
-    entry: Row = {"kind": "empty" if kind in ("category", "number") else kind}
-    if kind == "category" and (told := sum(map(tally, pieces), Counter[str]())):
-        rare = sum(n == 1 for n in told.values()) > 0.01 * told.total()  # so it is not complete
-        entry = {"kind": kind, "cells": sorted(told), "own": len(told) <= INTERVALS and not rare}
-        if len(told) > max(INTERVALS, min(told.total() / 2, CATEGORIES)):
-            entry = {"kind": "text"}
-    elif kind == "number":
-        values = np.concatenate([numbers(piece) for piece in pieces])
-        values = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
-        if len(values):
-            last = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(values)).astype(int).clip(1) - 1
-            edges = np.unique(values[last]).tolist()
-            entry = {"kind": kind, "edges": [float(np.nextafter(edges[0], -LARGEST)), *edges]}
-    return entry | count(entry, source, name)
+    kind = source.kinds[name]
+    if kind == "number":
+        cells = intervals(source, name)
+    elif kind == "category":
+        cells = categories(source, name)
+    else:
+        cells = Cells(kind)
+    return ReferenceColumn(name, cells, count(cells, source, name))
 
 
-def count(entry: Row, source: Source, name: str) -> Row:
-    """Count the cells of `entry` in one column of `source`, as JSON can hold it.
+def intervals(source: Source, name: str) -> Cells:
+    """Fix the edges of a numeric column: its quantiles, and one below all values."""
+    values = np.concatenate([numbers(piece.cells) for piece in source.pieces(name)])
+    ascending = np.sort(values[np.isfinite(values)])  # numpy's quantile takes longer
+    if not len(ascending):
+        return Cells("empty")
+    upto = np.ceil(np.linspace(0, 1, INTERVALS + 1) * len(ascending)).astype(int)
+    edges = np.unique(ascending[upto.clip(1) - 1]).tolist()
+    below_all = float(np.nextafter(edges[0], -LARGEST))
+    return Cells("number", edges=(below_all, *edges))
 
-    Returns `rows`, `counts` per cell, `missing`, the `infinite` among them and `unseen` (name to
-    count), which add up over pieces, and `sample`: the codes of the rows drawn, in hexadecimal.
-    """
-    counts, codes = np.zeros(len(entry.get("edges", ())) + 1, np.int64), ""
-    told, there, infinite = Counter[str](), 0, 0
-    for piece, drawn in source.pieces(name):
-        codes += encode(entry, drawn).tobytes().hex()
-        if "cells" in entry:
-            told += tally(piece)
-        elif kind_of(piece.type) == "number":  # of a reference that has none, as well
+
+def categories(source: Source, name: str) -> Cells:
+    """List the categories of a column; where there are very many, it is free text."""
+    told = sum((tally(piece.cells) for piece in source.pieces(name)), Counter[str]())
+    rows = told.total()
+    if not rows:
+        return Cells("empty")
+    if len(told) > max(INTERVALS, min(rows / 2, MOST_CATEGORIES)):
+        return Cells("text")
+    seen_once = sum(times == 1 for times in told.values())
+    complete = seen_once <= RARE_SHARE * rows
+    own_codes = complete and len(told) <= INTERVALS
+    return Cells("category", categories=tuple(sorted(told)), own_codes=own_codes)
+
+
+def fits(reference: ReferenceColumn, kind: Kind) -> bool:
+    """Whether a column of this kind can be compared with the reference's."""
+    before = "category" if reference.kind == "text" else reference.kind
+    return "empty" in (before, kind) or before == kind
+
+
+# ---- counting
+
+
+def count(cells: Cells, source: Source, name: str) -> Counted:
+    """Count the rows of one column of `source` in the cells that the reference has."""
+    in_cells = np.zeros(len(cells.edges) + 1, np.int64)
+    told = Counter[str]()
+    uncounted = infinite = 0  # rows that are there, of a kind that has no cells
+    codes = []
+    for piece in source.pieces(name):
+        codes.append(encode(cells, piece.drawn).tobytes())
+        if cells.kind == "category":
+            told += tally(piece.cells)
+        elif kind_of(piece.cells.type) == "number":  # of a reference that has none, as well
             # sorting once and finding the edges beats finding each value's cell; NaN comes last
-            values = np.sort(numbers(piece))
+            values = np.sort(numbers(piece.cells))
             low, high, end = np.searchsorted(values, [-LARGEST, np.inf, np.nan])
-            upto = np.searchsorted(values[low:high], entry.get("edges", ()), side="right")
-            counts += np.diff(upto, prepend=0, append=high - low)
+            upto = np.searchsorted(values[low:high], cells.edges, side="right")
+            in_cells += np.diff(upto, prepend=0, append=high - low)
             infinite += int(low + end - high)
         else:
-            there += len(piece) - piece.null_count
-    missing = source.rows - int(counts.sum()) - there - told.total()
-    each = counts.tolist() if "edges" in entry else [told.pop(c, 0) for c in entry.get("cells", ())]
-    found = {"rows": source.rows, "counts": each, "sample": codes}
-    return found | {"missing": missing, "infinite": infinite, "unseen": told}
+            uncounted += len(piece.cells) - piece.cells.null_count
+    there = int(in_cells.sum()) + uncounted + told.total()
+    if cells.kind == "number":
+        counts = in_cells.tolist()
+    else:
+        counts = [told.pop(category, 0) for category in cells.categories]
+    missing = source.rows - there
+    return Counted(source.rows, missing, infinite, tuple(counts), b"".join(codes), told)
 
 
-def fits(entry: Row, kind: str) -> bool:
-    """Whether a column of this kind can be compared with the reference's."""
-    return "empty" in (entry["kind"], kind) or entry["kind"].replace("text", "category") == kind
-
-
-def encode(entry: Row, cells: pa.Array) -> np.ndarray:
-    """Number of the cell of each value; it keeps order, and hides the values themselves.
+def encode(cells: Cells, values: pa.Array) -> np.ndarray:
+    """Number of the cell of each value, one byte; it keeps order, and hides the values themselves.
 
     Of a long list all categories have one code: one that knew how often the reference has a
     category, or that it has it at all, would tell any two samples apart.
     """
-    if "edges" in entry:
-        x, edges = numbers(cells), entry["edges"]
-        return np.where(np.isfinite(x), np.searchsorted(edges, x), MISSING).astype(np.uint8)
-    place = {cell: i for i, cell in enumerate(entry["cells"])} if entry.get("own") else {}
-    known = texts(cells) if "cells" in entry else [None] * len(cells)
-    return np.array([MISSING if x is None else place.get(x, UNSEEN) for x in known], np.uint8)
+    if cells.kind == "number":
+        values = numbers(values)
+        places = np.searchsorted(cells.edges, values)
+        return np.where(np.isfinite(values), places, MISSING).astype(np.uint8)
+    if cells.kind != "category":
+        return np.full(len(values), MISSING, np.uint8)
+    own = cells.categories if cells.own_codes else ()
+    code = {category: place for place, category in enumerate(own)}
+    codes = [MISSING if text is None else code.get(text, UNSEEN) for text in texts(values)]
+    return np.array(codes, np.uint8)
 
 
-def decode(entries: Iterable[Row], name: str = "sample") -> np.ndarray:
-    """Codes of shape (columns, rows), of columns that hold them in hexadecimal by this name."""
-    return np.stack([np.frombuffer(bytes.fromhex(entry[name]), np.uint8) for entry in entries])
+def stack(codes: Iterable[bytes]) -> np.ndarray:
+    """Codes of several columns as one array of shape (columns, rows)."""
+    return np.stack([np.frombuffer(column, np.uint8) for column in codes])
 
 
-def compare(entry: Row, found: Row) -> Iterator[tuple[str, float, dict[str, float]]]:
-    """Test a reference column against what was found in a batch.
+# ---- testing
 
-    Yields what may have changed (`missing`, `distribution`, `unseen`), a p-value, and effect sizes.
-    Infinite values count as missing.
-    """
-    (n, lost), (m, gone) = ((side["rows"], side["missing"]) for side in (entry, found))
-    if lost + gone:
-        yield "missing", st.rate_p(lost, n, gone, m), {"missing": st.cohens_h(lost / n, gone / m)}
-    a, b, unseen = np.array(entry["counts"]), np.array(found["counts"]), found["unseen"].total()
-    if not (b.any() or unseen):
-        return
-    if "edges" in entry:
-        tenths = [np.bincount(st.deciles(a), side, 10) for side in (a, b)]
-        each = *st.location_scale_p(a, b), st.chi2_p(*st.merge_rare(*tenths))
-        # location, scale, shape: a moved level is the drift most often met
-        p, sizes = st.cauchy_combination(each, (0.6, 0.2, 0.2)), {"ks": st.ks_distance(a, b)}
+
+def compare(reference: ReferenceColumn, batch: Counted) -> tuple[Comparison, ...]:
+    """Comparison all that can have changed in one column. Infinite values count as missing."""
+    before = reference.counted
+    tests = []
+    if before.missing + batch.missing:
+        tests.append(compare_missing(before, batch))
+    nothing_there = not (any(batch.counts) or batch.unseen)
+    if nothing_there:
+        return tuple(tests)
+    if reference.kind == "number":
+        tests.append(compare_numbers(before, batch))
     else:
-        if unseen or (a == 1).any():
-            p = st.unseen_p(a, [*found["unseen"].values()], m - gone) if unseen else 1.0
-            yield "unseen", p, {"unseen": unseen / m}
-        tenths = a, b = st.merge_rare(a, b, unseen)
-        p, sizes = st.chi2_p(a, b), {"total_variation": st.total_variation(a, b)}
-    yield "distribution", p, sizes | {"psi": st.psi(*tenths)}
+        if batch.unseen or 1 in before.counts:
+            tests.append(compare_unseen(before, batch))
+        tests.append(compare_categories(before, batch))
+    return tuple(tests)
+
+
+def compare_missing(before: Counted, batch: Counted) -> Comparison:
+    """Comparison the share of missing cells."""
+    p = statistics.rate_p(before.missing, before.rows, batch.missing, batch.rows)
+    size = statistics.cohens_h(before.missing_share, batch.missing_share)
+    return Comparison("missing", p, Sizes(missing=size))
+
+
+def compare_unseen(before: Counted, batch: Counted) -> Comparison:
+    """Comparison the share of rows with categories that the reference never had."""
+    there = batch.rows - batch.missing
+    p = 1.0
+    if batch.unseen:
+        p = statistics.unseen_p(np.array(before.counts), [*batch.unseen.values()], there)
+    return Comparison("unseen", p, Sizes(unseen=batch.unseen_rows / there))
+
+
+def compare_numbers(before: Counted, batch: Counted) -> Comparison:
+    """Comparison the distribution of numbers: their location, scale and shape (by tenths)."""
+    reference, now = np.array(before.counts), np.array(batch.counts)
+    tenth = statistics.deciles(reference)
+    tenths_before = np.bincount(tenth, reference, 10)
+    tenths_now = np.bincount(tenth, now, 10)
+    rank_tests = statistics.location_scale_p(reference, now)
+    merged = statistics.merge_rare(tenths_before, tenths_now)
+    shape = statistics.chi2_p(merged.reference, merged.batch)
+    p = statistics.cauchy_combination((rank_tests.location, rank_tests.scale, shape), WEIGHTS)
+    ks = statistics.ks_distance(reference, now)
+    return Comparison(
+        "distribution", p, Sizes(ks=ks, psi=statistics.psi(tenths_before, tenths_now))
+    )
+
+
+def compare_categories(before: Counted, batch: Counted) -> Comparison:
+    """Comparison the frequencies of categories, the rare ones taken together."""
+    counts = np.array(before.counts), np.array(batch.counts)
+    merged = statistics.merge_rare(*counts, batch.unseen_rows)
+    p = statistics.chi2_p(merged.reference, merged.batch)
+    sizes = Sizes(
+        total_variation=statistics.total_variation(merged.reference, merged.batch),
+        psi=statistics.psi(merged.reference, merged.batch),
+    )
+    return Comparison("distribution", p, sizes)

@@ -1,25 +1,94 @@
-"""The reference profile: all that a batch is compared with, so the training data can stay away."""
+"""The reference profile: all that a batch is compared with, so the training data can stay away.
 
-import json
-from collections.abc import Callable
+`build` describes the columns, `follow` adds how the model does, `calibrate` what the blocks of a
+time series differ by anyway; each returns a new profile.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
-from esteira.drift.columns import Row, Source, describe, encode, numbers, texts
+from esteira.drift.columns import describe, encode
+from esteira.drift.limits import Settings
+from esteira.drift.measure import measure
+from esteira.drift.records import (
+    Followed,
+    Measured,
+    Profile,
+    ReferenceColumn,
+    Sizes,
+    UsualChanges,
+)
+from esteira.drift.source import Source, numbers, texts
 from esteira.line.errors import UserError
-from esteira.line.files import significant
+from esteira.line.files import significant, write_text
 
-# Numbers of rows to the model's answers, in NumPy or Arrow; None where there is no model.
-Predict = Callable[[np.ndarray], Any] | None
-VERSION = 5
+VERSION = 6
+MOST_BLOCKS, FEWEST_BLOCKS = 20, 4  # of a time series; fewer tell nothing
+ROWS_OF_BLOCK = 50  # at least
+BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
 
 
-def build(train: Any, target: str | None = None, features: list[str] | None = None) -> Row:
-    """Make the profile that a batch is checked against. Raises UserError for an empty table.
+# ---- making
+
+
+def of_line(train: Any, holdout: Any, model: Any, schema: Any) -> Profile:
+    """Make the profile of the line: its two pandas tables, fitted model and schema.yaml."""
+    inputs = holdout[schema.inputs]
+    positive = schema.positive
+    profile = build(train, schema.target, schema.features)
+    profile = follow(
+        profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive
+    )
+    if schema.time is None:
+        return profile
+    return calibrate(profile, train)
+
+
+def of_table(source: Source, target: str | None, predictions: str | None) -> Profile:
+    """Make a profile of a table that may hold the model's answers in a column. Raises UserError.
+
+    Numbers that predict one of two classes are probabilities of the one they are higher for.
+    """
+    for name in filter(None, (target, predictions)):
+        if source.kinds.get(name) not in ("number", "category"):
+            raise UserError(f"the reference has no column `{name}` of numbers or classes.")
+    features = [name for name in source.kinds if name not in (target, predictions)]
+    profile = build(source, target, features)
+    if not predictions:
+        return profile
+    if target is None or target == predictions:
+        raise UserError("predictions need their target, another column: name it with --target.")
+    said = source.sample(predictions)
+    positive = None
+    if source.kinds[target] != source.kinds[predictions]:
+        positive = guess_positive(source, target, predictions)
+    return follow(profile, source, lambda _: said, positive)
+
+
+def guess_positive(source: Source, target: str, predictions: str) -> str:
+    """The class of `target` for which the probabilities in `predictions` are higher.
+
+    Raises UserError where the target has not two classes, or the predictions are no numbers.
+    """
+    label = np.array(texts(source.sample(target)), dtype=object)
+    classes = sorted({*label} - {None})
+    if len(classes) != 2 or source.kinds[predictions] != "number":
+        must = "numbers for numbers, classes for classes, or odds of one of two classes"
+        raise UserError(f"`{predictions}` cannot predict `{target}`: give {must}.")
+    probability = numbers(source.sample(predictions))
+    return max(classes, key=lambda name: np.nanmean([0, *probability[label == name]]))
+
+
+def build(train: Any, target: str | None = None, features: Sequence[str] | None = None) -> Profile:
+    """Describe the columns that a batch is checked against. Raises UserError for an empty table.
 
     Parameters
     ----------
@@ -31,12 +100,20 @@ def build(train: Any, target: str | None = None, features: list[str] | None = No
     names = features or [name for name in source.kinds if name != target]
     if not (source.rows and names):
         raise UserError("the reference has no rows, or no column besides the target.")
-    columns = {name: describe(source, name) for name in names}
-    profile = {"drift_profile": VERSION, "rows": source.rows, "columns": columns}
-    return profile | {"target": {target: describe(source, target)} if target else {}}
+    return Profile(
+        version=VERSION,
+        rows=source.rows,
+        features=tuple(describe(source, name) for name in names),
+        target=describe(source, target) if target else None,
+    )
 
 
-def follow(profile: Row, holdout: Any, predict: Predict, positive: str | None = None) -> None:
+def follow(
+    profile: Profile,
+    holdout: Any,
+    predict: Callable[[np.ndarray], Any],
+    positive: str | None = None,
+) -> Profile:
     """Add to a profile with a target how the model does, so that concept drift can be told.
 
     Parameters
@@ -45,31 +122,22 @@ def follow(profile: Row, holdout: Any, predict: Predict, positive: str | None = 
     predict: gives the model's answers, of shape (rows,), for the rows of `holdout` that have these
         numbers: predicted numbers, predicted classes, or probabilities of the class `positive`.
     """
+    from esteira.drift.concept import residuals  # imports pandas
+
+    if profile.target is None:
+        raise ValueError("a model can be followed only where the profile has a target")
     held = holdout if isinstance(holdout, Source) else Source(holdout)
     answers = pa.array(predict(held.drawn), from_pandas=True)
-    profile |= {"prediction": describe(Source(pa.table({"p": answers})), "p"), "positive": positive}
-    missed = residuals(profile, held.sample(*profile["target"]), answers)
-    there = np.isfinite(missed)
-    for name, entry in profile["columns"].items():
-        entry["holdout"] = encode(entry, held.sample(name))[there].tobytes().hex()
-    profile["residuals"] = [significant(x) for x in missed[there]]
-
-
-def residuals(profile: Row, truth: pa.Array, answers: pa.Array) -> np.ndarray:
-    """What the model missed, per row; NaN where there is no label or no answer.
-
-    Returns target less prediction; of a probability, 1 or 0 less it; of a class, 1 for a wrong
-    one. A label that the reference never had counts as 1. Raises UserError for odds beyond 0 and 1.
-    """
-    (target,), positive = profile["target"].values(), profile["positive"]
-    if positive is not None and (np.abs(numbers(answers) - 0.5) > 0.5).any():
-        raise UserError("the predictions are no probabilities: give numbers from 0 to 1.")
-    if positive is None and target["kind"] == "number":
-        return numbers(truth) - numbers(answers)
-    label, said = (np.array(texts(side), dtype=object) for side in (truth, answers))
-    wrong = label != said if positive is None else (label == positive) - numbers(answers)
-    missed = np.where(np.isin(label, target.get("cells", label)), wrong, 1.0)
-    return np.where(np.equal(label, None) | np.equal(said, None), np.nan, missed)
+    prediction = describe(Source(pa.table({"prediction": answers})), "prediction")
+    missed = residuals(profile.target, positive, held.sample(profile.target.name), answers)
+    answered = np.isfinite(missed)
+    features = []
+    for feature in profile.features:
+        codes = encode(feature.cells, held.sample(feature.name))[answered]
+        features.append(replace(feature, holdout_codes=codes.tobytes()))
+    rounded = tuple(significant(residual) for residual in missed[answered])
+    followed = Followed(prediction, positive, rounded)
+    return replace(profile, features=tuple(features), followed=followed)
 
 
 def ask(model: Any, frame: Any, positive: str | None) -> np.ndarray:
@@ -83,34 +151,145 @@ def ask(model: Any, frame: Any, positive: str | None) -> np.ndarray:
     return model.predict_proba(frame)[:, list(model.classes_).index(positive)]
 
 
-def of_table(source: Source, target: str | None, predictions: str | None) -> Row:
-    """Make a profile of a table that may hold the model's answers in a column. Raises UserError.
+# ---- what blocks of a time series differ by anyway
 
-    Numbers that predict one of two classes are probabilities of the one they are higher for.
+
+@dataclass(frozen=True)
+class Observed:
+    """The size of one change, on one scale, in one block; `column` is empty for a joint one."""
+
+    scale: str
+    size: float
+    column: str = ""
+
+
+def calibrate(profile: Profile, train: Any) -> Profile:
+    """Add to a profile the sizes of change that a batch must exceed beside its limits.
+
+    Rows of a time series are not independent, so blocks of them, in the order of `train`, differ
+    without drift. Of what the check measures of each block, against all the other rows, this is the
+    upper prediction limit for one more (by Student's t; Hahn & Meeker 1991), at 1 % over the number
+    of columns. Fewer than four blocks tell nothing, and the limits stay as they are.
     """
-    for name in filter(None, (target, predictions)):
-        if source.kinds.get(name) not in ("number", "category"):
-            raise UserError(f"the reference has no column `{name}` of numbers or classes.")
-    profile = build(source, target, [n for n in source.kinds if n not in (target, predictions)])
-    if predictions:
-        if target in (None, predictions):
-            raise UserError("predictions need their target, another column: name it with --target.")
-        said, positive = source.sample(predictions), None
-        if source.kinds[target] != source.kinds[predictions]:
-            label = np.array(texts(source.sample(target)), dtype=object)
-            classes = sorted({*label} - {None})
-            if len(classes) != 2 or source.kinds[predictions] != "number":
-                must = "numbers for numbers, classes for classes, or odds of one of two classes"
-                raise UserError(f"`{predictions}` cannot predict `{target}`: give {must}.")
-            positive = max(classes, key=lambda c: np.nanmean([0, *numbers(said)[label == c]]))
-        follow(profile, source, lambda _: said, positive)
+    source = Source(train)
+    blocks = min(MOST_BLOCKS, source.rows // ROWS_OF_BLOCK)
+    if blocks < FEWEST_BLOCKS:
+        return profile
+    of_columns: list[Observed] = []
+    joint: list[Observed] = []
+    for measured in measure_blocks(profile, source, blocks):
+        of_columns += column_sizes(measured)
+        joint += joint_sizes(measured)
+    joint += block_losses(profile, blocks)
+
+    usual = usual_sizes(of_columns, blocks, profile)
+    together = usual_sizes(joint, blocks, profile)
+    features = tuple(with_usual(feature, usual) for feature in profile.features)
+    target = None if profile.target is None else with_usual(profile.target, usual)
+    changes = UsualChanges(**{observed.scale: observed.size for observed in together})
+    return replace(profile, features=features, target=target, usual=changes)
+
+
+def measure_blocks(profile: Profile, source: Source, blocks: int) -> Iterable[Measured]:
+    """Measure each block of rows against a profile of all the others."""
+    columns = {}
+    for column in profile.watched:
+        pieces = [piece.cells for piece in source.pieces(column.name)]
+        columns[column.name] = pa.chunked_array(pieces)
+    table = pa.table(columns)
+    target = profile.target.name if profile.target else None
+    for rows in np.array_split(np.arange(source.rows), blocks):
+        first, end = rows[0], rows[-1] + 1
+        block = table.slice(first, len(rows))
+        rest = pa.concat_tables([table.slice(0, first), table.slice(end)])
+        yield measure(build(rest, target), Source(block), Settings(), None)
+
+
+def column_sizes(measured: Measured) -> Iterable[Observed]:
+    """Sizes of the changes of each column of one block."""
+    for column in measured.columns:
+        for scale in fields(Sizes):
+            size = column.size(scale.name)
+            if size is not None:
+                yield Observed(scale.name, size, column.name)
+
+
+def joint_sizes(measured: Measured) -> Iterable[Observed]:
+    """Sizes of the changes of one block beside its columns."""
+    if measured.separation is not None:
+        yield Observed("auc", measured.separation.area)
+    if measured.correlations is not None:
+        change = np.abs(measured.correlations.before - measured.correlations.now)
+        for size in change[measured.correlations.tested].tolist():
+            yield Observed("correlation", size)
+
+
+def block_losses(profile: Profile, blocks: int) -> Iterable[Observed]:
+    """How much the model's loss on each block of the holdout exceeds that on all, as a share."""
+    from esteira.drift.concept import losses
+
+    if profile.followed is None:
+        return
+    loss = losses(np.array(profile.followed.residuals), profile.followed.positive)
+    mean = loss.mean() or 1.0
+    for part in np.array_split(loss, blocks):
+        if len(part):
+            yield Observed("loss", part.mean() / mean - 1)
+
+
+def usual_sizes(observed: Sequence[Observed], blocks: int, profile: Profile) -> list[Observed]:
+    """The size that one more block would hardly exceed, of each column and scale."""
+    import pandas as pd
+    from scipy import stats
+
+    level = BEYOND_USUAL / len(profile.watched)
+    far = stats.t.isf(level, blocks - 1) * np.sqrt(1 + 1 / blocks)
+    groups = pd.DataFrame(observed, columns=["scale", "size", "column"])
+    of_blocks = groups.groupby(["column", "scale"], sort=False)["size"].agg(["mean", "std"])
+    sizes = (of_blocks["mean"] + far * of_blocks["std"]).dropna()
+    found = []
+    for (column, scale), size in sizes.items():
+        is_share = scale in ("ks", "total_variation", "unseen")
+        most = 1.0 if is_share else np.inf  # of a whole column
+        found.append(Observed(scale, round(min(size, most), 6), column))
+    return found
+
+
+def with_usual(column: ReferenceColumn, usual: Iterable[Observed]) -> ReferenceColumn:
+    """A column with the sizes that were observed of it."""
+    own = {observed.scale: observed.size for observed in usual if observed.column == column.name}
+    return replace(column, usual=Sizes(**own))
+
+
+# ---- in a file
+
+
+@cache
+def adapter() -> TypeAdapter[Profile]:
+    """What turns profiles into JSON and back, checking every type."""
+    return TypeAdapter(Profile)
+
+
+def to_json(profile: Profile) -> str:
+    """A profile as JSON, on one line."""
+    return adapter().dump_json(profile, exclude_defaults=True).decode() + "\n"
+
+
+def from_json(text: str | bytes) -> Profile:
+    """A profile from JSON. Raises ValueError for anything else."""
+    profile = adapter().validate_json(text, strict=True)
+    if profile.version != VERSION:
+        raise ValueError(f"the profile is of version {profile.version}, not {VERSION}")
     return profile
 
 
-def read(path: str | Path) -> Row:
+def write(path: str | Path, profile: Profile) -> None:
+    """Write a profile, whole or not at all."""
+    write_text(path, to_json(profile))
+
+
+def read(path: str | Path) -> Profile:
     """Read a profile. Raises UserError if it is absent or of another version."""
-    with suppress(OSError, ValueError, AttributeError):
-        profile = json.loads(Path(path).read_text(encoding="utf-8"))
-        if profile.get("drift_profile") == VERSION:
-            return profile
+    with suppress(OSError, ValidationError, ValueError):
+        return from_json(Path(path).read_bytes())
     raise UserError(f"{path} is absent or no profile of this version: `uv run dvc repro` makes it.")

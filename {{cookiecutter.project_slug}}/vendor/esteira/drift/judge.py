@@ -1,0 +1,159 @@
+"""The second step of the check, *judge*: what is significant and large, and so what to do.
+
+The limits themselves are decided in `limits.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields
+
+import numpy as np
+
+from esteira.drift import statistics
+from esteira.drift.limits import ColumnLimits, Settings
+from esteira.drift.records import (
+    ChangedPair,
+    Comparison,
+    Correlations,
+    Judged,
+    JudgedColumn,
+    Measured,
+    MeasuredColumn,
+    MeasuredConcept,
+    Profile,
+    Separation,
+    Sizes,
+    UsualChanges,
+)
+from esteira.drift.verdicts import KEEP, RETRAIN, REWORK, UNUSABLE, Verdict
+
+SMALLEST_LIMIT = 1e-9  # so that a limit of 0 can be divided by
+
+
+def judge(measured: Measured, profile: Profile, settings: Settings) -> Judged:
+    """Judge what was measured of a batch, by the settings' limits and the profile's usual changes."""
+    columns = judge_columns(measured.columns, settings)
+    predictions = [] if measured.prediction is None else [measured.prediction]
+    prediction = next(iter(judge_columns(predictions, settings)), None)
+    pairs = changed_pairs(measured.correlations, settings, profile.usual)
+    told_apart = is_told_apart(measured.separation, settings, profile.usual)
+    data_drift = bool(pairs) or told_apart or any(column.drifted for column in columns)
+    segments = ()
+    concept_drift = False
+    if isinstance(measured.concept, MeasuredConcept):
+        concept_drift = has_drifted(measured.concept, settings, profile.usual)
+        if concept_drift:
+            from esteira.drift import concept  # imports pandas
+
+            segments = concept.segments(profile.features, measured.concept.overlap)
+    return Judged(
+        measured=measured,
+        verdict=conclude(bool(measured.faults), data_drift, concept_drift),
+        columns=columns,
+        prediction=prediction,
+        pairs=pairs,
+        told_apart=told_apart,
+        data_drift=data_drift,
+        concept_drift=concept_drift,
+        segments=segments,
+    )
+
+
+def conclude(faults: bool, data_drift: bool, concept_drift: bool) -> Verdict:
+    """What to do: see the verdicts."""
+    if faults:
+        return UNUSABLE
+    if concept_drift:
+        return REWORK
+    return RETRAIN if data_drift else KEEP
+
+
+def judge_columns(
+    measured: Iterable[MeasuredColumn], settings: Settings
+) -> tuple[JudgedColumn, ...]:
+    """Say which columns changed for sure, and which of them by much.
+
+    As in Rabanser, Günnemann & Lipton 2019, each column is tested alone and the tests share the
+    chance of a false alarm: Bonferroni over a column's tests, Benjamini-Hochberg over columns.
+    """
+    measured = list(measured)
+    smallest_p = np.array([adjusted_p(column) for column in measured])
+    cut = statistics.benjamini_hochberg(smallest_p, settings.alpha)
+    judged = []
+    for column in measured:
+        limits = settings.of_column(column.name)
+        effects = [effect(test, limits, column.reference.usual) for test in column.comparisons]
+        each = list(zip(column.comparisons, effects, strict=True))
+        sure = [(test, size) for test, size in each if test.p * len(each) <= cut]
+        judged.append(
+            JudgedColumn(
+                measured=column,
+                p=adjusted_p(column),
+                effect=max([0.0, *effects]),
+                sure=frozenset(test.aspect for test, _ in sure),
+                drifted=any(size >= 1 for _, size in sure),
+            )
+        )
+    return tuple(judged)
+
+
+def adjusted_p(column: MeasuredColumn) -> float:
+    """Smallest p-value of a column's tests, times their number."""
+    tests = len(column.comparisons)
+    return min([1.0, *(test.p * tests for test in column.comparisons)])
+
+
+def effect(test: Comparison, limits: ColumnLimits, usual: Sizes) -> float:
+    """Largest size that one test found, in units of its limit.
+
+    The limit is that of the settings, or what blocks of a time series differ by anyway.
+    """
+    effects = []
+    for scale in fields(Sizes):
+        size = getattr(test.sizes, scale.name)
+        if size is not None:
+            limit = getattr(limits, scale.name)
+            anyway = getattr(usual, scale.name) or 0.0
+            effects.append(size / max(limit, anyway, SMALLEST_LIMIT))
+    return max(effects)
+
+
+def changed_pairs(
+    correlations: Correlations | None, settings: Settings, usual: UsualChanges
+) -> tuple[ChangedPair, ...]:
+    """Pairs of columns whose rank correlation changed, with false-discovery control."""
+    if correlations is None:
+        return ()
+    p, tested = correlations.p, correlations.tested
+    cut = statistics.benjamini_hochberg(p[tested], settings.correlation_alpha)
+    change = np.abs(correlations.before - correlations.now)
+    large = change >= max(settings.correlation, usual.correlation)
+    changed = tested & (p <= cut) & large
+    pairs = [
+        ChangedPair(
+            left=correlations.names[left],
+            right=correlations.names[right],
+            before=float(correlations.before[left, right]),
+            now=float(correlations.now[left, right]),
+        )
+        for left, right in np.argwhere(changed)
+    ]
+    return tuple(sorted(pairs, key=lambda pair: -abs(pair.before - pair.now)))
+
+
+def is_told_apart(separation: Separation | None, settings: Settings, usual: UsualChanges) -> bool:
+    """Whether the classifier can tell the batch from the reference."""
+    if separation is None:
+        return False
+    significant = statistics.normal_upper(separation.z) <= settings.auc_alpha
+    return significant and separation.area >= max(settings.auc, usual.auc)
+
+
+def has_drifted(concept: MeasuredConcept, settings: Settings, usual: UsualChanges) -> bool:
+    """Whether the concept drifted: the loss rose for sure, and either by much or with a pattern."""
+    tests = np.array([concept.rise_p, concept.gain_p])
+    cut = statistics.benjamini_hochberg(tests, settings.concept_alpha)
+    rise = concept.loss_observed - concept.loss_expected
+    base = max(concept.loss_expected, concept.smallest_loss)
+    large = rise >= base * max(settings.loss, usual.loss)
+    pattern = concept.gain_p <= cut and concept.gain >= settings.gain
+    return bool(concept.rise_p <= cut and (large or pattern))
