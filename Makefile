@@ -6,7 +6,7 @@
 # make benchmark-bytes      what a pull request downloads
 # make benchmark-drift-quality   false alarms and power of the drift check
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
-# make lock    newer versions: the project's constraints.txt and constraints-dev.txt
+# make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
 UV_VERSION := 0.13.8
@@ -61,6 +61,8 @@ benchmark-drift-speed: .venv/ready
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py
+	$(MAKE) .venv/ready
+	.venv/bin/python scripts/taken.py
 
 clean:
 	rm -rf .venv .cache demo
