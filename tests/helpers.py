@@ -68,7 +68,7 @@ def bake(
     """
     folder.mkdir(parents=True, exist_ok=True)
     before = dict(os.environ)
-    os.environ.update(surroundings(**(environment or {})))
+    os.environ.update(surroundings(None, **(environment or {})))
     try:
         with TemporaryDirectory() as only_git:
             if not lock:
