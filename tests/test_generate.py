@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -332,6 +334,35 @@ def test_both_hooks_know_an_update_by_the_same_signs() -> None:
         found += [ast.dump(node) for node in functions if node.name == "only_rendered"]
     assert len(found) == 2
     assert found[0] == found[1]
+
+
+def test_the_toolbox_can_be_built_and_published(tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    vendor = str(TEMPLATE / "vendor")
+    run(tmp_path, "uv", "build", "--offline", "--cache-dir", cache, "--out-dir", ".", vendor)
+    (wheel,) = tmp_path.glob("esteira_toolbox-*-py3-none-any.whl")
+    (source,) = tmp_path.glob("esteira_toolbox-*.tar.gz")
+    names = {name for name in expected_files("churn_radar") if name.startswith("vendor/esteira/")}
+    files = {name.removeprefix("vendor/") for name in names}
+    assert "esteira/drift/report.html" in files
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if re.match(r"esteira/.*[^/]$", name)} == files
+    with tarfile.open(source) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert inside >= files | {"pyproject.toml", "README.md"}
+
+
+def test_git_and_github_fold_the_toolbox_away(tmp_path: Path) -> None:
+    project = bake(tmp_path)
+    paths = ["vendor/esteira/cli.py", "vendor/README.md", "src/churn_radar/model.py", "uv.lock"]
+    attributes = ["linguist-vendored", "linguist-generated"]
+    told = run(project, "git", "check-attr", *attributes, "--", *paths).stdout.splitlines()
+    assert [line.rpartition(": ")[2] for line in told] == [
+        "set", "set",
+        "set", "set",
+        "unspecified", "unspecified",
+        "unspecified", "set",
+    ]  # fmt: skip
 
 
 def test_without_uv_the_hook_says_so_and_goes_on(
