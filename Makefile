@@ -1,12 +1,12 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
 # make soak    ten times as many faults and hostile inputs as make test
-# make lint    ruff over both houses
+# make lint    ruff over both houses, and types
 # make benchmark-overhead   what DVC and imports add to the line's work
 # make benchmark-bytes      what a pull request downloads
 # make benchmark-drift-quality   false alarms and power of the drift check
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
-# make lock    newer versions: the project's constraints.txt and constraints-dev.txt
+# make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
 UV_VERSION := 0.13.8
@@ -46,6 +46,8 @@ soak: .venv/ready
 
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@mkdir -p .cache/lint && ln -sfn "../../$(PROJECT)/src/{{cookiecutter.package_name}}" .cache/lint/squad
+	.venv/bin/pyrefly check --python-interpreter-path .venv/bin/python --output-format min-text
 
 benchmark-overhead: .venv/ready
 	.venv/bin/python benchmarks/repro_overhead.py
@@ -61,6 +63,8 @@ benchmark-drift-speed: .venv/ready
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py
+	$(MAKE) .venv/ready
+	.venv/bin/python scripts/taken.py
 
 clean:
 	rm -rf .venv .cache demo

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 # Escaped by `tojson`: no quote and no line end of an answer can end this text.
@@ -17,6 +19,32 @@ SAMPLES = ("sample-classification", "sample-regression")
 def run(*command: str) -> subprocess.CompletedProcess:
     """Run a program quietly. Returns its result, whatever the exit status."""
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+def remove_caches() -> None:
+    """Remove what a template that was tested or linted in place has left in its folders."""
+    for folder in (Path("src"), Path("tests"), Path("vendor")):
+        for cache in (*folder.rglob("__pycache__"), *folder.rglob(".ruff_cache")):
+            shutil.rmtree(cache)
+    shutil.rmtree(".ruff_cache", ignore_errors=True)
+
+
+def only_rendered() -> bool:
+    """Whether a tool renders the template for an update, in a folder that it compares and drops.
+
+    cruft does, in a temporary folder of its own; another tool says so with ESTEIRA_RENDER_ONLY.
+    """
+    if os.environ.get("ESTEIRA_RENDER_ONLY"):
+        return True
+    above = Path.cwd().parent
+    temporary = above.parent == Path(tempfile.gettempdir()).resolve()
+    by_cookiecutter = "_output_dir" in ANSWERS
+    return temporary and not by_cookiecutter and bool(re.fullmatch(r"tmp[a-z0-9_]{8}", above.name))
+
+
+def committed() -> bool:
+    """Whether Git has the project already: this is an update in place."""
+    return run("git", "cat-file", "-e", "HEAD:./dvc.yaml").returncode == 0
 
 
 def seed_lock() -> str | None:
@@ -42,11 +70,17 @@ def seed_lock() -> str | None:
     return None
 
 
+def start_repository() -> None:
+    """Make the folder a Git repository, unless it is one: a clone."""
+    if shutil.which("git") and not committed() and not Path(".git").exists():
+        run("git", "init", "--quiet", "--initial-branch=main")
+
+
 def first_commit() -> str | None:
-    """Put everything into the new Git repository. Returns why it could not, or None."""
-    if not Path(".git").exists():
+    """Put everything into the project's Git repository. Returns why it could not, or None."""
+    if not shutil.which("git"):
         return "git is not installed"
-    if run("git", "rev-parse", "--verify", "--quiet", "HEAD").returncode == 0:
+    if committed():
         return None
     identity = []
     if any(run("git", "config", f"user.{part}").returncode for part in ("name", "email")):
@@ -54,7 +88,8 @@ def first_commit() -> str | None:
         email = f"{owner}@users.noreply.github.com"
         identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
     run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
-    run("git", "add", "--force", "vendor")  # some people's global ignore file names `vendor`
+    # Some people's global ignore file names `vendor`.
+    run("git", "-c", f"core.excludesFile={os.devnull}", "add", "vendor")
     made = run("git", "add", "--all")
     if made.returncode == 0:
         message = "Start from the Esteira template"
@@ -82,15 +117,14 @@ def adopt() -> str | None:
 
 
 def main() -> None:
-    """Do what can be done, say what could not, and print the next three commands."""
-    # A template that was tested or linted in place has caches of its own.
-    for cache in (*Path.cwd().rglob("__pycache__"), *Path.cwd().rglob(".ruff_cache")):
-        shutil.rmtree(cache)
+    """Do what can be done, say what could not, and print what comes next."""
+    remove_caches()
+    if only_rendered():
+        return
     notes = []
     if reason := seed_lock():
         notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")
-    if shutil.which("git"):
-        run("git", "init", "--quiet", "--initial-branch=main")
+    start_repository()
     if reason := adopt():
         notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     if reason := first_commit():
@@ -100,6 +134,8 @@ def main() -> None:
     print(f"  cd {os.path.relpath(Path.cwd(), os.environ.get('PWD', Path.cwd().parent))}")
     print("  uv run dvc repro        # reproduce the line; the first time, this installs it too")
     print("  uv run esteira gate     # is the model good enough, and has the data drifted?")
+    owners = f"{ANSWERS['__codeowner']} must approve changes of what judges"
+    print(f"\nOn GitHub, {owners} (.github/CODEOWNERS): .github/SETUP.md checks that it can.")
     for note in notes:
         print(f"\nNote: {note}", file=sys.stderr)
 

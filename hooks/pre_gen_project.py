@@ -7,6 +7,7 @@ import keyword
 import os
 import re
 import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -14,15 +15,61 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 SAMPLES = {"sample-classification": "diagnosis", "sample-regression": "progression"}
 RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-# Packages that the project imports: one of the same name would hide it, or be hidden.
-TAKEN = {
-    "cookiecutter", "data", "dvc", "dvclive", "esteira", "joblib", "models", "numpy", "pandas",
-    "pandera", "pyarrow", "pydantic", "pytest", "reports", "rich", "ruamel", "scipy", "skops",
-    "sklearn", "test", "tests", "typer", "yaml",
+# What the packages of constraints.txt are called, and what they are imported as: a project or a
+# package of the same name would hide one, or be hidden. `make lock` writes both lists.
+DISTRIBUTIONS = """
+aiobotocore aiohappyeyeballs aiohttp aiohttp-retry aioitertools aiosignal amqp annotated-doc
+annotated-types antlr4-python3-runtime appdirs asyncssh atpublic attrs billiard botocore celery
+certifi cffi charset-normalizer click click-didyoumean click-plugins click-repl cloudpickle colorama
+configobj cryptography dictdiffer diskcache distro dpath dulwich dvc dvc-data dvc-http dvc-objects
+dvc-render dvc-s3 dvc-studio-client dvc-task dvclive entrypoints filelock flatten-dict flufl-lock
+frozenlist fsspec funcy gitdb gitpython grandalf gto hydra-core idna iniconfig iterative-telemetry
+jinja2 jmespath joblib kombu markdown-it-py markupsafe mdurl multidict mypy-extensions narwhals
+networkx numpy nvidia-ml-py omegaconf orjson packaging pandas pandera pathspec platformdirs pluggy
+prettytable prompt-toolkit propcache psutil pyarrow pycparser pydantic pydantic-core
+pydantic-settings pydot pygit2 pygments pygtrie pyparsing pytest python-dateutil python-dotenv
+pywin32 pyyaml requests rich ruamel-yaml ruff s3fs scikit-learn scipy scmrepo semver setuptools
+shellingham shortuuid shtab six skops smmap sqltrie tabulate threadpoolctl tomlkit tqdm typeguard
+typer typing-extensions typing-inspect typing-inspection tzdata tzlocal urllib3 vine voluptuous
+wcwidth wrapt yarl zc-lockfile
+"""
+MODULES = """
+aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc
+annotated_types antlr4 appdirs asyncssh attr attrs billiard botocore celery certifi cffi
+charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama configobj
+cryptography dateutil dictdiffer diskcache distro dotenv dpath dulwich dvc dvc_data dvc_http
+dvc_objects dvc_render dvc_s3 dvc_studio_client dvc_task dvclive entrypoints example filelock
+flatten_dict flufl frozenlist fsspec funcy git gitdb grandalf gto hydra idna iniconfig
+iterative_telemetry jinja2 jmespath joblib kombu markdown_it markupsafe mdurl multidict
+mypy_extensions narwhals networkx numpy omegaconf orjson packaging pandas pandera pathspec
+platformdirs pluggy prettytable prompt_toolkit propcache psutil public py pyarrow pycparser pydantic
+pydantic_core pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pynvml pyparsing pytest
+requests rich ruamel ruff s3fs scipy scmrepo semver setuptools shellingham shortuuid shtab six
+sklearn skops smmap sqltrie tabulate threadpoolctl tomlkit tqdm typeguard typer typing_extensions
+typing_inspect typing_inspection tzdata tzlocal urllib3 validate vine voluptuous wcwidth wrapt yaml
+yarl zc
+"""
+OWN = {
+    "cookiecutter", "data", "esteira", "models", "notebooks", "reports", "src", "test", "tests",
+    "vendor",
 }  # fmt: skip
-# A relative path of a table is meant from where the command was given.
-FOLDERS = (os.environ.get("PWD", "."), ANSWERS["_output_dir"])
+# A relative path of a table is meant from where the command was given, or the project is put.
+FOLDERS = (os.environ.get("PWD", "."), "..")
+NAME = r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*"  # of a user or an organisation on GitHub
 FREE_TEXT = ("project_name", "description", "owner", "squad", "remote_url", "dataset", "target")
+
+
+def only_rendered() -> bool:
+    """Whether a tool renders the template for an update, in a folder that it compares and drops.
+
+    cruft does, in a temporary folder of its own; another tool says so with ESTEIRA_RENDER_ONLY.
+    """
+    if os.environ.get("ESTEIRA_RENDER_ONLY"):
+        return True
+    above = Path.cwd().parent
+    temporary = above.parent == Path(tempfile.gettempdir()).resolve()
+    by_cookiecutter = "_output_dir" in ANSWERS
+    return temporary and not by_cookiecutter and bool(re.fullmatch(r"tmp[a-z0-9_]{8}", above.name))
 
 
 def absent_from(path: Path, target: str) -> str:
@@ -58,6 +105,8 @@ def faults(answers: dict[str, str]) -> list[str]:
             f"project_slug {slug!r} is not a folder name: use up to 60 lower-case letters, digits "
             "and single hyphens, starting with a letter, such as churn-radar."
         )
+    elif slug in DISTRIBUTIONS.split() or slug == "esteira-toolbox":
+        found.append(f"project_slug {slug!r} is a package that the project uses: choose another.")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", package) or len(package) > 60:
         found.append(
             f"package_name {package!r} is not a package name: use up to 60 lower-case letters, "
@@ -67,7 +116,7 @@ def faults(answers: dict[str, str]) -> list[str]:
         found.append(f"package_name {package!r} is a word of Python's own: choose another.")
     elif package in sys.stdlib_module_names:
         found.append(f"package_name {package!r} is a module of Python's own: choose another.")
-    elif package in TAKEN or package in RESERVED:
+    elif package in {*MODULES.split(), *OWN, *RESERVED}:
         found.append(f"package_name {package!r} is taken by what the project uses: choose another.")
     for name in FREE_TEXT:
         value = answers[name]
@@ -75,10 +124,15 @@ def faults(answers: dict[str, str]) -> list[str]:
             found.append(f"{name} holds the control character {bad[0]!r}: take it out.")
         elif not value.strip() and name != "target":
             found.append(f"{name} is empty: give it a value.")
-    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", answers["owner"]):
+    if not re.fullmatch(NAME, answers["owner"]):
         found.append(
             f"owner {answers['owner']!r} is not a GitHub name: use letters, digits and single "
             "hyphens."
+        )
+    elif not re.fullmatch(rf"@{NAME}(/[a-z0-9]+([-_]+[a-z0-9]+)*)?", answers["__codeowner"]):
+        found.append(
+            f"squad {answers['squad']!r} is no team and no user: give the name of a team of "
+            f"{answers['owner']}, or @ and the name of a GitHub user."
         )
     if not re.fullmatch(
         r"local|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()=+-]+)*/?",
@@ -95,6 +149,8 @@ def faults(answers: dict[str, str]) -> list[str]:
                 f"target {target!r} is not in {dataset}, which predicts {SAMPLES[dataset]!r}: "
                 "leave target as it is, or give dataset the path of your own file."
             )
+        return found
+    if only_rendered() or Path("data/raw").exists():  # the table was adopted long ago
         return found
     tables = [Path(folder, dataset).expanduser() for folder in FOLDERS]
     table = next((path for path in tables if path.is_file()), None)

@@ -1,15 +1,61 @@
-"""Copy the tables of benchmarks/results/ into README.md, between their markers."""
+"""Keep the READMEs true: the tables of benchmarks/results/, and how much a squad gets."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
+MANUAL = ROOT / "{{cookiecutter.project_slug}}" / "README.md"
+SIZE = re.compile(r"(\d+) files\s+and\s+([\d,]+) lines")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to read in a part of a project."""
+
+    files: int
+    lines: int
+
+    def __str__(self) -> str:
+        """Say it, the lines to a hundred."""
+        return f"{self.files} files and {round(self.lines, -2):,} lines"
+
+
+def measure(paths: list[Path]) -> Size:
+    """Count files, and their lines."""
+    return Size(len(paths), sum(len(path.read_bytes().splitlines()) for path in paths))
+
+
+def sizes() -> tuple[Size, Size]:
+    """Return what a project with the default answers holds: the squad's own part, the toolbox.
+
+    Neither counts constraints.txt and uv.lock, which nobody writes.
+    """
+    with TemporaryDirectory() as folder:
+        answers = {"no_input": True, "default_config": True, "accept_hooks": False}
+        project = Path(cookiecutter(str(ROOT), output_dir=folder, **answers))
+        caches = {"__pycache__", ".ruff_cache"}
+        files = [p for p in project.rglob("*") if p.is_file() and not caches & set(p.parts)]
+        toolbox = [path for path in files if path.is_relative_to(project / "vendor")]
+        own = [
+            p for p in files if p not in toolbox and p.name not in ("constraints.txt", "uv.lock")
+        ]
+        return measure(own), measure(toolbox)
+
+
+def sized(text: str, parts: tuple[Size, Size]) -> str:
+    """Return `text` with its two sizes, the squad's own and the toolbox's, replaced."""
+    said = iter(map(str, parts))
+    return SIZE.sub(lambda _: next(said), text)
 
 
 def fill(text: str) -> str:
     """Return `text` with each `results` section replaced by its measured table."""
 
-    def section(found: re.Match) -> str:
+    def section(found: re.Match[str]) -> str:
         table = (ROOT / "benchmarks" / "results" / f"{found[1]}.md").read_text(encoding="utf-8")
         # The page's own title is the summary's, and its sections are no chapters of README.md.
         table = re.sub(r"^# .*\n+", "", table)
@@ -19,6 +65,13 @@ def fill(text: str) -> str:
     return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, text, flags=re.DOTALL)
 
 
+def main() -> None:
+    """Write both READMEs."""
+    parts = sizes()
+    for page in (ROOT / "README.md", MANUAL):
+        text = fill(sized(page.read_text(encoding="utf-8"), parts))
+        page.write_text(text, encoding="utf-8", newline="\n")
+
+
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

@@ -147,12 +147,14 @@ class Bucket:
             text=True,
             env=environment(**env),
         )
-        for line in self.process.stdout:
+        printed = self.process.stdout
+        assert printed is not None
+        for line in printed:
             if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):
                 self.url = found[1]
                 break
         # Nobody else reads what it prints, and a full pipe would stop it.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        threading.Thread(target=printed.read, daemon=True).start()
         self.request("PUT", "/data")
 
     def request(self, method: str, path: str) -> bytes:
@@ -191,7 +193,7 @@ class GitHub:
 
             do_GET = do_POST = do_PATCH = answer
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -204,8 +206,8 @@ class GitHub:
         if len(body.get("body", "")) > 65_536:
             return 422, {"message": "body is too long (maximum is 65536 characters)"}
         if method == "GET" and path == f"/repos/{REPOSITORY}/pulls":
-            wanted = urllib.parse.unquote(re.search(r"head=([^&]+)", query)[1])
-            return 200, [p for p in self.pulls if p["head"]["label"] == wanted]
+            (head,) = urllib.parse.parse_qs(query)["head"]
+            return 200, [p for p in self.pulls if p["head"]["label"] == head]
         if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/(\d+)/comments", path):
             number = int(found[1])
             if method == "GET":

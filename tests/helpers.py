@@ -58,15 +58,24 @@ def run(
     return done
 
 
-def bake(folder: Path, lock: bool = False, **answers: str) -> Path:
-    """Generate a project below `folder`; return its path. Without `lock`, uv is not found."""
+def bake(
+    folder: Path,
+    lock: bool = False,
+    overwrite: bool = False,
+    environment: dict[str, str] | None = None,
+    **answers: str,
+) -> Path:
+    """Generate a project below `folder`; return its path. Without `lock`, uv is not found.
+
+    With `overwrite` the project's folder may be there already. `environment` adds variables.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     before = dict(os.environ)
-    os.environ.update(surroundings())
+    os.environ.update(surroundings(None, **(environment or {})))
     try:
         with TemporaryDirectory() as only_git:
             if not lock:
-                Path(only_git, "git").symlink_to(shutil.which("git"))
+                Path(only_git, "git").symlink_to(str(shutil.which("git")))
                 os.environ["PATH"] = only_git
             made = cookiecutter(
                 str(ROOT),
@@ -74,6 +83,7 @@ def bake(folder: Path, lock: bool = False, **answers: str) -> Path:
                 output_dir=str(folder),
                 extra_context=answers,
                 default_config=True,
+                overwrite_if_exists=overwrite,
             )
     finally:
         os.environ.clear()

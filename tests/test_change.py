@@ -57,6 +57,39 @@ def test_one_module_reruns_the_stages_that_import_it(
     assert plan(project) == expected
 
 
+def stale(project: Path) -> list[str]:
+    """Return the stages whose deps changed, in alphabetical order; nothing is run."""
+    changed = json.loads(run(project, "dvc", "status", "--json").stdout)
+    return sorted(name.removeprefix("dvc.yaml:") for name in changed)
+
+
+def test_a_room_beside_the_line_reruns_nothing_and_the_ground_floor_what_stands_on_it(
+    project: Path,
+) -> None:
+    toolbox = project / "vendor" / "esteira"
+    modules = sorted(toolbox.rglob("*.py"))
+    line = [path for path in modules if path.is_relative_to(toolbox / "line")]
+    drift = [path for path in modules if path.is_relative_to(toolbox / "drift")]
+    beside = [path for path in modules if path not in (*line, *drift)]
+    assert {path.relative_to(toolbox).parts[0] for path in beside} >= {"adopt", "cli.py", "verify"}
+    assert stale(project) == []
+
+    def change(path: Path) -> None:
+        path.write_text(path.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
+
+    for path in beside:
+        change(path)
+    for folder in {path.parent for path in beside}:
+        (folder / "words.md").write_text("More words.\n", encoding="utf-8")
+    assert stale(project) == []
+    assert ran(run(project, "dvc", "repro", "--dry").stdout) == []
+    change(drift[-1])
+    assert stale(project) == ["drift_check", "evaluate"]
+    change(line[-1])
+    every = ["drift_check", "evaluate", "ingest", "split", "train", "validate"]
+    assert stale(project) == every
+
+
 def test_a_new_import_that_is_not_declared_fails_the_squads_tests(project: Path) -> None:
     (project / PACKAGE / "helpers.py").write_text("ANSWER = 42\n", encoding="utf-8")
     more = "import pandas as pd\n\nfrom .helpers import ANSWER  # noqa: F401\n"

@@ -8,13 +8,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 from cookiecutter.exceptions import FailedHookException
 from helpers import ROOT, TEMPLATE, bake, run, tracked
 from ruamel.yaml import YAML
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import taken
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 SAMPLES = ("sample-classification", "sample-regression")
@@ -88,6 +94,37 @@ def test_hostile_answers_give_valid_files_that_say_them(tmp_path: Path) -> None:
     assert not list(project.rglob("*{{*")), "a file name was not rendered"
 
 
+def test_the_names_that_are_taken_are_those_of_the_projects_packages() -> None:
+    hook = (ROOT / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+    again = taken.fill(hook, "DISTRIBUTIONS", taken.distributions())
+    assert hook == again, "run `python scripts/taken.py`"
+    words = re.search(r'^MODULES = """(.*?)"""', hook, re.DOTALL | re.MULTILINE)
+    assert words
+    listed = set(words[1].split())
+    assert listed >= taken.modules(), "run `python scripts/taken.py`"
+    assert listed >= {"pandas", "sklearn", "yaml", "dateutil", "psutil", "click", "ruamel", "attr"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "squad", "codeowner"),
+    [
+        ("savanna", "herd", "@savanna/herd"),
+        ("savanna", "Dados & Ações", "@savanna/dados-acoes"),
+        ("ana", "@ana", "@ana"),
+        ("savanna", "@plains/herd", "@plains/herd"),
+    ],
+)
+def test_the_owner_may_be_a_user_or_an_organisation(
+    tmp_path: Path, capfd: pytest.CaptureFixture, owner: str, squad: str, codeowner: str
+) -> None:
+    project = bake(tmp_path, owner=owner, squad=squad)
+    lines = (project / ".github" / "CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    assert len(rules) == 7
+    assert all(re.fullmatch(rf"/\S+ {codeowner}", rule) for rule in rules)
+    assert f"On GitHub, {codeowner} must approve changes" in capfd.readouterr().out
+
+
 def test_nothing_of_the_maintainers_is_left_in(tmp_path: Path) -> None:
     answers = {
         "project_name": "Zebra", "description": "Stripes.", "owner": "savanna", "squad": "herd",
@@ -122,6 +159,14 @@ def test_the_toolbox_is_the_same_in_every_project(tmp_path: Path) -> None:
         ({"package_name": "json"}, "package_name 'json' is a module of Python's own"),
         ({"package_name": "esteira"}, "package_name 'esteira' is taken"),
         ({"package_name": "pandas"}, "package_name 'pandas' is taken"),
+        ({"package_name": "psutil"}, "package_name 'psutil' is taken"),
+        ({"package_name": "click"}, "package_name 'click' is taken"),
+        ({"project_slug": "pandas", "package_name": "a"}, "project_slug 'pandas' is a package"),
+        ({"project_slug": "scikit-learn"}, "project_slug 'scikit-learn' is a package"),
+        ({"project_slug": "jinja2", "package_name": "a"}, "project_slug 'jinja2' is a package"),
+        ({"project_slug": "esteira-toolbox"}, "project_slug 'esteira-toolbox' is a package"),
+        ({"squad": "---"}, "squad '---' is no team and no user"),
+        ({"squad": "@no one"}, "squad '@no one' is no team and no user"),
         ({"description": "  "}, "description is empty"),
         ({"description": "bell \a"}, "description holds the control character '\\x07'"),
         ({"owner": "our organisation"}, "owner 'our organisation' is not a GitHub name"),
@@ -170,7 +215,12 @@ def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path
     hook = tmp_path / "hook.py"
     source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
     answers = json.dumps(
-        {"project_slug": "churn-radar", "owner": "our-organisation", "dataset": SAMPLES[0]}
+        {
+            "project_slug": "churn-radar",
+            "owner": "our-organisation",
+            "dataset": SAMPLES[0],
+            "__codeowner": "@our-organisation/data",
+        }
     )
     hook.write_text(source.replace("{{ cookiecutter | tojson }}", answers), encoding="utf-8")
     shutil.copy(reproduced / "uv.lock", project)
@@ -183,6 +233,136 @@ def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path
     for _ in range(2):
         run(project, sys.executable, str(hook))
     assert state() == before
+
+
+IGNORES = "vendor\n__pycache__/\n"
+
+
+def test_a_global_ignore_file_that_names_vendor_leaves_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "ignore").write_text(IGNORES, encoding="utf-8")
+    (tmp_path / "gitconfig").write_text(
+        f"[core]\n\texcludesFile = {tmp_path}/ignore\n", encoding="utf-8"
+    )
+    project = bake(tmp_path / "out", environment={"GIT_CONFIG_GLOBAL": f"{tmp_path}/gitconfig"})
+    assert tracked(project) == expected_files("churn_radar")
+
+
+@pytest.mark.parametrize("commits", [0, 1])
+def test_over_a_fresh_clone_the_project_gets_its_commit(tmp_path: Path, commits: int) -> None:
+    hub, clone = tmp_path / "hub.git", tmp_path / "churn-radar"
+    run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=trunk", str(hub))
+    run(tmp_path, "git", "clone", "--quiet", str(hub), str(clone))
+    for _ in range(commits):
+        (clone / "README.md").write_text("# churn-radar\n", encoding="utf-8")
+        run(clone, "git", "add", "README.md")
+        run(clone, "git", "commit", "--quiet", "-m", "Initial commit")
+    project = bake(tmp_path, overwrite=True)
+    assert project == clone
+    assert tracked(project) == expected_files("churn_radar")
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+    assert run(project, "git", "rev-list", "--count", "HEAD").stdout == f"{commits + 1}\n"
+    assert run(project, "git", "remote").stdout == "origin\n"
+    run(project, "git", "push", "--quiet", "--no-verify", "origin", "HEAD")
+
+
+def test_over_a_project_that_is_committed_it_is_rendered_and_nothing_else(tmp_path: Path) -> None:
+    project = bake(tmp_path)
+    (project / "gates.yaml").write_text("rules: []\n", encoding="utf-8")
+    run(project, "git", "commit", "--quiet", "--all", "-m", "Ours")
+    bake(tmp_path, overwrite=True)
+    assert run(project, "git", "status", "--porcelain").stdout == " M gates.yaml\n"
+    assert run(project, "git", "log", "-1", "--format=%s").stdout == "Ours\n"
+
+
+def test_in_a_repository_that_tracks_the_project_no_other_is_made(tmp_path: Path) -> None:
+    project = bake(tmp_path)
+    shutil.rmtree(project / ".git")
+    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, "git", "add", "--all")
+    run(tmp_path, "git", "commit", "--quiet", "-m", "All of ours")
+    bake(tmp_path, overwrite=True)
+    assert not (project / ".git").exists()
+    assert run(tmp_path, "git", "status", "--porcelain").stdout == ""
+
+
+def test_cruft_creates_a_project_and_updates_it(tmp_path: Path) -> None:
+    template, out = tmp_path / "template", tmp_path / "out"
+    shutil.copytree(
+        ROOT,
+        template,
+        ignore=shutil.ignore_patterns(".git", ".venv", ".cache", "demo", "__pycache__", ".*_cache"),
+    )
+    out.mkdir()
+    run(template, "git", "init", "--quiet")
+    run(template, "git", "add", "--all")
+    run(template, "git", "commit", "--quiet", "-m", "The template")
+    only_git = tmp_path / "bin"  # without uv there is no lock to wait for
+    only_git.mkdir()
+    (only_git / "git").symlink_to(str(shutil.which("git")))
+    cruft = [sys.executable, "-m", "cruft"]
+    quick = {"PATH": str(only_git)}
+    answers = json.dumps({"dataset": SAMPLES[0]})
+    run(out, *cruft, "create", str(template), "--no-input", "--extra-context", answers, env=quick)
+    project = out / "churn-radar"
+    assert tracked(project) == expected_files("churn_radar")
+    assert run(project, "git", "status", "--porcelain").stdout == "?? .cruft.json\n"
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "-m", "Say which template this is from")
+
+    with (template / TEMPLATE.name / "gates.yaml").open("a", encoding="utf-8") as gates:
+        gates.write("# One line more\n")
+    run(template, "git", "commit", "--quiet", "--all", "-m", "One line more")
+    run(project, *cruft, "update", "--skip-apply-ask", env=quick)
+    assert (project / "gates.yaml").read_text(encoding="utf-8").endswith("# One line more\n")
+    changed = run(project, "git", "status", "--porcelain").stdout.splitlines()
+    assert sorted(line[3:] for line in changed) == [".cruft.json", "gates.yaml"]
+    assert run(project, "git", "rev-list", "--count", "HEAD").stdout == "2\n"
+
+
+def test_a_tool_may_ask_for_the_files_alone(tmp_path: Path) -> None:
+    table = {"dataset": "gone-since.csv", "target": "churn"}
+    project = bake(tmp_path, environment={"ESTEIRA_RENDER_ONLY": "1"}, **table)
+    rendered = {str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()}
+    assert rendered == expected_files("churn_radar")
+
+
+def test_both_hooks_know_an_update_by_the_same_signs() -> None:
+    found = []
+    for hook in ("pre_gen_project.py", "post_gen_project.py"):
+        tree = ast.parse((ROOT / "hooks" / hook).read_text(encoding="utf-8"))
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        found += [ast.dump(node) for node in functions if node.name == "only_rendered"]
+    assert len(found) == 2
+    assert found[0] == found[1]
+
+
+def test_the_toolbox_can_be_built_and_published(tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    vendor = str(TEMPLATE / "vendor")
+    run(tmp_path, "uv", "build", "--offline", "--cache-dir", cache, "--out-dir", ".", vendor)
+    (wheel,) = tmp_path.glob("esteira_toolbox-*-py3-none-any.whl")
+    (source,) = tmp_path.glob("esteira_toolbox-*.tar.gz")
+    names = {name for name in expected_files("churn_radar") if name.startswith("vendor/esteira/")}
+    files = {name.removeprefix("vendor/") for name in names}
+    assert "esteira/drift/report.html" in files
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if re.match(r"esteira/.*[^/]$", name)} == files
+    with tarfile.open(source) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert inside >= files | {"pyproject.toml", "README.md"}
+
+
+def test_git_and_github_fold_the_toolbox_away(tmp_path: Path) -> None:
+    project = bake(tmp_path)
+    paths = ["vendor/esteira/cli.py", "vendor/README.md", "src/churn_radar/model.py", "uv.lock"]
+    attributes = ["linguist-vendored", "linguist-generated"]
+    told = run(project, "git", "check-attr", *attributes, "--", *paths).stdout.splitlines()
+    assert [line.rpartition(": ")[2] for line in told] == [
+        "set", "set",
+        "set", "set",
+        "unspecified", "unspecified",
+        "unspecified", "set",
+    ]  # fmt: skip
 
 
 def test_without_uv_the_hook_says_so_and_goes_on(

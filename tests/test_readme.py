@@ -9,7 +9,7 @@ from helpers import ROOT, TEMPLATE, bake, run
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from readme import fill
+from readme import MANUAL, SIZE, fill, sizes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -24,6 +24,16 @@ def test_the_tables_are_those_of_the_last_measurement() -> None:
     assert fill(README) == README, "run `python scripts/readme.py`"
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", MANUAL])
+def test_it_says_how_much_a_squad_gets(page: Path) -> None:
+    own, toolbox = sizes()
+    assert own.lines < 2100, "a squad's own part is to stay small"
+    said = SIZE.findall(page.read_text(encoding="utf-8"))
+    told = [int(number.replace(",", "")) for pair in said for number in pair]
+    counted = [own.files, own.lines, toolbox.files, toolbox.lines]
+    assert told == pytest.approx(counted, rel=0.1), "run `python scripts/readme.py`"
+
+
 def test_every_make_command_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(re.findall(r"\bmake ([a-z][a-z-]+)", README))
@@ -33,7 +43,9 @@ def test_every_make_command_exists() -> None:
 
 def test_links_lead_somewhere(tmp_path: Path) -> None:
     project = bake(tmp_path)
-    for page in (ROOT / "README.md", project / "README.md", project / ".github/SETUP.md"):
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    pages += [project / name for name in ("README.md", "vendor/README.md", ".github/SETUP.md")]
+    for page in pages:
         for link in links(page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page}: {link}"
 

@@ -13,7 +13,7 @@ def engineer(table: pd.DataFrame) -> pd.DataFrame:
     date becomes its month, day of the week and hour; add ratios, logarithms, flags below.
     """
     table = table.copy()
-    for name in table.select_dtypes("datetime"):
+    for name in table.select_dtypes("datetime").columns:
         date = table.pop(name).dt
         table[f"{name} month"] = date.month
         table[f"{name} weekday"] = date.day_of_week

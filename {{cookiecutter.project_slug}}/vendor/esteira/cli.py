@@ -14,13 +14,19 @@ from esteira.line.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+# The panels of `esteira --help`, in the order in which their first commands stand below.
+LINE = "The line: is the model good enough?"
+DATA = "Data: your table, new batches, drift"
+TRUST = "Trust: can a number be reproduced?"
+PULL_REQUEST = "Pull requests: what did a change move?"
+
 
 @app.callback()
 def commands() -> None:
     """The toolbox of the project: gates and checks beside the line that `dvc repro` runs."""
 
 
-@app.command()
+@app.command(rich_help_panel=LINE, epilog="Example: uv run esteira gate --base origin/main")
 def gate(
     base: Annotated[
         str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
@@ -47,7 +53,7 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drift models/reference.json august.csv --out drift")
 def drift(
     reference: Annotated[
         str, typer.Argument(help="Table, or profile such as models/reference.json.")
@@ -70,7 +76,7 @@ def drift(
     sys.exit(found.verdict.status)
 
 
-@app.command()
+@app.command(rich_help_panel=TRUST, epilog="Example: uv run esteira verify train evaluate")
 def verify(
     stage: Annotated[
         list[str] | None, typer.Argument(help="Stages to execute; all of them.")
@@ -100,7 +106,7 @@ def verify(
     sys.exit(0 if found.ok else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=TRUST, epilog="Example: uv run esteira record")
 def record() -> None:
     """Write down, in environment.json, the environment that made dvc.lock; commit both."""
     from esteira.verify import environment
@@ -109,7 +115,7 @@ def record() -> None:
     print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")
 
 
-@app.command("resolve-lock")
+@app.command("resolve-lock", rich_help_panel=TRUST, epilog="Example: uv run esteira resolve-lock")
 def resolve_lock() -> None:
     """Resolve a merge conflict in dvc.lock: compute what the merged code and settings give."""
     from esteira.verify import doctor
@@ -120,7 +126,7 @@ def resolve_lock() -> None:
     )
 
 
-@app.command()
+@app.command(rich_help_panel=TRUST, epilog="Example: uv run esteira doctor --fix")
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Put aside what is damaged.")] = False,
 ) -> None:
@@ -130,7 +136,7 @@ def doctor(
     sys.exit(0 if doctor.main(fix) else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira adopt churn.csv --target Churn --time signed_up")
 def adopt(
     path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
@@ -155,7 +161,7 @@ def adopt(
     print(f"\n{path} is adopted as {', '.join(map(str, changes.copies))}. Next: uv run dvc repro")
 
 
-@app.command()
+@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drill --kind concept")
 def drill(
     kind: Annotated[str, typer.Option(help="data, concept, missing, category or schema.")] = "data",
     strength: Annotated[float, typer.Option(help="How strong the drift is; 1 is plain.")] = 1.0,
@@ -167,7 +173,7 @@ def drill(
     print(room.undo() if undo else room.rehearse(kind, strength))
 
 
-@app.command()
+@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira validate data/raw/august.csv")
 def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")]) -> None:
     """Check a table or batch against schema.yaml; exit with 1 if a rule is broken."""
     from esteira.line import schema, table
@@ -180,7 +186,7 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     if found.empty:
         print(f"{path} keeps every rule: {len(raw)} rows.")
         sys.exit(0)
-    shown = Table(*(name.replace("_", " ") for name in found))
+    shown = Table(*(str(name).replace("_", " ") for name in found))
     for row in found.itertuples(index=False):
         shown.add_row(*(escape(str(cell)) for cell in row))
     Console().print(shown)
@@ -189,13 +195,17 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     sys.exit(1)
 
 
-pull_request = typer.Typer(no_args_is_help=True, help="Report what a pull request moves.")
-app.add_typer(pull_request, name="pull-request")
+pull_request = typer.Typer(
+    no_args_is_help=True,
+    help="Report what a pull request moves.",
+    epilog="Example: uv run esteira pull-request collect",
+)
+app.add_typer(pull_request, name="pull-request", rich_help_panel=PULL_REQUEST)
 REPORT = ".report/report.json"
 Report = Annotated[Path, typer.Argument(help="The facts that `collect` wrote.")]
 
 
-@pull_request.command()
+@pull_request.command(epilog="Example: uv run esteira pull-request collect --base origin/main")
 def collect(
     base: Annotated[
         str | None, typer.Option(help="Git revision to compare with; in CI the pull request's.")
@@ -209,7 +219,7 @@ def collect(
     print(f"Wrote {output}.")
 
 
-@pull_request.command()
+@pull_request.command(epilog="Example: uv run esteira pull-request render")
 def render(report: Report = Path(REPORT)) -> None:
     """Print the report as Markdown, as for the job summary."""
     from esteira.pull_request import facts, render
@@ -221,7 +231,7 @@ def render(report: Report = Path(REPORT)) -> None:
     sys.stdout.write(render.render(facts.read(report), place, render.SUMMARY_BYTES))
 
 
-@pull_request.command()
+@pull_request.command(epilog="Example: uv run esteira pull-request judge")
 def judge(report: Report = Path(REPORT)) -> None:
     """Exit with 1, and say why in one sentence each, if the pull request must not be merged."""
     from esteira.pull_request import facts
@@ -233,7 +243,7 @@ def judge(report: Report = Path(REPORT)) -> None:
     sys.exit(1 if broken else 0)
 
 
-@pull_request.command()
+@pull_request.command(epilog="Example: uv run esteira pull-request post .report/report.json")
 def post(report: Report = Path(REPORT)) -> None:
     """Post the report as one comment on its pull request; only for the comment workflow."""
     from esteira.pull_request.post import main
@@ -241,11 +251,15 @@ def post(report: Report = Path(REPORT)) -> None:
     print(main(report))
 
 
-remote = typer.Typer(no_args_is_help=True, help="The DVC remote.")
-app.add_typer(remote, name="remote")
+remote = typer.Typer(
+    no_args_is_help=True,
+    help="Check the DVC remote.",
+    epilog="Example: uv run esteira remote check",
+)
+app.add_typer(remote, name="remote", rich_help_panel=TRUST)
 
 
-@remote.command()
+@remote.command(epilog="Example: uv run esteira remote check")
 def check() -> None:
     """Say in about a second what is wrong with the remote's credentials, bucket or endpoint."""
     from esteira.repository.remote import check
@@ -253,7 +267,7 @@ def check() -> None:
     print(check())
 
 
-@app.command()
+@app.command(rich_help_panel=LINE, epilog="Example: uv run esteira noise --seeds 5")
 def noise(
     seeds: Annotated[int, typer.Option(min=2, help="How many seeds to train with.")] = 5,
 ) -> None:

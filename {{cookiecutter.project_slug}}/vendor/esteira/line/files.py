@@ -99,6 +99,7 @@ def _unsettled() -> list[Path]:
 
 def _read_journal(kept: Path) -> Journal | None:
     """Return a folder's journal; None where the files were not yet, or no longer, being changed."""
+    journal = None
     try:
         text = (kept / JOURNAL).read_text(encoding="utf-8")
         journal = Journal(**json.loads(text))
@@ -107,7 +108,7 @@ def _read_journal(kept: Path) -> Journal | None:
         return None
     except (ValueError, TypeError):
         inside = False
-    if not inside:
+    if journal is None or not inside:
         raise UserError(
             f"{kept / JOURNAL} cannot be believed: put back by hand what lies beside it, then "
             "remove the folder."

@@ -1,6 +1,6 @@
 """Points of the plots that dvc.yaml draws: few, rounded, and the same for the same predictions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,12 @@ def _points(columns: dict[str, "ArrayLike"]) -> list[dict[str, Any]]:
     """Turn equally long columns into at most MOST_POINTS records, evenly spaced, rounded."""
     frame = pd.DataFrame(columns)
     keep = np.unique(np.linspace(0, len(frame) - 1, MOST_POINTS).round().astype(int))
-    return frame.iloc[keep].round(4).to_dict("records")
+    return _records(frame.iloc[keep].round(4))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one record a row; the columns must be named by text."""
+    return cast("list[dict[str, Any]]", frame.to_dict("records"))
 
 
 def classification(
@@ -75,4 +80,4 @@ def importance(
     )
     means = pd.Series(found.importances_mean.round(6), index=inputs.columns, name="importance")
     ordered = means.sort_values(ascending=False, kind="stable").head(30)
-    return ordered.rename_axis("input").reset_index().to_dict("records")
+    return _records(ordered.rename_axis("input").reset_index())

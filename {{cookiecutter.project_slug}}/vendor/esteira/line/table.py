@@ -57,7 +57,7 @@ def open_bytes(path: str | Path) -> IO[bytes]:
         import pyarrow as pa
 
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return openers.get(suffix, open)(path, "rb")
 
 
@@ -145,7 +145,8 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
 
 def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     """Read JSON lines, or one JSON list of objects."""
-    text = io.TextIOWrapper(io.BufferedReader(source), encoding=form.encoding)
+    stream: Any = source  # what zipfile and gzip open is a raw stream, which IO[bytes] does not say
+    text = io.TextIOWrapper(io.BufferedReader(stream), encoding=form.encoding)
     first = text.read(1)
     while first.isspace():
         first = text.read(1)

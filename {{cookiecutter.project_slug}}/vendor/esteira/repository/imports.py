@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from modulefinder import ModuleFinder
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from esteira.line.__main__ import module_of
 from esteira.line.files import read_yaml
@@ -23,11 +23,11 @@ class _ForTypesOnly(ast.NodeTransformer):
 
 
 class _Finder(ModuleFinder):
-    def load_module(self, name: str, file: Any, path: str, info: tuple) -> Any:
-        if file is not None:
-            tree = _ForTypesOnly().visit(ast.parse(file.read()))
-            file = io.BytesIO(ast.unparse(tree).encode())
-        return super().load_module(name, file, path, info)
+    def load_module(self, fqname: str, fp: Any, pathname: str, file_info: Any) -> Any:
+        if fp is not None:
+            tree = _ForTypesOnly().visit(ast.parse(fp.read()))
+            fp = cast("Any", io.BytesIO(ast.unparse(tree).encode()))
+        return super().load_module(fqname, fp, pathname, file_info)
 
 
 def only_docstring(path: Path) -> bool:
@@ -43,7 +43,8 @@ def modules(entry: str, sources: Iterable[str] = SOURCES) -> set[str]:
     """
     finder = _Finder(path=list(sources))
     finder.import_hook(entry)
-    files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
+    named = [getattr(module, "__file__", None) for module in finder.modules.values()]
+    files = {Path(file) for file in named if file}
     here = Path.cwd()
     return {f.relative_to(here).as_posix() for f in files if not only_docstring(f)}
 

@@ -55,7 +55,7 @@ def check_s3(options: dict[str, Any]) -> None:
     session = botocore.session.Session(profile=options.get("profile"))
     patience = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     try:
-        client = session.create_client(
+        client: Any = session.create_client(
             "s3",
             region_name=options.get("region")
             or session.get_config_variable("region")
