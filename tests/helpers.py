@@ -1,16 +1,21 @@
 """What the tests share: bake a project, run its own commands in one environment, look at it."""
 
+import ast
+import functools
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from cookiecutter.main import cookiecutter
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
@@ -104,6 +109,19 @@ def own_model(task: str) -> Any:
         sys.modules["squad"] = importlib.util.module_from_spec(spec)
     model = importlib.import_module("squad.model")
     return OwnModel(tuple(model.ALGORITHMS[task]), lambda name: model.build(task, name, 42))
+
+
+@functools.cache
+def parse(suffix: str, text: str) -> None:
+    """Parse a file by its kind; most files of two projects are the same, and parsed once."""
+    if suffix == ".toml":
+        tomllib.loads(text)
+    elif suffix in (".yaml", ".yml"):
+        YAML(typ="safe", pure=True).load(text)
+    elif suffix == ".json":
+        json.loads(text)
+    elif suffix == ".py":
+        ast.parse(text)
 
 
 def tracked(project: Path) -> set[str]:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 from cookiecutter.exceptions import FailedHookException
-from helpers import ROOT, TEMPLATE, bake, run, tracked
-from ruamel.yaml import YAML
+from helpers import ROOT, TEMPLATE, bake, parse, run, tracked
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -39,14 +38,7 @@ def check_files_parse(project: Path) -> None:
         path = project / name
         text = path.read_text(encoding="utf-8")
         assert "cookiecutter" not in text or name in ("README.md",), name
-        if path.suffix == ".toml" or path.name == "uv.lock":
-            tomllib.loads(text)
-        elif path.suffix in (".yaml", ".yml"):
-            YAML(typ="safe", pure=True).load(text)
-        elif path.suffix == ".json":
-            json.loads(text)
-        elif path.suffix == ".py":
-            ast.parse(text)
+        parse(".toml" if path.name == "uv.lock" else path.suffix, text)
         assert not text or text.endswith("\n"), f"{name} has no line end at its end"
 
 

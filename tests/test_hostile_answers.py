@@ -3,7 +3,6 @@
 ESTEIRA_SOAK multiplies the examples (`make soak`).
 """
 
-import ast
 import configparser
 import json
 import os
@@ -18,10 +17,9 @@ import pandas as pd
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.generate import generate_context, generate_files
 from cookiecutter.prompt import render_variable
-from helpers import ROOT, run
+from helpers import ROOT, parse, run
 from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from esteira.drift import profile, report
@@ -92,15 +90,7 @@ def check_parses(project: Path) -> None:
     for path in (p for p in project.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         if path.suffix == ".pyc" or ".ruff_cache" in path.parts:
             continue
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            tomllib.loads(text)
-        elif path.suffix in (".yaml", ".yml"):
-            YAML(typ="safe", pure=True).load(text)
-        elif path.suffix == ".json":
-            json.loads(text)
-        elif path.suffix == ".py":
-            ast.parse(text)
+        parse(path.suffix, path.read_text(encoding="utf-8"))
 
 
 def check_says(project: Path, context: dict[str, Any]) -> None:

@@ -10,10 +10,11 @@ from helpers import bake, ran, run
 from ruamel.yaml import YAML
 
 LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
-ONE_OFF_DEFAULT = {
+OFF_DEFAULT = {
     "regression": {"dataset": "sample-regression"},
-    "s3": {"remote_url": "s3://squad-data/churn"},
-    "names": {
+    "everything but the task": {
+        "remote_url": "s3://squad-data/churn",
+        "license": "Proprietary",
         "project_name": "Previsão de “Évasion”",
         "project_slug": "previsao-2",
         "package_name": "previsao_2",
@@ -21,7 +22,6 @@ ONE_OFF_DEFAULT = {
         "owner": "squad-br",
         "squad": "Dados & Ações",
     },
-    "licence": {"license": "Proprietary"},
 }
 
 
@@ -66,9 +66,9 @@ def test_a_fresh_clone_pulls_what_was_pushed(project: Path) -> None:
     assert ran(run(clone, "dvc", "repro").stdout) == []
 
 
-@pytest.mark.parametrize("name", list(ONE_OFF_DEFAULT))
-def test_one_answer_off_default_really_runs(reproduced: Path, tmp_path: Path, name: str) -> None:
-    project = bake(tmp_path, **ONE_OFF_DEFAULT[name])
+@pytest.mark.parametrize("name", OFF_DEFAULT)
+def test_other_answers_really_run(reproduced: Path, tmp_path: Path, name: str) -> None:
+    project = bake(tmp_path, **OFF_DEFAULT[name])
     done = run(project, "dvc", "repro")
     assert ran(done.stdout) == LINE
     assert ran(run(project, "dvc", "repro").stdout) == []

@@ -194,7 +194,7 @@ def _batch(path: str | Path, current: str | Path | None, schema: Schema) -> Batc
     batch = table.read_batch(current, schema)
     absent = [name for name in schema.inputs if name not in batch]
     if absent:
-        near = closest(absent[0], list(batch))
+        near = closest(absent[0], list(batch.columns))
         raise UserError(f"{current} has no column `{absent[0]}`, which the model needs: {near}")
     labels = "with" if schema.target in batch else "without"
     evidence = f"{len(batch)} rows, {labels} `{schema.target}`"

@@ -55,9 +55,8 @@ class Conventions:
 
 def conventions(raw: pd.DataFrame, form: FileFormat, target: str | None = None) -> Conventions:
     """Find missing-value tokens and the marks in numbers; blank the tokens out of the table."""
-    cells = {
-        name: raw[name].value_counts() for name in raw if pd.api.types.is_string_dtype(raw[name])
-    }
+    texts = [name for name in raw.columns if pd.api.types.is_string_dtype(raw[name])]
+    cells = {name: raw[name].value_counts() for name in texts}
     classes = _common_classes(raw[target]) if target else set()
     tokens = _tokens(cells, classes)
     marks, why = _marks(cells, tokens, form)

@@ -61,7 +61,7 @@ def detect(raw: pd.DataFrame, form: FileFormat, asked: Asked) -> Found:
     decisions = [*written.decisions, *_header_like_data(raw, form)]
     if raw[asked.target].count() == 0:
         raise UserError(f"the target `{asked.target}` is missing in all {len(raw)} rows.")
-    guesses = {name: guess(raw[name], form, name == asked.time) for name in raw}
+    guesses = {name: guess(raw[name], form, name == asked.time) for name in raw.columns}
     time, said = _time(guesses, asked)
     decisions += said
     wanted = target.decide(guesses[asked.target].cells, asked.task, asked.positive)
@@ -111,7 +111,7 @@ def _require_columns(raw: pd.DataFrame, form: FileFormat, asked: Asked) -> None:
         if name in raw:
             continue
         hints = [f" Perhaps {decision.evidence}." for decision in _header_like_data(raw, form)]
-        known = closest(name, list(raw))
+        known = closest(name, list(raw.columns))
         raise UserError(f"the table has no column `{name}`: {known}{''.join(hints)}")
     if asked.target == asked.time:
         raise UserError(f"`{asked.target}` cannot be both target and time: choose one.")
@@ -121,8 +121,8 @@ def _header_like_data(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
     """Warn where the names look like a row of data."""
     if not form.header:
         return []
-    numbers = [name for name in raw if re.fullmatch(r"[+-]?\d+([.,]\d+)?(\.\d+)?", name)]
-    words = [name for name in raw if name not in numbers and raw[name].dtype == "str"]
+    numbers = [name for name in raw.columns if re.fullmatch(r"[+-]?\d+([.,]\d+)?(\.\d+)?", name)]
+    words = [name for name in raw.columns if name not in numbers and raw[name].dtype == "str"]
     repeated = [name for name in words if (raw[name] == name).any()]
     like_data = [*numbers, *repeated]
     if len(like_data) < max(2, 0.5 * raw.shape[1]):
@@ -183,7 +183,7 @@ def _notes(
     notes = {}
     for name, found in guesses.items():
         own = [found.evidence] if name not in anchors or not found.aside else []
-        remark = ", ".join(filter(None, [*own, *bounded[name].remarks]))
+        remark = ", ".join(text for text in (*own, *bounded[name].remarks) if text)
         if remark:
             notes[name] = remark
     return notes

@@ -26,6 +26,7 @@ from esteira.drift.records import (
 from esteira.drift.source import numbers, texts
 from esteira.line.errors import UserError
 
+NOTHING = np.array(None, dtype=object)  # what a missing label or answer equals
 DENSEST = 10  # inputs this much denser in the batch than in the holdout are out of its reach
 LEAST_OF_SEGMENT = 30  # rows, on either side
 SEGMENTS = 5  # told at most
@@ -65,7 +66,7 @@ def residuals(
         missed = (label == positive) - probability
     if target.kind == "category":
         missed = np.where(np.isin(label, target.cells.categories), missed, 1.0)
-    unknown = np.equal(label, None) | np.equal(said, None)
+    unknown = np.equal(label, NOTHING) | np.equal(said, NOTHING)
     return np.where(unknown, np.nan, missed)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ def measure(profile: Profile, source: Source, settings: Settings, predict: Predi
     before = stack(feature.reference.counted.codes for feature in features)
     now = stack(feature.batch.codes for feature in features)
     known = predict is not None and profile.followed is not None
-    needs = {"labels": labelled, "predictions": known}
+    needs: dict[Literal["labels", "predictions"], bool] = {"labels": labelled, "predictions": known}
     measured = replace(
         measured,
         correlations=joint.compare_correlations(profile.features, before, now),

@@ -179,9 +179,10 @@ def bars_of_categories(categories: Sequence[str], before: np.ndarray, now: np.nd
     """A bar for each of the commonest categories, one for the others, one for what is new."""
     sides = pd.DataFrame({"reference": before[:-1], "batch": now[:-1]}, list(categories))
     top = sides.loc[sides.max(axis=1).nlargest(MOST_CATEGORIES).index]
+    rows = zip(top.index, top["reference"], top["batch"], strict=True)
     others = (sides.sum() - top.sum()).clip(lower=0)
     drawn = [
-        *(Bar(str(row.Index), float(row.reference), float(row.batch)) for row in top.itertuples()),
+        *(Bar(str(name), float(reference), float(batch)) for name, reference, batch in rows),
         Bar("all others", float(others["reference"]), float(others["batch"])),
         Bar("never seen before", 0.0, float(now[-1])),
     ]

@@ -114,7 +114,7 @@ def chi2_p(reference: np.ndarray, batch: np.ndarray) -> float:
     both = reference + batch
     difference = reference / n - batch / m
     chi2 = n * m * (difference**2 / np.maximum(both, 1)).sum()
-    return chi2_upper(chi2, np.count_nonzero(both) - 1)
+    return chi2_upper(chi2, int(np.count_nonzero(both)) - 1)
 
 
 def ks_distance(reference: np.ndarray, batch: np.ndarray) -> float:

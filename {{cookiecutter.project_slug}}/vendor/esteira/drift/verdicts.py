@@ -35,5 +35,5 @@ UNUSABLE = Verdict(
 )
 
 VERDICTS = (KEEP, RETRAIN, REWORK, UNUSABLE)
-BY_CODE = {verdict.code: verdict for verdict in VERDICTS}
+BY_CODE: dict[float, Verdict] = {verdict.code: verdict for verdict in VERDICTS}
 BY_ACTION = {verdict.action: verdict for verdict in VERDICTS}

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -180,7 +180,7 @@ def metric(file: str, name: str, old: object, new: object) -> f.Metric:
     )
 
 
-def finite(value: Any) -> bool:
+def finite(value: Any) -> TypeGuard[float]:
     """Tell whether a value is a number that can be compared."""
     try:
         return not isinstance(value, bool | str) and math.isfinite(value)
@@ -212,10 +212,11 @@ def drift() -> f.Drift | None:
         measured = gate.read_metrics(gate.DRIFT_FILE)
         rows = list(csv.DictReader(StringIO(Path(DRIFT_COLUMNS).read_text("utf-8"))))
         columns = sorted(map(drift_column, rows), key=lambda column: -column.effect)
+        counts: dict[str, Any] = measured.values  # Drift refuses what is no count
         return f.Drift(
             action=verdicts.BY_CODE[measured.number(gate.DRIFT_METRIC)].action,
-            checked=measured.values.get("columns_checked", 0),
-            drifted=measured.values.get("columns_drifted", 0),
+            checked=counts.get("columns_checked", 0),
+            drifted=counts.get("columns_drifted", 0),
             columns=columns[: f.MOST_ENTRIES],
         )
     except (UserError, OSError, KeyError, ValueError, TypeError):
@@ -274,4 +275,4 @@ def capped(facts: f.Facts) -> f.Facts:
     long = {name: value for name, value in lists.items() if len(value) > f.MOST_ENTRIES}
     left_out = sum(len(value) - f.MOST_ENTRIES for value in long.values())
     cut = {name: value[: f.MOST_ENTRIES] for name, value in long.items()}
-    return f.Facts(**(dict(facts) | cut | {"left_out": left_out}))
+    return f.Facts.model_validate(dict(facts) | cut | {"left_out": left_out})

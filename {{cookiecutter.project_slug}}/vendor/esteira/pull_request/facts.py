@@ -5,7 +5,7 @@ every text has a length, every list a size, every number is finite, and no name 
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,8 @@ Text = Annotated[str, Field(max_length=500)]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
+Entry = TypeVar("Entry")
+Listed = Annotated[list[Entry], Field(max_length=MOST_ENTRIES)]
 StageState = Literal["ran", "cached", "failed", "not reached", "removed"]
 
 
@@ -26,11 +28,6 @@ class Part(BaseModel):
     """Base of every part: exact types, no name that is not declared."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def listed(kind: type) -> type:
-    """Return the type of a list of at most MOST_ENTRIES of `kind`."""
-    return Annotated[list[kind], Field(max_length=MOST_ENTRIES)]
 
 
 class Stale(Part):
@@ -44,14 +41,14 @@ class Lock(Part):
     """Whether dvc.lock describes the code, the settings and the data of this commit."""
 
     state: Literal["fresh", "stale", "unknown"] = "unknown"
-    stages: listed(Stale) = []
+    stages: Listed[Stale] = []
 
 
 class Pushed(Part):
     """Whether everybody can pull what dvc.lock names."""
 
     state: Literal["pushed", "missing", "unchecked"] = "unchecked"
-    paths: listed(Text) = []  # that the remote lacks
+    paths: Listed[Text] = []  # that the remote lacks
     reason: Text = ""  # why it was not checked
 
 
@@ -67,7 +64,7 @@ class Run(Part):
     """Whether the line was reproduced here."""
 
     state: Literal["not needed", "reproduced", "failed", "impossible"] = "not needed"
-    stages: listed(Stage) = []
+    stages: Listed[Stage] = []
     lines: Annotated[list[Text], Field(max_length=40)] = []  # the last ones of what failed
     reason: Text = ""  # why it was impossible
 
@@ -112,7 +109,7 @@ class Drift(Part):
     action: Action
     checked: Count
     drifted: Count
-    columns: listed(Column) = []  # the worst first
+    columns: Listed[Column] = []  # the worst first
 
 
 class Change(Part):
@@ -152,16 +149,16 @@ class Facts(Part):
     lock: Lock = Lock()
     pushed: Pushed = Pushed()
     run: Run = Run()
-    metrics: listed(Metric) = []
-    gates: listed(Gate) = []
+    metrics: Listed[Metric] = []
+    gates: Listed[Gate] = []
     noise: Annotated[dict[Text, Number], Field(max_length=MOST_ENTRIES)] = {}
     noise_seeds: Count = 0
     drift: Drift | None = None
-    params: listed(Change) = []
-    data: listed(Data) = []
-    columns: listed(Change) = []  # of schema.yaml
-    rules: listed(Change) = []  # of gates.yaml
-    environment: listed(Change) = []  # that made dvc.lock
+    params: Listed[Change] = []
+    data: Listed[Data] = []
+    columns: Listed[Change] = []  # of schema.yaml
+    rules: Listed[Change] = []  # of gates.yaml
+    environment: Listed[Change] = []  # that made dvc.lock
     history: Annotated[list[Point], Field(max_length=20)] = []
     left_out: Count = 0  # entries beyond MOST_ENTRIES
 

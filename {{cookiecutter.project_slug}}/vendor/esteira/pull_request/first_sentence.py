@@ -66,10 +66,12 @@ def leading_gate(facts: Facts) -> Gate | None:
 
 
 def direction(gate: Gate, noise: dict[str, float]) -> str:
-    """Say whether a gate's metric became better or worse, by its declared direction; "" if equal.
+    """Say whether a gate's metric became better or worse, by its declared direction.
 
-    Both of its values must be known.
+    "" where it is equal, or one of its values is not known.
     """
+    if gate.now is None or gate.base is None:
+        return ""
     gain = (gate.now - gate.base) * (1 if gate.better == "higher" else -1)
     if gain == 0:
         return ""

@@ -11,6 +11,7 @@ import urllib.parse
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -127,7 +128,7 @@ def templates() -> Environment:
     )
     filters = (code, difference, digits, fenced, joined, label, number, size, url, words)
     environment.filters = {function.__name__: function for function in filters}
-    environment.globals = {"row": row}
+    environment.globals = dict[str, Any](row=row)
     return environment
 
 

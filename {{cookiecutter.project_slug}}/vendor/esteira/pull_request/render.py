@@ -1,6 +1,7 @@
 """Render the facts of a pull request as Markdown, within the size that GitHub takes."""
 
 from dataclasses import replace
+from typing import Any
 
 from esteira.pull_request import view as views
 from esteira.pull_request.facts import Facts
@@ -13,7 +14,7 @@ SUMMARY_BYTES = 1_000_000  # and a job summary of more than 1 MiB
 ROW_MARGIN = 36
 FOLD_MARGIN = 225
 # Where the report is too long, these sections go, one after the other.
-NOTHING_OF = (
+NOTHING_OF: tuple[dict[str, Any], ...] = (
     {"charts": ()},
     {"changed": None},
     {"environment": None},

@@ -229,10 +229,10 @@ def _stage(stage: "PipelineStage", root: Path) -> Stage:
             settings[path] = dep.read_params(flatten=False)
         else:
             files.append(dep)
-    commands = stage.cmd if isinstance(stage.cmd, list) else (stage.cmd or "").splitlines()
+    commands = stage.cmd if isinstance(stage.cmd, list) else str(stage.cmd or "").splitlines()
     return Stage(
-        name=stage.addressing,
-        commands=commands,
+        name=str(stage.addressing),
+        commands=list(map(str, commands)),
         folder=Path(stage.wdir).relative_to(root).as_posix(),
         deps=_entries(files, root),
         outs=_entries(stage.outs, root),
@@ -342,14 +342,18 @@ def kept(repo: "Repo") -> list[Kept]:
     """Return everything that DVC keeps and that dvc.lock or a .dvc file names."""
     outs = [out for stage in repo.index.stages for out in stage.outs]
     return [
-        Kept(str(out), (out.meta and out.meta.size) or 0, out.exists, list(_objects(repo, out)))
+        Kept(str(out), _size(out), out.exists, list(_objects(repo, out)))
         for out in outs
         if out.use_cache and out.hash_info
     ]
 
 
+def _size(out: "Output") -> int:
+    return out.meta.size or 0 if out.meta else 0
+
+
 def _objects(repo: "Repo", out: "Output") -> Iterator[Object]:
-    cache, name, digest = repo.cache.local, str(out), out.hash_info.value
+    cache, name, digest = repo.cache.local, str(out), str(out.hash_info.value)
     listing = Path(cache.oid_to_path(digest))
     yield Object(name, digest, listing)
     if not digest.endswith(".dir") or not listing.is_file():

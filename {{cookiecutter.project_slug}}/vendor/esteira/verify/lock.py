@@ -23,14 +23,14 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     if dvc.at_work():  # DVC would take their files for changed ones
         raise UserError(dvc.BUSY)
     with dvc.repository() as repo:
-        stages = {stage.addressing: stage for stage in dvc.pipeline(repo)}
+        stages = {str(stage.addressing): stage for stage in dvc.pipeline(repo)}
         unknown = sorted(set(only or []) - set(stages))
         if unknown:
             raise UserError(
                 f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(stages)}."
             )
         asked = [stage for name, stage in stages.items() if not only or name in only]
-        found = _only_filled({stage.addressing: gaps(stage) for stage in asked})
+        found = _only_filled({str(stage.addressing): gaps(stage) for stage in asked})
         if found or dvc.fresh(repo, only):
             return found
         return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}

@@ -119,8 +119,8 @@ def isfile(path: str, stat: Any = os.stat) -> bool:
 PYTHON = {os.path.abspath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
 PYTHON |= {os.path.realpath(p) for p in PYTHON}
 sources = [*dict.fromkeys(move_imports()), "."]
-OUTSIDE = {*SYSTEM, TEMPORARY, *(os.path.abspath(p) for p in sys.path if p)}
-OUTSIDE = (*(folder + os.sep for folder in OUTSIDE), os.path.expanduser("~") + os.sep + ".")
+FOREIGN = {*SYSTEM, TEMPORARY, *(os.path.abspath(p) for p in sys.path if p)}
+OUTSIDE = (*(folder + os.sep for folder in FOREIGN), os.path.expanduser("~") + os.sep + ".")
 sys.meta_path.insert(0, Finder)
 watch_stat()
 sys.addaudithook(hook)
