@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -152,11 +153,12 @@ def others(reproduced: Path) -> dict[str, str]:
     python = OTHERS / "bin" / "python"
     with FileLock(f"{OTHERS}.lock"):
         if not (OTHERS / "ready").exists():
-            make = ["uv", "venv", "--quiet", "--clear", "--python", f"{ENVIRONMENT}/bin/python"]
+            uv = f"{sys.prefix}/bin/uv"
+            make = [uv, "venv", "--quiet", "--clear", "--python", f"{ENVIRONMENT}/bin/python"]
             subprocess.run([*make, str(OTHERS)], check=True)
             here, project = (next(env.glob("lib/*/site-packages")) for env in (OTHERS, ENVIRONMENT))
             (here / "project.pth").write_text(f"{project}\n")
-            add = ["uv", "pip", "install", "--quiet", "--no-deps", "--python", str(python)]
+            add = [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python)]
             done = subprocess.run([*add, *VERSIONS], capture_output=True, text=True)
             if done.returncode:
                 why = done.stderr.strip().splitlines()[-1]

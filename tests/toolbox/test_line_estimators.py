@@ -73,7 +73,13 @@ def test_numbers_and_words_pass_as_they_are() -> None:
     found = made(**columns)
     for name, values in columns.items():
         pd.testing.assert_series_equal(found[name], values, check_names=False)
-    assert made(f=pd.Series([Decimal("1.5"), None, 2], dtype="object"))["f"].dtype == "float64"
+
+
+@pytest.mark.parametrize("cells", [[1.5, None, 2], [Decimal("1.5"), None, Decimal(2)]])
+def test_numbers_in_a_column_of_objects_are_numbers(cells: list) -> None:
+    found = made(f=pd.Series(cells, dtype="object"))["f"]
+    assert found.dtype == "float64"
+    assert found.isna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def _feature(values: pd.Series) -> pd.Series:
     if kind.is_complex_dtype(values) or kind.is_timedelta64_dtype(values):
         raise _no_feature(values, str(values.dtype))
     if kind.is_object_dtype(values):
-        found = kind.infer_dtype(values, skipna=True)
+        found = kind.infer_dtype(values.dropna())
         if found in WORDS:
             return values
         if found not in NUMBERS:
