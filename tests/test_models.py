@@ -202,7 +202,8 @@ def test_another_librarys_model_runs_the_whole_line(
     lock = (project / "dvc.lock").read_bytes()
     run(project, "dvc", "repro", "--force", "--single-item", "train", env=others)
     assert (project / "dvc.lock").read_bytes() == lock
-    run(project, "pytest", "-q", "-p", "no:cacheprovider", "-k", "other", "tests", env=others)
+    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "other", "tests")
+    run(project, "python", *tests, env=others)
 
 
 REGRESSION = """
