@@ -42,7 +42,7 @@ def test_one_parameter_reruns_its_stage_and_what_depends_on_it(
     [
         ("stages/ingest.py", ["ingest"]),
         ("stages/split.py", ["split"]),
-        ("model.py", ["train"]),
+        ("model.py", AFTER_TRAIN),
         ("features.py", AFTER_TRAIN),
         ("stages/evaluate.py", ["evaluate"]),
         ("stages/drift_check.py", ["drift_check"]),

@@ -1,6 +1,7 @@
 """Models on disk: loading one never runs code, and one model has one file."""
 
 import copy
+import io
 import json
 import pickle
 import subprocess
@@ -51,6 +52,17 @@ DANGEROUS = [
     ("webbrowser", "open"),
     ("shutil", "rmtree"),
     ("pathlib", "Path"),
+    # scikit-learn's, numpy's and scipy's own that read files, call what they are given, or run text
+    ("sklearn.datasets._base", "load_files"),
+    ("sklearn.datasets._base", "_fetch_remote"),
+    ("sklearn.datasets._openml", "fetch_openml"),
+    ("sklearn.utils._testing", "delayed"),
+    ("sklearn.utils.parallel", "_FuncWrapper"),
+    ("sklearn.metrics._dist_metrics", "PyFuncDistance64"),
+    ("numpy", "fromfile"),
+    ("numpy", "apply_along_axis"),
+    ("scipy.io", "loadmat"),
+    ("scipy.stats._distn_infrastructure", "rv_frozen"),
 ]
 WATCHED = {"os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "ctypes.dlopen", "exec"}
 
@@ -169,7 +181,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.skops"
     table, target = data()
     steps = FunctionTransformer(double), LogisticRegression()
-    model_file.save(make_pipeline(*steps).fit(table[["a", "b"]], target), path)
+    fitted_steps = make_pipeline(*steps).fit(table[["a", "b"]], target)
+    model_file.save(fitted_steps, path, functions=(double,))
     return path
 
 
@@ -212,12 +225,132 @@ def test_a_pickle_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not Path("owned.txt").exists()
 
 
+@pytest.mark.parametrize(
+    "place", ["ConstructorFromReduceNode", "LossNode", "TypeNode", "SetNode", "ObjectNode"]
+)
+def test_a_function_that_may_be_named_may_not_be_called(
+    good: Path, tmp_path: Path, place: str
+) -> None:
+    """Some places of a file have what they name called with values of the file's choice."""
+
+    def change(schema: dict) -> None:
+        node = function(schema)
+        node |= {"__module__": "numpy", "__class__": "mean", "__loader__": place}
+        node |= {"content": {"__loader__": "TupleNode", "__module__": "builtins"}}
+        node["content"] |= {"__class__": "tuple", "content": []}
+        node["__reduce__"] = {"args": node["content"]}
+        if place == "SetNode":
+            node["content"] = []
+
+    path = tampered(good, tmp_path / "evil.skops", change)
+    with pytest.raises(UserError, match=r"is refused: it holds numpy\.mean"):
+        model_file.load(path, functions=(double,))
+
+
 @pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_refused(good: Path, tmp_path: Path, share: float) -> None:
     content = good.read_bytes()
     (tmp_path / "cut.skops").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(UserError, match=r"cut\.skops is not a model of this line"):
         model_file.load(tmp_path / "cut.skops", functions=(double,))
+
+
+def test_a_flipped_bit_changes_nothing_or_is_told(good: Path, tmp_path: Path) -> None:
+    content = good.read_bytes()
+    table = data()[0][["a", "b"]]
+    expected = model_file.load(good, functions=(double,)).predict(table)
+    path = tmp_path / "flipped.skops"
+    told = []
+    for at in range(0, len(content), max(1, len(content) // 250)):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << (at % 8)
+        path.write_bytes(flipped)
+        try:
+            loaded = model_file.load(path, functions=(double,))
+        except UserError as error:
+            told.append(str(error))
+        else:
+            assert (loaded.predict(table) == expected).all()
+    assert len(told) > 100
+    assert all("\n" not in sentence for sentence in told)
+
+
+def stored(source: Path, target: Path, name: str, content: bytes, packing: int) -> Path:
+    """Write a copy of a model file in which one member has other content."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w", packing) as copy_:
+        for each in archive.namelist():
+            copy_.writestr(each, content if each == name else archive.read(each))
+    return target
+
+
+def array_claiming(rows: int, held: int) -> bytes:
+    """Return an array's file that claims so many numbers and holds so many."""
+    buffer = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": (rows,)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue() + bytes(8 * held)
+
+
+@pytest.mark.parametrize("rows", [2**28, 2**60])
+def test_an_array_that_claims_more_than_it_holds_is_refused(
+    good: Path, tmp_path: Path, rows: int
+) -> None:
+    claim = array_claiming(rows, held=10)
+    path = stored(good, tmp_path / "claim.skops", "000001.npy", claim, zipfile.ZIP_STORED)
+    with pytest.raises(UserError, match=r"claim\.skops is not a model of this line: "):
+        model_file.load(path, functions=(double,))
+
+
+def packed_archive(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["array", "array in an archive", "schema"])
+def test_a_file_that_unpacks_to_very_much_is_refused_unread(
+    good: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_file, "FREELY", 2**22)
+    monkeypatch.setattr(model_file, "SCHEMA_FREELY", 2**20)
+    content = {
+        "array": array_claiming(2**20, held=2**20),
+        "array in an archive": packed_archive(array_claiming(2**20, held=2**20)),
+        "schema": b"[" * 2**21,
+    }[kind]
+    name = "schema.json" if kind == "schema" else "000001.npy"
+    path = stored(good, tmp_path / "bomb.skops", name, content, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"is not a model of this line: its \S+ bytes would unpack"):
+        model_file.load(path, functions=(double,))
+
+
+def test_a_schema_that_is_very_deep_is_refused(good: Path, tmp_path: Path) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    path = stored(good, tmp_path / "deep.skops", "schema.json", deep, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="is not a model of this line"):
+        model_file.load(path, functions=(double,))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["large first", "small first"])
+def test_objects_that_refer_to_each_other_again_and_again_are_refused(
+    good: Path, tmp_path: Path, first: bool
+) -> None:
+    """Forty lists, each holding the next one twice: 2^40 visits for who follows them."""
+
+    def change(schema: dict) -> None:
+        base = {"__loader__": "ListNode", "__module__": "builtins", "__class__": "list"}
+        below: dict = {**base, "content": [], "__id__": 9000}
+        for number in range(9001, 9041):
+            again = {**base, "content": [], "__id__": below["__id__"]}
+            pair = [below, again] if first else [again, below]
+            below = {**base, "content": pair, "__id__": number}
+        function(schema)["content"] = below
+        schema["more"] = below
+
+    path = tampered(good, tmp_path / "again.skops", change)
+    with pytest.raises(UserError, match="refer to each other again and again"):
+        model_file.load(path, functions=(double,))
 
 
 def test_an_absent_file_is_told(tmp_path: Path) -> None:

@@ -19,14 +19,25 @@ def _in_the_projects_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture(scope="session")
-def package() -> ModuleType:
-    """Return the squad's own package, whatever it is called."""
+def _package() -> ModuleType:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     name = settings["tool"]["esteira"]["package"]
     for module in ("features", "model"):
         importlib.import_module(f"{name}.{module}")
     return importlib.import_module(name)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for an `algorithm` with each that model.py has for the task."""
+    if "algorithm" in metafunc.fixturenames:
+        task = schemas.load(ROOT / "schema.yaml").task
+        metafunc.parametrize("algorithm", list(_package().model.ALGORITHMS[task]))
+
+
+@pytest.fixture(scope="session")
+def package() -> ModuleType:
+    """Return the squad's own package, whatever it is called."""
+    return _package()
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,13 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from esteira.line import model_file
 from esteira.line.schema import Schema
 
 
-@pytest.fixture(params=("linear", "forest", "boosting"))
-def fitted(
-    request: pytest.FixtureRequest, package: ModuleType, schema: Schema, table: pd.DataFrame
-):
-    model = package.model.build(schema.task, request.param, seed=0)
-    if request.param == "forest":
+@pytest.fixture
+def fitted(algorithm: str, package: ModuleType, schema: Schema, table: pd.DataFrame):
+    model = package.model.build(schema.task, algorithm, seed=0)
+    if "n_estimators" in model.named_steps["model"].get_params():
         model.named_steps["model"].set_params(n_estimators=10)  # enough to see it work
     return model.fit(table[schema.inputs], table[schema.target])
 
@@ -33,9 +30,9 @@ def test_missing_cells_and_new_categories_are_predicted(
 def test_the_same_data_and_seed_give_the_same_file(
     fitted, package: ModuleType, schema: Schema, table: pd.DataFrame, tmp_path: Path
 ) -> None:
-    model_file.save(fitted, tmp_path / "first.skops")
+    package.model.save(fitted, tmp_path / "first.skops")
     again = fitted.fit(table[schema.inputs], table[schema.target])
-    model_file.save(again, tmp_path / "second.skops")
+    package.model.save(again, tmp_path / "second.skops")
     assert (tmp_path / "first.skops").read_bytes() == (tmp_path / "second.skops").read_bytes()
-    loaded = model_file.load(tmp_path / "first.skops", functions=(package.features.engineer,))
+    loaded = package.model.load(tmp_path / "first.skops")
     assert (loaded.predict(table[schema.inputs]) == fitted.predict(table[schema.inputs])).all()

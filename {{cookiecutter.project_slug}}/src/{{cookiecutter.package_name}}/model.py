@@ -3,8 +3,11 @@
 `params.yaml`, section `train:`, chooses an algorithm by name and sets its hyperparameters.
 """
 
+from pathlib import Path
 from typing import Any
 
+from esteira.line import model_file
+from esteira.line.estimators import Features, NumberedLabels, learns_words
 from scipy.stats import loguniform, randint
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import (
@@ -16,7 +19,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from .features import engineer
 
@@ -50,6 +53,13 @@ SEARCH_SPACE["regression"] = {
     "linear": {"alpha": loguniform(1e-3, 1e3)},
 }
 
+# What a saved model may be made of beside scikit-learn's own: your classes and functions, and those
+# of other libraries. Loading a model runs no other code; `train` tells you what is missing here.
+# TRUSTED = ("collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier")
+TRUSTED: tuple[str, ...] = ()
+
+MODEL = "models/model.skops"
+
 
 def build(task: str, algorithm: str, seed: int) -> Pipeline:
     """Return the unfitted pipeline: features, preprocessing, and the estimator as step `model`."""
@@ -67,6 +77,18 @@ def build(task: str, algorithm: str, seed: int) -> Pipeline:
     model = ALGORITHMS[task][algorithm]
     if "random_state" in model.get_params():
         model = model.set_params(random_state=seed)
+    if task == "classification" and not learns_words(model):
+        model = NumberedLabels(model)
     return Pipeline(
-        [("features", FunctionTransformer(engineer)), ("preprocess", preprocess), ("model", model)]
+        [("features", Features(engineer)), ("preprocess", preprocess), ("model", model)]
     )
+
+
+def save(model: Pipeline, path: str | Path = MODEL) -> None:
+    """Write the fitted pipeline. Raises UserError if `load` would refuse it."""
+    model_file.save(model, path, TRUSTED, functions=(engineer,))
+
+
+def load(path: str | Path = MODEL) -> Pipeline:
+    """Read the fitted pipeline. Raises UserError for a file that is absent, broken or not ours."""
+    return model_file.load(path, TRUSTED, functions=(engineer,))

@@ -1,10 +1,12 @@
 """Train: fit the pipeline of model.py, or search its hyperparameters first."""
 
+import re
 from difflib import get_close_matches
 from typing import Any
 
-from esteira.line import model_file, schema, table
-from esteira.line.errors import UserError
+from esteira.line import schema, table
+from esteira.line.errors import UserError, one_line
+from esteira.line.estimators import arose_in_pipeline, said
 from esteira.line.files import write_metrics
 from esteira.line.params import Section, run
 from pandas import DataFrame, Series
@@ -14,7 +16,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
-from ..model import ALGORITHMS, SEARCH_SPACE, build
+from ..model import ALGORITHMS, SEARCH_SPACE, build, save
 
 
 class Search(Section):
@@ -59,6 +61,15 @@ def search(
     ).fit(inputs, target)
 
 
+def blame(error: Exception, settings: Settings, target: str) -> str:
+    """Say whether a setting or the model is at fault for an error of the training, and why."""
+    reason = one_line(error)
+    named = [n for n in settings.hyperparameters if re.search(rf"\b{re.escape(n)}\b", reason)]
+    if named or not arose_in_pipeline(error):
+        return f"section `train:` of params.yaml cannot be used: {reason}"
+    return f"`{settings.algorithm}` of model.py cannot learn `{target}`: {said(error)}."
+
+
 def main(settings: Settings) -> None:
     """Write models/model.skops and reports/train/metrics.json."""
     what = schema.load()
@@ -85,10 +96,16 @@ def main(settings: Settings) -> None:
             metrics |= {name: v for name, v in chosen.items() if isinstance(v, int | float)}
         else:
             model.fit(rows[what.inputs], rows[what.target])
-    except (ValueError, TypeError) as error:  # scikit-learn says which parameter, and why
-        reason = " ".join(str(error).split())
-        raise UserError(f"section `train:` of params.yaml cannot be used: {reason}") from None
-    model_file.save(model, "models/model.skops")
+    except (UserError, OSError):  # OSError: a full disk
+        raise
+    except Exception as error:  # a model may raise anything
+        raise UserError(blame(error, settings, what.target)) from None
+    if what.task == "classification" and not hasattr(model, "predict_proba"):
+        raise UserError(
+            f"`{settings.algorithm}` of model.py gives no probabilities, which `evaluate` needs:"
+            " put it into a `sklearn.calibration.CalibratedClassifierCV` there."
+        )
+    save(model)
     write_metrics("reports/train/metrics.json", metrics)
 
 

@@ -6,3 +6,9 @@ class UserError(Exception):
 
     Stages and commands print it without a traceback and exit with a non-zero status.
     """
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line of at most 300 characters; its type if it says nothing."""
+    words = " ".join(str(error).split())[:300].removesuffix(".")
+    return words or type(error).__name__
