@@ -29,13 +29,16 @@ def commands() -> None:
 @app.command(rich_help_panel=LINE, epilog="Example: uv run esteira gate --base origin/main")
 def gate(
     base: Annotated[
-        str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
+        str | None,
+        typer.Option(help="Compare with where this branch left it; the default branch unless told."),
     ] = None,
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
     from esteira.gate import judge_all
+    from esteira.repository import base as bases
 
-    verdicts = judge_all(base)
+    found = bases.find(base)
+    verdicts = judge_all(found.comparable)
     table = Table("metric", "better", "base", "now", "limit", "verdict")
     for verdict in verdicts:
         base_value, now, limit = (
@@ -47,6 +50,10 @@ def gate(
             verdict.metric, verdict.better, base_value, verdict.word or now, limit, answer
         )
     Console().print(table)
+    print(found.says())
+    for verdict in verdicts:
+        if verdict.not_compared:
+            print(f"{verdict.metric} is not compared: {verdict.not_compared}")
     broken = [verdict.reason for verdict in verdicts if verdict.reason]
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)

@@ -5,11 +5,12 @@ every text has a length, every list a size, every number is finite, and no name 
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from esteira.drift.verdicts import Action
+from esteira.gate import Blockable
 from esteira.line.errors import UserError
 
 MOST_BYTES = 1_000_000
@@ -28,9 +29,8 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def listed(kind: type) -> type:
-    """Return the type of a list of at most MOST_ENTRIES of `kind`."""
-    return Annotated[list[kind], Field(max_length=MOST_ENTRIES)]
+Item = TypeVar("Item")
+Listed = Annotated[list[Item], Field(max_length=MOST_ENTRIES)]
 
 
 class Stale(Part):
@@ -44,14 +44,14 @@ class Lock(Part):
     """Whether dvc.lock describes the code, the settings and the data of this commit."""
 
     state: Literal["fresh", "stale", "unknown"] = "unknown"
-    stages: listed(Stale) = []
+    stages: Listed[Stale] = []
 
 
 class Pushed(Part):
     """Whether everybody can pull what dvc.lock names."""
 
     state: Literal["pushed", "missing", "unchecked"] = "unchecked"
-    paths: listed(Text) = []  # that the remote lacks
+    paths: Listed[Text] = []  # that the remote lacks
     reason: Text = ""  # why it was not checked
 
 
@@ -67,7 +67,7 @@ class Run(Part):
     """Whether the line was reproduced here."""
 
     state: Literal["not needed", "reproduced", "failed", "impossible"] = "not needed"
-    stages: listed(Stage) = []
+    stages: Listed[Stage] = []
     lines: Annotated[list[Text], Field(max_length=40)] = []  # the last ones of what failed
     reason: Text = ""  # why it was impossible
 
@@ -94,6 +94,7 @@ class Gate(Part):
     limit: Number | None = None
     regression: Number | None = None
     reason: Text = ""
+    not_compared: Text = ""  # why there is no `base` although the change has one
 
 
 class Column(Part):
@@ -112,7 +113,7 @@ class Drift(Part):
     action: Action
     checked: Count
     drifted: Count
-    columns: listed(Column) = []  # the worst first
+    columns: Listed[Column] = []  # the worst first
 
 
 class Change(Part):
@@ -147,21 +148,24 @@ class Facts(Part):
     number: Annotated[int, Field(ge=0, lt=2**31)]  # 0: not a pull request yet
     head: Sha
     base: Sha | None = None  # the merge base
+    base_name: Text = ""  # the branch, or what else it was found by
+    not_compared: Text = ""  # why no metric is compared with the base
     fork: bool = False
     problem: Text = ""  # what kept the facts from being collected
     lock: Lock = Lock()
     pushed: Pushed = Pushed()
     run: Run = Run()
-    metrics: listed(Metric) = []
-    gates: listed(Gate) = []
+    metrics: Listed[Metric] = []
+    gates: Listed[Gate] = []
     noise: Annotated[dict[Text, Number], Field(max_length=MOST_ENTRIES)] = {}
     noise_seeds: Count = 0
     drift: Drift | None = None
-    params: listed(Change) = []
-    data: listed(Data) = []
-    columns: listed(Change) = []  # of schema.yaml
-    rules: listed(Change) = []  # of gates.yaml
-    environment: listed(Change) = []  # that made dvc.lock
+    drift_blocks: Annotated[list[Blockable], Field(max_length=2)] = []  # as gates.yaml says
+    params: Listed[Change] = []
+    data: Listed[Data] = []
+    columns: Listed[Change] = []  # of schema.yaml
+    rules: Listed[Change] = []  # of gates.yaml
+    environment: Listed[Change] = []  # that made dvc.lock
     history: Annotated[list[Point], Field(max_length=20)] = []
     left_out: Count = 0  # entries beyond MOST_ENTRIES
 

@@ -127,11 +127,11 @@ def templates() -> Environment:
     )
     filters = (code, difference, digits, fenced, joined, label, number, size, url, words)
     environment.filters = {function.__name__: function for function in filters}
-    environment.globals = {"row": row}
+    environment.globals.clear()
     return environment
 
 
 def fill(name: str, **parts: object) -> str:
     """Fill a template of this folder; sections that were left out leave no gap."""
-    text = templates().get_template(name).render(**parts)
+    text = templates().get_template(name).render(row=row, **parts)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
