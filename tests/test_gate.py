@@ -180,7 +180,7 @@ def test_a_base_that_cannot_be_read_is_an_error_and_not_a_first_change(
     run(project, "git", "checkout", "--quiet", "-b", "change")
     commit(project)
     run(project, "git", "checkout", "--quiet", "main")
-    commit(project)
+    commit(project, "Move on")
     shallow = tmp_path / "shallow"
     address = f"file://{project}"
     run(project, "git", "clone", "--quiet", "--depth=1", "--branch=change", address, str(shallow))
@@ -211,7 +211,7 @@ def test_without_a_base_the_gate_says_so_and_why(project: Path) -> None:
     commit(project)
     done = run(project, "esteira", "gate")
     assert "Not compared with a base: this branch shares no commit with main." in done.stdout
-    run(project, "git", "branch", "--delete", "--force", "main", "template")
+    run(project, "git", "branch", "--delete", "--force", "main")
     done = run(project, "esteira", "gate")
     assert "no default branch is found, neither here nor at a remote" in done.stdout
     shutil.rmtree(project / ".git")
