@@ -30,7 +30,9 @@ def commands() -> None:
 def gate(
     base: Annotated[
         str | None,
-        typer.Option(help="Compare with where this branch left it; the default branch unless told."),
+        typer.Option(
+            help="Compare with where this branch left it; the default branch unless told."
+        ),
     ] = None,
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
@@ -60,7 +62,10 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drift models/reference.json august.csv --out drift")
+@app.command(
+    rich_help_panel=DATA,
+    epilog="Example: uv run esteira drift models/reference.json august.csv --out drift",
+)
 def drift(
     reference: Annotated[
         str, typer.Argument(help="Table, or profile such as models/reference.json.")
@@ -143,7 +148,10 @@ def doctor(
     sys.exit(0 if doctor.main(fix) else 1)
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira adopt churn.csv --target Churn --time signed_up")
+@app.command(
+    rich_help_panel=DATA,
+    epilog="Example: uv run esteira adopt churn.csv --target Churn --time signed_up",
+)
 def adopt(
     path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],

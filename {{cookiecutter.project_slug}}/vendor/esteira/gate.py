@@ -83,9 +83,9 @@ class MetricsFile:
     def number(self, name: str) -> float:
         """Return a metric that is a finite number. Raises UserError for anything else."""
         value = self.values.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if abs(value) <= sys.float_info.max:  # NaN compares with nothing
-                return value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and abs(value) <= sys.float_info.max:  # NaN compares with nothing
+            return value
         found = "is missing" if name not in self.values else f"is {value!r}, not a number"
         raise UserError(f"{name} {found} in {self.place}.")
 

@@ -90,10 +90,11 @@ def with_measurements(facts: f.Facts, base: Base) -> f.Facts:
         now = dvc.metrics(repo)
         before = dvc.metrics(repo, base.comparable) if base.comparable else []
     gates = [] if stopped else judged(base.comparable)
+    stages = run.stages + compare.removed_stages(base.commit)
     return facts.model_copy(
         update={
             "lock": lock,
-            "run": run.model_copy(update={"stages": run.stages + compare.removed_stages(base.commit)}),
+            "run": run.model_copy(update={"stages": stages}),
             "metrics": metrics(before, now, stopped),
             "gates": gates,
             "pushed": pushed(unusable) if settled else f.Pushed(reason=UNSETTLED),
@@ -150,18 +151,15 @@ def pushed(unusable: str) -> f.Pushed:
     return f.Pushed(state="missing" if paths else "pushed", paths=paths[: f.MOST_ENTRIES])
 
 
-def metrics(
-    before: list[dvc.Measured], now: list[dvc.Measured], stopped: bool
-) -> list[f.Metric]:
+def metrics(before: list[dvc.Measured], now: list[dvc.Measured], stopped: bool) -> list[f.Metric]:
     """Put every metric's values at the base and now side by side.
 
     Where the line `stopped`, the values that lie here are of an earlier run, and now is unknown.
     """
     old = {(metric.file, metric.name): metric.value for metric in before}
     new = {(metric.file, metric.name): metric.value for metric in now}
-    names = old | new
     known = {} if stopped else new
-    return [metric(file, name, old.get((file, name)), known.get((file, name))) for file, name in names]
+    return [metric(*place, old.get(place), known.get(place)) for place in old | new]
 
 
 def metric(file: str, name: str, old: object, new: object) -> f.Metric:
@@ -262,7 +260,9 @@ def with_noise(facts: f.Facts) -> f.Facts:
         known = Noise.model_validate_json(text or snapshot.text_of(NOISE, None))
     except ValidationError:
         return facts
-    spread = {short(name): value for name, value in known.spread.items() if finite(value) is not None}
+    spread = {
+        short(name): value for name, value in known.spread.items() if finite(value) is not None
+    }
     return facts.model_copy(update={"noise": spread, "noise_seeds": len(known.seeds)})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from esteira.pull_request import facts as f
 from esteira.repository import git, snapshot
 
+
 @dataclass(frozen=True)
 class Texts:
     """What differs in the files that people write, and in the environment that made dvc.lock."""

@@ -1,7 +1,7 @@
 """What the facts say for and against a merge: what refuses it, and what a reviewer must look at.
 
-A report's own verdicts are not believed: each is computed again from the numbers beside it. A report
-that says yes where its numbers say no contradicts itself, and that is a no.
+A report's own verdicts are not believed: each is computed again from the numbers beside it. A
+report that says yes where its numbers say no contradicts itself, and that is a no.
 """
 
 from esteira import gate as gates

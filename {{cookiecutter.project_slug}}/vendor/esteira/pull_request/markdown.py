@@ -1,4 +1,4 @@
-"""Texts for the report's Markdown: what does not say that it is Markdown is shown as words, escaped.
+"""Texts for the report's Markdown: what does not say that it is Markdown is escaped.
 
 A pull request's author chooses names of columns, settings and files. None of them may become a
 link, a mention, an image, HTML or another cell of a table.
@@ -24,7 +24,7 @@ class Markdown(str):
 
 
 def shown(value: Value) -> Markdown:
-    """Return what a value looks like in the report: the way of everything that a template prints."""
+    """Return what a value looks like in the report; all that a template prints goes through it."""
     if isinstance(value, Markdown):
         return value
     if value is None or isinstance(value, int | float):

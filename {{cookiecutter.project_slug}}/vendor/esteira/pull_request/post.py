@@ -80,14 +80,16 @@ def open_pulls(api: Api, run: WorkflowRun) -> list[PullRequest]:
 
 
 def at_commit(pulls: list[PullRequest], run: WorkflowRun) -> list[PullRequest]:
-    """Return the pull requests that stand at the run's commit; where none does, all of its branch."""
+    """Return the pull requests at the run's commit; where none is, all of its branch."""
     return [pull for pull in pulls if pull.head.sha == run.head_sha] or pulls
 
 
 def stick_on(api: Api, pulls: list[PullRequest], body: str) -> str:
     """Comment on each of some pull requests. Returns what was done. Raises UserError for none."""
     if not pulls:
-        raise UserError("the run's branch has no open pull request: there is nothing to comment on.")
+        raise UserError(
+            "the run's branch has no open pull request: there is nothing to comment on."
+        )
     return " ".join(stick(api, pull.number, body) for pull in pulls)
 
 

@@ -47,9 +47,7 @@ def render(facts: Facts, place: Place | None = None, most_bytes: int = COMMENT_B
     columns, _ = fitting(whole.all_columns, room)
     folds_are_whole = metrics == whole.all_metrics and columns == whole.all_columns
     shortened = sections != shortest or not folds_are_whole
-    return comment(
-        replace(sections, all_metrics=metrics, all_columns=columns, shortened=shortened)
-    )
+    return comment(replace(sections, all_metrics=metrics, all_columns=columns, shortened=shortened))
 
 
 def fitting(fold: Fold | None, room: int) -> tuple[Fold | None, int]:

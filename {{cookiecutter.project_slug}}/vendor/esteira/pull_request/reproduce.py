@@ -14,7 +14,7 @@ LAST_LINES = 20
 
 
 class Log:
-    """What `dvc repro` prints, read line by line: which stages ran, for how long, and which did not.
+    """What `dvc repro` prints, read line by line: which stages ran, how long, and which did not.
 
     `lines` are the non-empty ones; `stages` are by name.
     """

@@ -32,6 +32,9 @@ class Outside:
     remarks: tuple[str, ...] = ()  # other things that a reviewer must look at, a clause each
 
 
+NOTHING_ELSE = Outside()
+
+
 def outside(api: Api, facts: Facts) -> Outside:
     """Ask GitHub which files the pull request changes; compare the rules it was judged by."""
     try:
@@ -68,7 +71,7 @@ def judges(path: str, prefix: str = "") -> bool:
 
 
 def other_rules(facts: Facts) -> list[str]:
-    """Say where the report was not judged by the default branch's gates.yaml, which it leaves alone."""
+    """Say which rules of the default branch the report was not judged by; it changes none."""
     if not facts.gates:
         return []
     try:

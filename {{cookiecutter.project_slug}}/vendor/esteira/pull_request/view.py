@@ -17,7 +17,7 @@ from esteira.pull_request.first_sentence import (
 )
 from esteira.pull_request.judge import refusal
 from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
-from esteira.pull_request.trusted import Outside
+from esteira.pull_request.trusted import NOTHING_ELSE, Outside
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 EVALUATION = "reports/evaluate/metrics.json"
@@ -37,7 +37,7 @@ class Place:
     run: str = ""  # address of the run's page
     moved: str = ""  # the pull request's newest commit, where it is not the one reported
     red: bool = False  # the run failed, whatever the facts say: its tests, for one
-    outside: Outside = Outside()
+    outside: Outside = NOTHING_ELSE
 
 
 @dataclass(frozen=True)

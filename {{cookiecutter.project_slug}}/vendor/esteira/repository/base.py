@@ -1,4 +1,4 @@
-"""What a change is compared with: the commit where it left the default branch, or why nothing is."""
+"""What a change is compared with: where it left the default branch, or why there is nothing."""
 
 from dataclasses import dataclass
 

@@ -64,7 +64,7 @@ def merge_base(one: str, other: str = "HEAD") -> str | None:
 
 
 def commits_that_changed(path: str | Path, revision: str, most: int) -> list[str]:
-    """Return the last commits on the first parents of `revision` that changed a file, newest first."""
+    """Return the last commits before `revision`, itself included, that changed a file."""
     options = ("--first-parent", f"--max-count={most}", "--format=%H")
     return run("log", *options, revision, "--", str(path)).split()
 
