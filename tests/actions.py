@@ -94,10 +94,12 @@ def act(
 ) -> subprocess.CompletedProcess[str]:
     """Run one workflow of a fresh `clone` for `event`; artifacts go to `artifacts/` beside it.
 
-    The name of the event is the key that tells it: `pull_request`, `workflow_run`, `inputs`, none.
+    The name of the event is the key that tells it: `pull_request`, `merge_group`, `workflow_run`,
+    `inputs`, none.
     """
     # Without a `ref`, act copies the tree itself and never runs the stand-in.
-    kind = next((k for k in ("pull_request", "workflow_run") if k in event), None)
+    kinds = ("pull_request", "merge_group", "workflow_run")
+    kind = next((k for k in kinds if k in event), None)
     kind = kind or ("workflow_dispatch" if "inputs" in event else "push")
     beside, home = clone.parent, clone.parent / "home"
     for name in ("wrappers", "artifacts", "home"):
@@ -175,6 +177,7 @@ class GitHub:
     def __init__(self) -> None:
         """Serve on a free port of loopback."""
         self.pulls: list[dict[str, Any]] = []
+        self.files: list[str] = []  # that each of them changes
         self.comments: dict[int, dict[str, Any]] = {}
         self.requests: list[str] = []
         fake = self
@@ -208,6 +211,9 @@ class GitHub:
         if method == "GET" and path == f"/repos/{REPOSITORY}/pulls":
             (head,) = urllib.parse.parse_qs(query)["head"]
             return 200, [p for p in self.pulls if p["head"]["label"] == head]
+        if re.fullmatch(rf"/repos/{REPOSITORY}/pulls/\d+/files", path):
+            first = "page=1" in query.split("&")
+            return 200, [{"filename": name} for name in self.files] if first else []
         if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/(\d+)/comments", path):
             number = int(found[1])
             if method == "GET":

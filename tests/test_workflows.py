@@ -15,6 +15,8 @@ from actions import act, git
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from esteira.pull_request import trusted
+
 HOUSES = {"root": helpers.ROOT, "generated": helpers.TEMPLATE}
 
 
@@ -119,6 +121,43 @@ def test_the_ruleset_asks_for_a_check_that_exists() -> None:
     assert checks["parameters"]["strict_required_status_checks_policy"] is True
 
 
+def test_no_workflow_assumes_the_name_of_the_default_branch() -> None:
+    for path in workflows(helpers.TEMPLATE):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(
+            r"branches:.*\b(main|master)\b|refs/heads/(main|master)|origin/main", text
+        )
+        pushed = load(path)["on"].get("push")
+        if pushed is not None:
+            assert pushed == {"branches": ["**"]}
+            assert "github.event.repository.default_branch" in load(path)["jobs"]["prove"]["if"]
+            assert "github.ref" in load(path)["concurrency"]["group"]  # no other branch's run waits
+
+
+def test_a_merge_queue_gets_the_check_that_the_ruleset_asks_for() -> None:
+    content = load(helpers.TEMPLATE / ".github/workflows/pull-request.yml")
+    assert "merge_group" in content["on"]
+    assert "if" not in content["jobs"]["reproduce"]
+    assert content["concurrency"]["group"].endswith("pull_request.number || github.ref }}")
+
+
+def test_no_role_can_be_had_by_a_branch_of_any_name() -> None:
+    for role in ("read", "write"):
+        text = (helpers.TEMPLATE / f".github/aws/trust-{role}.json").read_text("utf-8")
+        for statement in json.loads(text)["Statement"]:
+            condition = statement["Condition"]
+            subjects = [
+                subject
+                for kind in condition.values()
+                for name, listed in kind.items()
+                if name.endswith(":sub")
+                for subject in listed
+            ]
+            assert subjects
+            open_ended = [s for s in subjects if "*" in s]
+            assert all(s.endswith(":ref:refs/heads/gh-readonly-queue/*") for s in open_ended)
+
+
 def test_the_trust_policies_name_the_new_form_of_the_subject_first() -> None:
     ends = {"read": ":pull_request", "write": ":environment:data-write"}
     for role, end in ends.items():
@@ -149,7 +188,14 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
     assert {owner for _, owner in lines} == {"@acme/data-science"}
     owned = {path for path, _ in lines}
     assert {"/gates.yaml", "/params.yaml", "/.github/"} <= owned
-    assert [p for p in owned if not (project / p[1:]).exists()] == ["/reports/noise.json"]
+    absent = {"/reports/noise.json", "/uv.lock", "/uv.toml", "/.python-version", "/.gitmodules",
+              "/pytest.ini", "/.pytest.ini", "/pytest.toml", "/.pytest.toml", "/tox.ini",
+              "/setup.cfg"}  # fmt: skip
+    anywhere = {path for path in owned if not path.startswith("/")}
+    assert {p for p in owned - anywhere if not (project / p[1:]).exists()} == absent
+    folders = {f"/{folder}/" for folder in trusted.JUDGING_FOLDERS}
+    assert owned >= folders | {f"/{file}" for file in trusted.JUDGING_FILES}
+    assert anywhere == set(trusted.JUDGING_ANYWHERE)
 
 
 # -- Run for real
@@ -449,8 +495,9 @@ def test_the_role_is_taken_where_one_is_named_and_never_for_a_fork(tmp_path: Pat
     text = (helpers.TEMPLATE / ".github/workflows/pull-request.yml").read_text("utf-8")
     role = re.search(r"role: \$\{\{ (.*) \}\}", text)[1]
     assert role == (
-        "github.event.pull_request.head.repo.full_name == github.repository "
-        "&& github.event.pull_request.user.login != 'dependabot[bot]' && vars.AWS_ROLE_READ || ''"
+        "(github.event_name == 'merge_group' "
+        "|| github.event.pull_request.head.repo.full_name == github.repository "
+        "&& github.event.pull_request.user.login != 'dependabot[bot]') && vars.AWS_ROLE_READ || ''"
     )
 
 
@@ -464,6 +511,36 @@ def test_a_first_pull_request_has_no_base(author: Path, github: actions.GitHub) 
     assert passed(pull.check(), "pull-request"), pull.said
     assert pull.report["base"] is None
     assert "with no base yet; 4 of 4 gates pass" in pull.said
+
+
+def test_a_merge_queues_group_is_checked(pull: Pull) -> None:
+    edit(pull.author, "README.md", "#", "# ")
+    commit(pull.author)
+    base = pull.base["sha"]
+    queue = "refs/heads/gh-readonly-queue/main/pr-12"
+    event = {
+        "merge_group": {
+            "head_sha": git(pull.author, "rev-parse", "HEAD"), "head_ref": queue,
+            "base_sha": base, "base_ref": "refs/heads/main",
+        },
+        "repository": {"full_name": actions.REPOSITORY, "default_branch": "main"},
+    }  # fmt: skip
+    pull.folder = pull.author.parent.parent / "group"
+    pull.clone = pull.folder / "churn-radar"
+    git(pull.author, "clone", "--quiet", str(pull.author), str(pull.clone))
+    keys = {k: v for k, v in actions.KEYS.items() if "DEFAULT" not in k}
+    done = act(pull.clone, "pull-request", event, secrets=keys)
+    assert passed(done, "pull-request"), done.stdout + done.stderr
+    assert (pull.report["number"], pull.report["base"]) == (0, base)
+    assert pull.report["pushed"]["state"] == "pushed"
+
+
+def test_main_runs_on_the_default_branch_alone(author: Path) -> None:
+    clone = author.parent / "main" / author.name
+    git(author, "clone", "--quiet", str(author), str(clone))
+    known = {"ref": "refs/heads/change", "repository": {"default_branch": "main"}}
+    done = act(clone, "main", known)
+    assert "Run Main" not in done.stdout + done.stderr
 
 
 def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
@@ -480,7 +557,8 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     assert "the report claims pull request #1, which is not an open one" in pull.said
     assert not attempt(json.dumps(good | {"head": "0" * 40}))
     assert "refused: the report is of commit" in pull.said
-    assert pull.github.comments == {}
+    [comment] = pull.github.comments.values()
+    assert "### ❌ The check's report could not be believed" in comment["body"]
     assert attempt("<script>@all</script>")
     [comment] = pull.github.comments.values()
     assert "### ❌ The check left no report that can be read" in comment["body"]

@@ -1,8 +1,6 @@
 """Collecting the facts: what is broken, absent or renamed is a fact, and never a green check."""
 
-import hashlib
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -32,17 +30,6 @@ def branch(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", f"{project}/src:{project}/vendor")
     monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
     return project
-
-
-def agree(project: Path, file: str) -> None:
-    """Make dvc.lock name a file as it is now, as a merge can."""
-    content = (project / file).read_bytes()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    lock = (project / "dvc.lock").read_text("utf-8")
-    old = rf"(path: {file}\n +hash: md5\n +md5: )\w+(\n +size: )\d+"
-    new, count = re.subn(old, rf"\g<1>{digest}\g<2>{len(content)}", lock)
-    assert count == 1
-    (project / "dvc.lock").write_text(new, "utf-8")
 
 
 def edit(project: Path, file: str, old: str, new: str) -> None:
@@ -96,7 +83,7 @@ def test_a_broken_file_is_a_fact_and_never_a_yes(branch: Path, case: str) -> Non
     # As a merge can leave it: the file and the lock agree, so nothing is run again.
     (branch / file).write_text(content, "utf-8")
     if file.startswith("reports"):
-        agree(branch, file)
+        helpers.agree(branch, file)
     facts = collect()
     assert said in told(facts), told(facts)
     assert "### ❌" in render(facts)
@@ -104,7 +91,7 @@ def test_a_broken_file_is_a_fact_and_never_a_yes(branch: Path, case: str) -> Non
 
 def test_a_renamed_metric_is_shown_as_gone(branch: Path) -> None:
     edit(branch, EVALUATE, '"f1"', '"f_one"')
-    agree(branch, EVALUATE)
+    helpers.agree(branch, EVALUATE)
     facts = collect()
     assert "1 metrics are gone (f1)" in judge.remarks(facts)
     here = {metric.name: (metric.base, metric.now) for metric in facts.metrics}

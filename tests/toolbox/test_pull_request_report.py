@@ -19,6 +19,7 @@ from esteira.pull_request import facts as f
 from esteira.pull_request import judge as j
 from esteira.pull_request import markdown
 from esteira.pull_request import render as r
+from esteira.pull_request.trusted import Outside
 from esteira.pull_request.view import Place
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -255,6 +256,30 @@ STATES: dict[str, f.Facts] = {
             f.Change(name="joblib", new="1.6.0"),
         ]
     ),
+    "another_target": facts(
+        base_name="origin/trunk",
+        not_compared="another target, churned (yes) where the base has diagnosis (benign)",
+        metrics=metrics(0.9, 0.2, base=False),
+        gates=[
+            gate(base=None, now=0.9, limit=0.8, regression=0.005),
+            *gates(0.9, 0.2, base=False)[1:],
+        ],
+        history=[],
+    ),
+    "new_metric": facts(
+        gates=[
+            *gates()[:3],
+            gate(
+                "f1",
+                base=None,
+                now=0.9,
+                limit=0.8,
+                not_compared="f1 is missing in reports/evaluate/metrics.json at ba5e222222.",
+            ),
+            gates()[3],
+        ],
+    ),
+    "contradicts_itself": facts(gates=[gate(base=0.991, now=0.1, limit=0.8), *gates()[1:]]),
     "not_readable": f.Facts(
         number=12, head=HEAD, base=BASE, problem="dvc.yaml is not valid YAML: line 3, column 1"
     ),
@@ -298,6 +323,11 @@ STATES["hostile"] = hostile(HOSTILE)
 PLACES = {"head_moved": replace(PLACE, moved="d00d" + "3" * 36)}
 PLACES["tests_failed"] = replace(PLACE, red=True)
 SIZES = {"truncated": 5_000}
+JUDGING = ("gates.yaml", "uv.lock", *(f"vendor/esteira/room_{i}.py" for i in range(15)))
+PLACES["judges_changed"] = replace(
+    PLACE, outside=Outside(JUDGING, ("it changes more than the 3,000 files that GitHub lists",))
+)
+STATES["judges_changed"] = STATES["better"]
 STATES["head_moved"] = STATES["better"]
 STATES["tests_failed"] = STATES["better"]
 STATES["truncated"] = facts(
@@ -318,7 +348,10 @@ def test_each_state_reads_as_designed(state: str) -> None:
 
 
 def test_every_golden_report_has_its_state() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.md")} == set(STATES) | {"no_report"}
+    assert {path.stem for path in GOLDEN.glob("*.md")} == set(STATES) | {
+        "no_report",
+        "not_believed",
+    }
 
 
 def test_a_run_without_a_report_says_so() -> None:
@@ -329,9 +362,25 @@ def test_a_run_without_a_report_says_so() -> None:
     assert text == golden.read_text(encoding="utf-8")
 
 
+def test_a_report_that_github_denies_is_not_shown() -> None:
+    text = r.not_believed("the report is of commit c0ffee, the run was of 0ff1ce.", PLACE)
+    golden = GOLDEN / "not_believed.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8", newline="\n")
+    assert text == golden.read_text(encoding="utf-8")
+
+
 GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
-         "head_moved", "truncated", "another_environment"}  # fmt: skip
-LOOK = {"fork_fresh", "not_checked", "drift_retrain", "metric_renamed", "stage_deleted"}
+         "head_moved", "truncated", "another_environment", "new_metric"}  # fmt: skip
+LOOK = {
+    "fork_fresh",
+    "not_checked",
+    "drift_retrain",
+    "metric_renamed",
+    "stage_deleted",
+    "another_target",
+    "judges_changed",
+}
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -29,13 +29,18 @@ def commands() -> None:
 @app.command(rich_help_panel=LINE, epilog="Example: uv run esteira gate --base origin/main")
 def gate(
     base: Annotated[
-        str | None, typer.Option(help="Git revision to compare with, such as origin/main.")
+        str | None,
+        typer.Option(
+            help="Compare with where this branch left it; the default branch unless told."
+        ),
     ] = None,
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
     from esteira.gate import judge_all
+    from esteira.repository import base as bases
 
-    verdicts = judge_all(base)
+    found = bases.find(base)
+    verdicts = judge_all(found.comparable)
     table = Table("metric", "better", "base", "now", "limit", "verdict")
     for verdict in verdicts:
         base_value, now, limit = (
@@ -47,13 +52,20 @@ def gate(
             verdict.metric, verdict.better, base_value, verdict.word or now, limit, answer
         )
     Console().print(table)
+    print(found.says())
+    for verdict in verdicts:
+        if verdict.not_compared:
+            print(f"{verdict.metric} is not compared: {verdict.not_compared}")
     broken = [verdict.reason for verdict in verdicts if verdict.reason]
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)
     sys.exit(1 if broken else 0)
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drift models/reference.json august.csv --out drift")
+@app.command(
+    rich_help_panel=DATA,
+    epilog="Example: uv run esteira drift models/reference.json august.csv --out drift",
+)
 def drift(
     reference: Annotated[
         str, typer.Argument(help="Table, or profile such as models/reference.json.")
@@ -136,7 +148,10 @@ def doctor(
     sys.exit(0 if doctor.main(fix) else 1)
 
 
-@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira adopt churn.csv --target Churn --time signed_up")
+@app.command(
+    rich_help_panel=DATA,
+    epilog="Example: uv run esteira adopt churn.csv --target Churn --time signed_up",
+)
 def adopt(
     path: Annotated[str, typer.Argument(help="CSV, Parquet or JSON lines; compressed or not.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],

@@ -3,8 +3,10 @@
 DVC keeps no output of a stage that fails, so the stages measure and this command judges.
 """
 
+import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,12 +17,15 @@ from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, significant
 from esteira.line.params import parse
-from esteira.repository import git
+from esteira.repository import git, snapshot
+from esteira.repository.snapshot import Stored
 
 DRIFT_FILE = "reports/drift_check/metrics.json"
 DRIFT_METRIC = "action"
+AGAIN = "run `uv run dvc repro`, and commit both."
 
 Better = Literal["higher", "lower"]
+Blockable = Literal["retrain", "rework"]
 
 
 class Rule(BaseModel):
@@ -41,7 +46,7 @@ class Gates(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rules: list[Rule]
-    drift: list[Literal["retrain", "rework"]] = []
+    drift: list[Blockable] = []
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ class Verdict:
     regression: float | None  # how much worse than the base it may become
     reason: str
     word: str = ""  # instead of `now`, for what is no number: the drift check's action
+    not_compared: str = ""  # why `base` is not known although there is a base, one sentence
+
+
+@dataclass(frozen=True)
+class Before:
+    """A metric at the base: its value, or None and why."""
+
+    value: float | None
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,9 +83,9 @@ class MetricsFile:
     def number(self, name: str) -> float:
         """Return a metric that is a finite number. Raises UserError for anything else."""
         value = self.values.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if abs(value) <= sys.float_info.max:  # NaN compares with nothing
-                return value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and abs(value) <= sys.float_info.max:  # NaN compares with nothing
+            return value
         found = "is missing" if name not in self.values else f"is {value!r}, not a number"
         raise UserError(f"{name} {found} in {self.place}.")
 
@@ -81,7 +95,7 @@ def read_metrics(file: str, revision: str | None = None) -> MetricsFile:
 
     Raises UserError where it is absent, not JSON, or not a flat mapping.
     """
-    place = file if revision is None else f"{file} in {revision}"
+    place = file if revision is None else f"{file} at {revision[:10]}"
     if revision is not None:
         text = git.text_at(revision, file)
         if text is None:
@@ -99,36 +113,52 @@ def read_metrics(file: str, revision: str | None = None) -> MetricsFile:
     return MetricsFile(place, values)
 
 
-def judge_rule(rule: Rule, base: str | None) -> Verdict:
-    """Judge one rule over its metric as it is now and, where there is a base, as it was there."""
+def judge_rule(rule: Rule, base: str | None, locked: Mapping[str, Stored]) -> Verdict:
+    """Judge one rule over its metric as it is now and, where there is a base, as it was there.
+
+    `locked` is what dvc.lock names, by path.
+    """
     before = value_at(rule, base)
     now, reason = None, ""
     try:
-        now = read_metrics(rule.file).number(rule.metric)
+        measured = read_metrics(rule.file)
+        reason = not_the_locked_one(rule.file, locked)
+        if not reason:
+            now = measured.number(rule.metric)
+            reason = broken(rule, before.value, now)
     except UserError as error:
         reason = str(error)
-    else:
-        reason = broken(rule, before, now)
     return Verdict(
         file=rule.file,
         metric=rule.metric,
         better=rule.better,
-        base=before,
+        base=before.value,
         now=now,
         limit=rule.limit,
         regression=rule.regression,
         reason=reason,
+        not_compared=before.why_not,
     )
 
 
-def value_at(rule: Rule, base: str | None) -> float | None:
-    """Return the rule's metric at the base, or None where there is none."""
+def value_at(rule: Rule, base: str | None) -> Before:
+    """Return the rule's metric at the base."""
     if base is None:
-        return None
+        return Before(None)
     try:
-        return read_metrics(rule.file, base).number(rule.metric)
-    except UserError:
-        return None
+        return Before(read_metrics(rule.file, base).number(rule.metric))
+    except UserError as error:
+        return Before(None, str(error))
+
+
+def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:
+    """Say in one sentence why a report is not what the line is known to give; "" where it is."""
+    if file not in locked:
+        return f"dvc.lock does not name {file}, so no stage is known to have written it: {AGAIN}"
+    digest = hashlib.md5(Path(file).read_bytes(), usedforsecurity=False).hexdigest()
+    if digest != locked[file].md5:
+        return f"{file} is not the one that dvc.lock names: {AGAIN}"
+    return ""
 
 
 def broken(rule: Rule, base: float | None, now: float) -> str:
@@ -150,17 +180,19 @@ def broken(rule: Rule, base: float | None, now: float) -> str:
     )
 
 
-def judge_drift(blocked: list[Literal["retrain", "rework"]]) -> Verdict:
+def judge_drift(blocked: list[Blockable], locked: Mapping[str, Stored]) -> Verdict:
     """Judge the drift check's action against the actions that gates.yaml blocks."""
     word = ""
     try:
-        code = read_metrics(DRIFT_FILE).number(DRIFT_METRIC)
+        measured = read_metrics(DRIFT_FILE)
+        reason = not_the_locked_one(DRIFT_FILE, locked)
+        if not reason:
+            code = measured.number(DRIFT_METRIC)
+            verdict = next((known for known in verdicts.VERDICTS if known.code == code), None)
+            word = verdict.action if verdict else f"{code:g}"
+            reason = blocked_because(word, blocked)
     except UserError as error:
         reason = str(error)
-    else:
-        verdict = verdicts.BY_CODE.get(code)
-        word = verdict.action if verdict else f"{code:g}"
-        reason = blocked_because(word, blocked)
     return Verdict(
         file=DRIFT_FILE,
         metric="drift",
@@ -174,7 +206,7 @@ def judge_drift(blocked: list[Literal["retrain", "rework"]]) -> Verdict:
     )
 
 
-def blocked_because(action: str, blocked: list[Literal["retrain", "rework"]]) -> str:
+def blocked_because(action: str, blocked: list[Blockable]) -> str:
     """Say in one sentence why the drift check's action stops a merge; "" where it does not."""
     if action not in verdicts.BY_ACTION:
         return f"action is {action} in {DRIFT_FILE}, which means nothing: run `uv run dvc repro`."
@@ -187,11 +219,24 @@ def blocked_because(action: str, blocked: list[Literal["retrain", "rework"]]) ->
     return f"the drift check says `{action}`, {why}; read reports/drift_check/report.html."
 
 
-def judge_all(base: str | None = None, path: str = "gates.yaml") -> list[Verdict]:
-    """Judge every rule of gates.yaml. Raises UserError for a broken file or an unknown `base`."""
+def read_gates(path: str = "gates.yaml") -> Gates:
+    """Read gates.yaml. Raises UserError for a broken file, and for one without a rule."""
     gates = parse(read_yaml(path), Gates, path)
-    if base is not None and git.commit(base) is None:
-        raise UserError(f"the base {base!r} is no commit here: fetch it, or name another.")
     if not gates.rules:
         raise UserError(f"{path} has no rules, so it cannot say yes: add one.")
-    return [*(judge_rule(rule, base) for rule in gates.rules), judge_drift(gates.drift)]
+    return gates
+
+
+def judge_all(base: str | None = None) -> list[Verdict]:
+    """Judge every rule of gates.yaml; against the commit `base`, or by the limits alone.
+
+    Raises UserError for a broken gates.yaml or dvc.lock, and for an unknown `base`.
+    """
+    gates = read_gates()
+    if base is not None and git.commit(base) is None:
+        raise UserError(f"the base {base!r} is no commit here: fetch it, or name another.")
+    if not Path("dvc.lock").is_file():
+        raise UserError("there is no dvc.lock, so no report can be believed: `uv run dvc repro`.")
+    locked = snapshot.locked_outputs(None)
+    judged = [judge_rule(rule, base, locked) for rule in gates.rules]
+    return [*judged, judge_drift(gates.drift, locked)]

@@ -2,13 +2,11 @@
 
 import csv
 import json
-import math
 import subprocess
 import sys
 import tempfile
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,7 +20,9 @@ from esteira.pull_request import facts as f
 from esteira.pull_request.compare import short
 from esteira.pull_request.github import PullRequest, PullRequestEvent, event
 from esteira.pull_request.reproduce import reproduce
-from esteira.repository import dvc, git, remote
+from esteira.repository import base as bases
+from esteira.repository import dvc, git, remote, snapshot
+from esteira.repository.base import Base
 
 DRIFT_COLUMNS = "reports/drift_check/columns.csv"
 NOISE = "reports/noise.json"  # `esteira noise` writes it
@@ -36,13 +36,19 @@ def collect(base: str | None, output: str | Path) -> f.Facts:
 
     A fault of the pull request is a fact like any other, so that there is a report to read.
     """
-    started_by = event(PullRequestEvent)
-    pull = started_by.pull_request if started_by else None
-    facts = identity(pull)
+    started_by = event(PullRequestEvent) or PullRequestEvent()
+    facts = identity(started_by.pull_request)
     try:
-        facts = facts.model_copy(update={"base": merge_base(base, pull)})
+        found = bases.find(base or started_by.base)
+        facts = facts.model_copy(
+            update={
+                "base": found.commit,
+                "base_name": short(found.name),
+                "not_compared": short(found.not_compared),
+            }
+        )
         facts = with_texts(facts)
-        facts = with_measurements(facts)
+        facts = with_measurements(facts, found)
         facts = with_noise(facts)
     except UserError as error:
         facts = facts.model_copy(update={"problem": short(str(error))})
@@ -60,17 +66,6 @@ def identity(pull: PullRequest | None) -> f.Facts:
     )
 
 
-def merge_base(base: str | None, pull: PullRequest | None) -> str | None:
-    """Return the commit where this branch left its base; None where they share no history.
-
-    Raises UserError where the base is not here: a shallow clone must not pass for a first change.
-    """
-    named = base or (pull.base.sha if pull else "origin/main")
-    if git.commit(named) is None:
-        raise UserError(f"the base {named!r} is no commit here: fetch it (fetch-depth: 0 in CI).")
-    return git.merge_base(named)
-
-
 def with_texts(facts: f.Facts) -> f.Facts:
     """Add what differs in the files that people write."""
     found = compare.texts(facts.base)
@@ -84,27 +79,29 @@ def with_texts(facts: f.Facts) -> f.Facts:
     )
 
 
-def with_measurements(facts: f.Facts) -> f.Facts:
+def with_measurements(facts: f.Facts, base: Base) -> f.Facts:
     """Add what comes from running the line and measuring. Raises UserError."""
-    base, unusable = facts.base, remote.unusable()
+    unusable = remote.unusable()
     lock = lock_state()
     run = reproduce(lock, unusable)
     stopped = run.state == "failed"
     settled = run.state == "not needed"
     with dvc.repository() as repo:
         now = dvc.metrics(repo)
-        before = dvc.metrics(repo, base) if base else []
-    gates = [] if stopped else judged(base)
+        before = dvc.metrics(repo, base.comparable) if base.comparable else []
+    gates = [] if stopped else judged(base.comparable)
+    stages = run.stages + compare.removed_stages(base.commit)
     return facts.model_copy(
         update={
             "lock": lock,
-            "run": run.model_copy(update={"stages": run.stages + compare.removed_stages(base)}),
+            "run": run.model_copy(update={"stages": stages}),
             "metrics": metrics(before, now, stopped),
             "gates": gates,
             "pushed": pushed(unusable) if settled else f.Pushed(reason=UNSETTLED),
             "drift": None if stopped else drift(),
-            "data": compare.data(base),
-            "history": history(base, gates),
+            "drift_blocks": [] if stopped else gate.read_gates().drift,
+            "data": compare.data(base.commit),
+            "history": history(base.comparable, gates),
         }
     )
 
@@ -154,38 +151,35 @@ def pushed(unusable: str) -> f.Pushed:
     return f.Pushed(state="missing" if paths else "pushed", paths=paths[: f.MOST_ENTRIES])
 
 
-def metrics(
-    before: list[dvc.Measured], now: list[dvc.Measured], stopped: bool
-) -> list[f.Metric]:
+def metrics(before: list[dvc.Measured], now: list[dvc.Measured], stopped: bool) -> list[f.Metric]:
     """Put every metric's values at the base and now side by side.
 
     Where the line `stopped`, the values that lie here are of an earlier run, and now is unknown.
     """
     old = {(metric.file, metric.name): metric.value for metric in before}
     new = {(metric.file, metric.name): metric.value for metric in now}
-    names = old | new
     known = {} if stopped else new
-    return [metric(file, name, old.get((file, name)), known.get((file, name))) for file, name in names]
+    return [metric(*place, old.get(place), known.get(place)) for place in old | new]
 
 
 def metric(file: str, name: str, old: object, new: object) -> f.Metric:
     """Make one metric of two values, each None where it is absent."""
-    fault = "" if new is None or finite(new) else f"is {short(new, 40)}, no finite number"
+    before, now = finite(old), finite(new)
+    no_number = new is not None and now is None
     return f.Metric(
         file=short(file),
         name=short(name),
-        base=old if finite(old) else None,
-        now=new if finite(new) else None,
-        fault=fault,
+        base=before,
+        now=now,
+        fault=f"is {short(new, 40)}, no finite number" if no_number else "",
     )
 
 
-def finite(value: Any) -> TypeGuard[float]:
-    """Tell whether a value is a number that can be compared."""
-    try:
-        return not isinstance(value, bool | str) and math.isfinite(value)
-    except (TypeError, OverflowError):
-        return False
+def finite(value: object) -> float | None:
+    """Return a value that is a number and can be compared, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) <= sys.float_info.max else None  # so is not NaN
 
 
 def judged(base: str | None) -> list[f.Gate]:
@@ -201,6 +195,7 @@ def judged(base: str | None) -> list[f.Gate]:
             limit=verdict.limit,
             regression=verdict.regression,
             reason=short(verdict.reason),
+            not_compared=short(verdict.not_compared),
         )
         for verdict in gate.judge_all(base)
     ]
@@ -212,11 +207,11 @@ def drift() -> f.Drift | None:
         measured = gate.read_metrics(gate.DRIFT_FILE)
         rows = list(csv.DictReader(StringIO(Path(DRIFT_COLUMNS).read_text("utf-8"))))
         columns = sorted(map(drift_column, rows), key=lambda column: -column.effect)
-        counts: dict[str, Any] = measured.values  # Drift refuses what is no count
+        verdict = verdicts.BY_CODE[int(measured.number(gate.DRIFT_METRIC))]
         return f.Drift(
-            action=verdicts.BY_CODE[measured.number(gate.DRIFT_METRIC)].action,
-            checked=counts.get("columns_checked", 0),
-            drifted=counts.get("columns_drifted", 0),
+            action=verdict.action,
+            checked=int(measured.number("columns_checked")),
+            drifted=int(measured.number("columns_drifted")),
             columns=columns[: f.MOST_ENTRIES],
         )
     except (UserError, OSError, KeyError, ValueError, TypeError):
@@ -262,10 +257,12 @@ def with_noise(facts: f.Facts) -> f.Facts:
     """Add the spread of each metric over a few seeds, as the base knows it; see noise.py."""
     text = git.text_at(facts.base, NOISE) if facts.base else None
     try:
-        known = Noise.model_validate_json(text or compare.text_of(NOISE, None))
+        known = Noise.model_validate_json(text or snapshot.text_of(NOISE, None))
     except ValidationError:
         return facts
-    spread = {short(name): value for name, value in known.spread.items() if finite(value)}
+    spread = {
+        short(name): value for name, value in known.spread.items() if finite(value) is not None
+    }
     return facts.model_copy(update={"noise": spread, "noise_seeds": len(known.seeds)})
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from esteira.drift.verdicts import Action
+from esteira.gate import Blockable
 from esteira.line.errors import UserError
 
 MOST_BYTES = 1_000_000
@@ -19,8 +20,6 @@ Text = Annotated[str, Field(max_length=500)]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
-Entry = TypeVar("Entry")
-Listed = Annotated[list[Entry], Field(max_length=MOST_ENTRIES)]
 StageState = Literal["ran", "cached", "failed", "not reached", "removed"]
 
 
@@ -28,6 +27,10 @@ class Part(BaseModel):
     """Base of every part: exact types, no name that is not declared."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Item = TypeVar("Item")
+Listed = Annotated[list[Item], Field(max_length=MOST_ENTRIES)]
 
 
 class Stale(Part):
@@ -91,6 +94,7 @@ class Gate(Part):
     limit: Number | None = None
     regression: Number | None = None
     reason: Text = ""
+    not_compared: Text = ""  # why there is no `base` although the change has one
 
 
 class Column(Part):
@@ -144,6 +148,8 @@ class Facts(Part):
     number: Annotated[int, Field(ge=0, lt=2**31)]  # 0: not a pull request yet
     head: Sha
     base: Sha | None = None  # the merge base
+    base_name: Text = ""  # the branch, or what else it was found by
+    not_compared: Text = ""  # why no metric is compared with the base
     fork: bool = False
     problem: Text = ""  # what kept the facts from being collected
     lock: Lock = Lock()
@@ -154,6 +160,7 @@ class Facts(Part):
     noise: Annotated[dict[Text, Number], Field(max_length=MOST_ENTRIES)] = {}
     noise_seeds: Count = 0
     drift: Drift | None = None
+    drift_blocks: Annotated[list[Blockable], Field(max_length=2)] = []  # as gates.yaml says
     params: Listed[Change] = []
     data: Listed[Data] = []
     columns: Listed[Change] = []  # of schema.yaml

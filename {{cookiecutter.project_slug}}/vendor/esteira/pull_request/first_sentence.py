@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from esteira.pull_request import judge
 from esteira.pull_request.facts import Facts, Gate
 from esteira.pull_request.markdown import Markdown, Value, code, difference, joined, number
+from esteira.pull_request.trusted import Outside
 
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
@@ -18,9 +19,12 @@ class FirstSentence:
     text: Markdown
 
 
-def first_sentence(facts: Facts, red: bool = False) -> FirstSentence:
+def first_sentence(facts: Facts, outside: Outside, red: bool = False) -> FirstSentence:
     """Make the sentence; `red` where the run failed, whatever the facts say."""
-    refused, look = judge.refusals(facts), judge.remarks(facts)
+    refused = judge.refusals(facts)
+    look = [*judge.remarks(facts), *outside.remarks]
+    if outside.judging:
+        look.append(f"it changes what judges it ({len(outside.judging)} files)")
     if red and not refused:
         refused = [RED_ALL_THE_SAME]
     icon = "❌" if refused else "⚠️" if look else "✅"
@@ -37,7 +41,7 @@ def measured(facts: Facts) -> list[Value]:
     if not facts.gates:
         return []
     clauses: list[Value] = [leading_metric(facts)]
-    if not any(gate.reason for gate in facts.gates):
+    if not any(judge.refusal(gate, facts) for gate in facts.gates):
         clauses.append(f"{len(facts.gates)} of {len(facts.gates)} gates pass")
     if facts.drift and facts.drift.action == "keep":
         clauses.append("no drift")
@@ -52,12 +56,15 @@ def leading_metric(facts: Facts) -> Markdown:
     name, base, now = code(gate.metric, 60), number(gate.base), number(gate.now)
     if gate.now is None:
         return Markdown(f"{name} is missing")
+    if gate.base is None and facts.base and facts.not_compared:
+        return Markdown(f"{name} {now}")
     if gate.base is None:
         return Markdown(f"{name} {now}, with no base yet")
     if gate.base == gate.now:
         return Markdown(f"{name} {now}, unchanged")
     change = difference(gate.base, gate.now)
-    return Markdown(f"{name} {base} → {now} ({change}, {direction(gate, facts.noise)})")
+    word = direction(gate, gate.now - gate.base, facts.noise)
+    return Markdown(f"{name} {base} → {now} ({change}, {word})")
 
 
 def leading_gate(facts: Facts) -> Gate | None:
@@ -65,16 +72,10 @@ def leading_gate(facts: Facts) -> Gate | None:
     return next((gate for gate in facts.gates if gate.limit is not None), None)
 
 
-def direction(gate: Gate, noise: dict[str, float]) -> str:
-    """Say whether a gate's metric became better or worse, by its declared direction.
-
-    "" where it is equal, or one of its values is not known.
-    """
-    if gate.now is None or gate.base is None:
+def direction(gate: Gate, change: float, noise: dict[str, float]) -> str:
+    """Say whether a metric that changed became better or worse, by its gate's direction."""
+    if change == 0:
         return ""
-    gain = (gate.now - gate.base) * (1 if gate.better == "higher" else -1)
-    if gain == 0:
-        return ""
-    word = "better" if gain > 0 else "worse"
-    within_noise = abs(gain) <= noise.get(gate.metric, -1)
+    word = "better" if (change > 0) == (gate.better == "higher") else "worse"
+    within_noise = abs(change) <= noise.get(gate.metric, -1)
     return f"{word}, within noise" if within_noise else word

@@ -58,6 +58,19 @@ class PullRequest(Part):
         return (head.id if head else None) != (base.id if base else None)
 
 
+class MergeGroup(Part):
+    """Pull requests that a merge queue has put together, on a branch of its own."""
+
+    base_sha: str
+
+
+class ChangedFile(Part):
+    """A file that a pull request changes; a renamed one also has its former name."""
+
+    filename: str
+    previous_filename: str | None = None
+
+
 class WorkflowRun(Part):
     """A finished run of a workflow."""
 
@@ -70,9 +83,17 @@ class WorkflowRun(Part):
 
 
 class PullRequestEvent(Part):
-    """What starts `pull-request`; in a push or a schedule, `pull_request` is absent."""
+    """What starts `pull-request`: a pull request, or a merge queue's group of them."""
 
     pull_request: PullRequest | None = None
+    merge_group: MergeGroup | None = None
+
+    @property
+    def base(self) -> str | None:
+        """The commit that the change would be merged into."""
+        if self.pull_request is not None:
+            return self.pull_request.base.sha
+        return self.merge_group.base_sha if self.merge_group else None
 
 
 class WorkflowRunEvent(Part):
@@ -90,6 +111,7 @@ class Comment(Part):
     user: Account | None = None
 
 
+MOST_FILES = 3000  # that GitHub lists of one pull request
 Event = TypeVar("Event", bound=BaseModel)
 
 
@@ -161,6 +183,11 @@ class Api:
         """Return the comments on a pull request, oldest first."""
         listed = self.pages(f"/issues/{number}/comments")
         return [Comment.model_validate(comment) for comment in listed]
+
+    def changed_files(self, number: int) -> list[ChangedFile]:
+        """Return the files that a pull request changes: at most MOST_FILES, by GitHub's limit."""
+        listed = self.pages(f"/pulls/{number}/files")
+        return [ChangedFile.model_validate(file) for file in listed]
 
     def create_comment(self, number: int, body: str) -> None:
         """Comment on a pull request."""

@@ -1,18 +1,26 @@
-"""What the facts say for and against a merge: what refuses it, and what a reviewer must look at."""
+"""What the facts say for and against a merge: what refuses it, and what a reviewer must look at.
 
-from esteira.pull_request.facts import Facts
+A report's own verdicts are not believed: each is computed again from the numbers beside it. A
+report that says yes where its numbers say no contradicts itself, and that is a no.
+"""
+
+from esteira import gate as gates
+from esteira.gate import Rule
+from esteira.pull_request.facts import Facts, Gate, Metric
 
 NOT_CHECKED = "whether the data is pushed was not checked"
+DRIFT = "drift"  # what the gate on the drift check is called
 
 
 def refusals(facts: Facts) -> list[str]:
     """Return why the pull request must not be merged as it is, one clause for each; [] is a yes."""
     found = [facts.problem] if facts.problem else []
+    found += contradictions(facts)
     if facts.run.state == "failed":
         failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
         found.append(f"stage {failed[0]} failed" if failed else "the line failed")
     found += [f"{metric.name} {metric.fault}" for metric in facts.metrics if metric.fault]
-    broken = [gate.metric for gate in facts.gates if gate.reason]
+    broken = [gate.metric for gate in facts.gates if refusal(gate, facts)]
     if broken:
         found.append(f"{len(broken)} of {len(facts.gates)} gates refuse ({', '.join(broken)})")
     if not facts.gates and not found:
@@ -29,6 +37,8 @@ def refusals(facts: Facts) -> list[str]:
 def remarks(facts: Facts) -> list[str]:
     """Return what a reviewer must look at although nothing refuses it, one clause for each."""
     found = []
+    if facts.base and facts.not_compared:
+        found.append(f"not compared with the base: {facts.not_compared}")
     gone = [
         metric.name
         for metric in facts.metrics
@@ -48,3 +58,72 @@ def remarks(facts: Facts) -> list[str]:
     elif facts.pushed.state == "unchecked" and facts.lock.state == "fresh":
         found.append(NOT_CHECKED)
     return found
+
+
+def refusal(gate: Gate, facts: Facts) -> str:
+    """Say why a gate refuses: by the report's word, else by its numbers; "" where it passes."""
+    return gate.reason or recomputed(gate, facts)
+
+
+def recomputed(gate: Gate, facts: Facts) -> str:
+    """Judge a gate by the numbers in the report alone; "" where it passes."""
+    if gate.metric == DRIFT and gate.limit is None:
+        return recomputed_drift(gate, facts)
+    if gate.limit is None or gate.better == "" or gate.word:
+        return f"{gate.metric} has no limit in the report."
+    if gate.now is None:
+        return f"{gate.metric} has no value in the report."
+    rule = Rule(
+        metric=gate.metric, better=gate.better, limit=gate.limit, regression=gate.regression
+    )
+    return gates.broken(rule, gate.base, gate.now)
+
+
+def recomputed_drift(gate: Gate, facts: Facts) -> str:
+    """Judge the drift check's action by what the report says of the check itself."""
+    if facts.drift is None:
+        return "the figures of the drift check are not in the report."
+    if facts.drift.action != gate.word:
+        return f"the drift check says `{facts.drift.action}`, and the gate was of `{gate.word}`."
+    return gates.blocked_because(gate.word, facts.drift_blocks)
+
+
+def contradictions(facts: Facts) -> list[str]:
+    """Return what in the report cannot all be true, one clause for each."""
+    found = []
+    lied = [gate.metric for gate in facts.gates if not gate.reason and recomputed(gate, facts)]
+    if lied:
+        found.append(f"the report contradicts its own numbers ({', '.join(lied)})")
+    metrics = {(metric.file, metric.name): metric for metric in facts.metrics}
+    for gate in facts.gates:
+        metric = metrics.get((gate.file, gate.metric))
+        if disagree(gate, metric):
+            found.append(f"the report has two values of {gate.metric}")
+        if silently_not_compared(gate, facts):
+            found.append(f"{gate.metric} is not compared with the base, and no reason is given")
+        if gate.base is not None and (facts.base is None or facts.not_compared):
+            found.append(f"{gate.metric} is compared with a base that the report does not have")
+    if facts.lock.state == "fresh" and facts.lock.stages:
+        found.append("the report names stale stages, and says that dvc.lock is fresh")
+    if facts.lock.state == "fresh" and facts.run.state in ("reproduced", "impossible"):
+        found.append("the report says that the line had to run, and that dvc.lock is fresh")
+    went_on = facts.run.state in ("not needed", "reproduced")
+    if went_on and any(stage.state == "failed" for stage in facts.run.stages):
+        found.append("the report names a stage that failed, and says that none did")
+    if facts.pushed.state == "pushed" and facts.pushed.paths:
+        found.append("the report names data that is not pushed, and says that all is")
+    return found
+
+
+def disagree(gate: Gate, metric: Metric | None) -> bool:
+    """Whether a gate judged another value than the report has of its metric."""
+    if metric is None or gate.reason:
+        return False
+    return (gate.base, gate.now) != (metric.base, metric.now)
+
+
+def silently_not_compared(gate: Gate, facts: Facts) -> bool:
+    """Whether a gate has no value at a base that there is, without a reason."""
+    has_base = facts.base is not None and not facts.not_compared
+    judges_number = gate.metric != DRIFT and not gate.reason
+    return has_base and judges_number and gate.base is None and not gate.not_compared

@@ -1,4 +1,4 @@
-"""Texts for the report's Markdown: what does not say that it is Markdown is shown as words, escaped.
+"""Texts for the report's Markdown: what does not say that it is Markdown is escaped.
 
 A pull request's author chooses names of columns, settings and files. None of them may become a
 link, a mention, an image, HTML or another cell of a table.
@@ -11,7 +11,6 @@ import urllib.parse
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -25,7 +24,7 @@ class Markdown(str):
 
 
 def shown(value: Value) -> Markdown:
-    """Return what a value looks like in the report: the way of everything that a template prints."""
+    """Return what a value looks like in the report; all that a template prints goes through it."""
     if isinstance(value, Markdown):
         return value
     if value is None or isinstance(value, int | float):
@@ -128,11 +127,11 @@ def templates() -> Environment:
     )
     filters = (code, difference, digits, fenced, joined, label, number, size, url, words)
     environment.filters = {function.__name__: function for function in filters}
-    environment.globals = dict[str, Any](row=row)
+    environment.globals.clear()
     return environment
 
 
 def fill(name: str, **parts: object) -> str:
     """Fill a template of this folder; sections that were left out leave no gap."""
-    text = templates().get_template(name).render(**parts)
+    text = templates().get_template(name).render(row=row, **parts)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -15,7 +15,8 @@ from esteira.pull_request.github import (
     api,
     event,
 )
-from esteira.pull_request.render import no_report, render
+from esteira.pull_request.render import no_report, not_believed, render
+from esteira.pull_request.trusted import outside
 from esteira.pull_request.view import MARKER, Place
 
 AUTHOR = "github-actions[bot]"
@@ -32,7 +33,8 @@ def main(report: str | Path) -> str:
 def post(report: str | Path, api: Api, run: WorkflowRun) -> str:
     """Comment the report of a finished run on its pull request. Returns what was done.
 
-    Raises UserError where the report names another pull request or commit than GitHub does.
+    Where the report names another pull request or commit than GitHub does, the comment says that it
+    could not be believed, lest an older one stay; then raises UserError, so that the run is red.
     """
     if run.event != "pull_request":
         return f"Nothing to post: the run was for {run.event}."
@@ -43,20 +45,29 @@ def post(report: str | Path, api: Api, run: WorkflowRun) -> str:
     try:
         facts = f.read(report)
     except UserError as error:
-        return post_no_report(api, run, pulls, str(error))
+        body = no_report(str(error), Place(run.html_url))
+        return f"{stick_on(api, at_commit(pulls, run), body)} {error}"
     pull = next((pull for pull in pulls if pull.number == facts.number), None)
-    if pull is None:
-        raise UserError(
-            f"refused: the report claims pull request #{facts.number}, which is not an open one "
-            "from the run's branch."
-        )
-    if facts.head != run.head_sha:
-        raise UserError(
-            f"refused: the report is of commit {facts.head}, the run was of {run.head_sha}."
-        )
+    lie = claim_that_github_denies(facts, pull, run)
+    if pull is None or lie:
+        done = stick_on(api, at_commit(pulls, run), not_believed(lie, Place(run.html_url)))
+        raise UserError(f"refused: {lie} {done}")
     known = facts.model_copy(update={"fork": pull.from_fork})
     moved = "" if pull.head.sha == run.head_sha else pull.head.sha
-    return stick(api, pull.number, render(known, Place(run.html_url, moved, red)))
+    place = Place(run.html_url, moved, red, outside(api, known))
+    return stick(api, pull.number, render(known, place))
+
+
+def claim_that_github_denies(facts: f.Facts, pull: PullRequest | None, run: WorkflowRun) -> str:
+    """Say in one sentence what the report claims against GitHub's word; "" where it does not."""
+    if pull is None:
+        return (
+            f"the report claims pull request #{facts.number}, which is not an open one from the "
+            "run's branch."
+        )
+    if facts.head != run.head_sha:
+        return f"the report is of commit {facts.head}, the run was of {run.head_sha}."
+    return ""
 
 
 def open_pulls(api: Api, run: WorkflowRun) -> list[PullRequest]:
@@ -68,13 +79,18 @@ def open_pulls(api: Api, run: WorkflowRun) -> list[PullRequest]:
     return [pull for pull in found if (pull.head.repo.id if pull.head.repo else None) == home.id]
 
 
-def post_no_report(api: Api, run: WorkflowRun, pulls: list[PullRequest], reason: str) -> str:
-    """Comment that the run left no report, where it is known which pull request it is of."""
-    here = [pull for pull in pulls if pull.head.sha == run.head_sha]
-    if len(here) != 1:
-        raise UserError(f"{reason} It cannot be told which pull request it is of.")
-    done = stick(api, here[0].number, no_report(reason, Place(run.html_url)))
-    return f"{done} {reason}"
+def at_commit(pulls: list[PullRequest], run: WorkflowRun) -> list[PullRequest]:
+    """Return the pull requests at the run's commit; where none is, all of its branch."""
+    return [pull for pull in pulls if pull.head.sha == run.head_sha] or pulls
+
+
+def stick_on(api: Api, pulls: list[PullRequest], body: str) -> str:
+    """Comment on each of some pull requests. Returns what was done. Raises UserError for none."""
+    if not pulls:
+        raise UserError(
+            "the run's branch has no open pull request: there is nothing to comment on."
+        )
+    return " ".join(stick(api, pull.number, body) for pull in pulls)
 
 
 def stick(api: Api, number: int, body: str) -> str:

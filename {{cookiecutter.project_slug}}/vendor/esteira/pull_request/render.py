@@ -1,7 +1,7 @@
 """Render the facts of a pull request as Markdown, within the size that GitHub takes."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from esteira.pull_request import view as views
 from esteira.pull_request.facts import Facts
@@ -14,13 +14,13 @@ SUMMARY_BYTES = 1_000_000  # and a job summary of more than 1 MiB
 ROW_MARGIN = 36
 FOLD_MARGIN = 225
 # Where the report is too long, these sections go, one after the other.
-NOTHING_OF: tuple[dict[str, Any], ...] = (
-    {"charts": ()},
-    {"changed": None},
-    {"environment": None},
-    {"drift": None},
-    {"stages": None},
-    {"gates": None},
+WITHOUT: tuple[Callable[[View], View], ...] = (
+    lambda view: replace(view, charts=()),
+    lambda view: replace(view, changed=None),
+    lambda view: replace(view, environment=None),
+    lambda view: replace(view, drift=None),
+    lambda view: replace(view, stages=None),
+    lambda view: replace(view, gates=None),
 )
 
 
@@ -39,17 +39,15 @@ def render(facts: Facts, place: Place | None = None, most_bytes: int = COMMENT_B
     whole = views.whole(facts, place or Place())
     shortest = replace(whole, all_metrics=None, all_columns=None, shortened=True)
     sections = shortest
-    for nothing in NOTHING_OF:
+    for without_one in WITHOUT:
         if size(sections) <= most_bytes:
             break
-        sections = replace(sections, **nothing)
+        sections = without_one(sections)
     metrics, room = fitting(whole.all_metrics, most_bytes - size(sections))
     columns, _ = fitting(whole.all_columns, room)
     folds_are_whole = metrics == whole.all_metrics and columns == whole.all_columns
     shortened = sections != shortest or not folds_are_whole
-    return comment(
-        replace(sections, all_metrics=metrics, all_columns=columns, shortened=shortened)
-    )
+    return comment(replace(sections, all_metrics=metrics, all_columns=columns, shortened=shortened))
 
 
 def fitting(fold: Fold | None, room: int) -> tuple[Fold | None, int]:
@@ -67,6 +65,11 @@ def fitting(fold: Fold | None, room: int) -> tuple[Fold | None, int]:
             break
         rows.append(row)
     return (Fold(fold.total, tuple(rows)) if rows else None), room
+
+
+def not_believed(reason: str, place: Place) -> str:
+    """Return the report for a run whose facts say what GitHub denies; `reason` is one sentence."""
+    return fill("not_believed.md", marker=views.MARKER, reason=reason, run=place.run)
 
 
 def no_report(reason: str, place: Place) -> str:

@@ -4,10 +4,9 @@ import re
 import time
 from pathlib import Path
 
-from esteira.pull_request import compare
 from esteira.pull_request import facts as f
 from esteira.pull_request.compare import short
-from esteira.repository import dvc
+from esteira.repository import dvc, snapshot
 
 COMMAND = ["repro"]
 PULL = ["--pull", "--allow-missing", "--no-run-cache"]  # the run cache grows with history
@@ -15,7 +14,7 @@ LAST_LINES = 20
 
 
 class Log:
-    """What `dvc repro` prints, read line by line: which stages ran, for how long, and which did not.
+    """What `dvc repro` prints, read line by line: which stages ran, how long, and which did not.
 
     `lines` are the non-empty ones; `stages` are by name.
     """
@@ -58,7 +57,7 @@ def reproduce(lock: f.Lock, unusable: str) -> f.Run:
 
     `unusable` says why data cannot be had from the remote, or is "".
     """
-    names = compare.stage_names(None)[: f.MOST_ENTRIES]
+    names = snapshot.stage_names(None)[: f.MOST_ENTRIES]
     if lock.state == "fresh":
         return f.Run(stages=[f.Stage(name=short(name), state="cached") for name in names])
     lacking = absent_sources() if unusable else []
@@ -89,4 +88,4 @@ def run(words: list[str]) -> tuple[Log, bool]:
 
 def absent_sources() -> list[str]:
     """Return the raw files that a .dvc file names and this clone lacks."""
-    return [path for path in compare.raw_files(None) if not Path(path).exists()]
+    return [path for path in snapshot.raw_files(None) if not Path(path).exists()]

@@ -15,7 +15,9 @@ from esteira.pull_request.first_sentence import (
     first_sentence,
     leading_gate,
 )
+from esteira.pull_request.judge import refusal
 from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
+from esteira.pull_request.trusted import NOTHING_ELSE, Outside
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 EVALUATION = "reports/evaluate/metrics.json"
@@ -35,6 +37,7 @@ class Place:
     run: str = ""  # address of the run's page
     moved: str = ""  # the pull request's newest commit, where it is not the one reported
     red: bool = False  # the run failed, whatever the facts say: its tests, for one
+    outside: Outside = NOTHING_ELSE
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class GateRow:
     change: str
     noise: str
     must_be: str
+    not_compared: str
     reason: str  # why it refuses; "" where it passes
 
 
@@ -182,7 +186,9 @@ class View:
 
     moved: str
     first_sentence: FirstSentence
+    judging: Some[str]  # files that judge the pull request, and that it changes
     remedy: Remedy
+    not_compared: str  # why no metric is compared with the base
     gates: GateTable | None
     drift: DriftView | None
     changed: ChangedView | None
@@ -204,8 +210,10 @@ def whole(facts: f.Facts, place: Place) -> View:
     """Return all that there is to show; see render.py for what is left out where it is too long."""
     return View(
         moved=place.moved[:10],
-        first_sentence=first_sentence(facts, place.red),
+        first_sentence=first_sentence(facts, place.outside, place.red),
+        judging=Some.of(place.outside.judging),
         remedy=remedy(facts),
+        not_compared=facts.not_compared if facts.gates else "",
         gates=gate_table(facts),
         drift=drift(facts.drift),
         changed=changed(facts),
@@ -237,12 +245,13 @@ def gate_table(facts: f.Facts) -> GateTable | None:
     """Prepare the gates, in the order of gates.yaml."""
     if not facts.gates:
         return None
-    rows = [gate_row(gate, facts.noise) for gate in facts.gates]
+    rows = [gate_row(gate, facts) for gate in facts.gates]
     return GateTable(Some.of(rows, MOST_GATES), facts.noise_seeds if facts.noise else None)
 
 
-def gate_row(gate: f.Gate, noise: dict[str, float]) -> GateRow:
-    """Prepare one gate; `noise` is the band of each metric of the evaluation."""
+def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
+    """Prepare one gate; its verdict is that of the numbers, whatever the report says."""
+    noise = facts.noise  # the band of each metric of the evaluation
     band = noise.get(gate.metric) if gate.file == EVALUATION else None
     return GateRow(
         metric=gate.metric,
@@ -252,7 +261,8 @@ def gate_row(gate: f.Gate, noise: dict[str, float]) -> GateRow:
         change=movement(gate, noise),
         noise="–" if band is None else f"± {number(band)}",
         must_be=terms(gate),
-        reason=gate.reason,
+        not_compared=gate.not_compared,
+        reason=refusal(gate, facts),
     )
 
 
@@ -260,7 +270,8 @@ def movement(gate: f.Gate, noise: dict[str, float]) -> str:
     """Say how far a gate's metric moved, and whether that is better: `+0.003 better`."""
     if gate.base is None or gate.now is None:
         return "–"
-    return f"{difference(gate.base, gate.now)} {direction(gate, noise)}".rstrip()
+    word = direction(gate, gate.now - gate.base, noise)
+    return f"{difference(gate.base, gate.now)} {word}".rstrip()
 
 
 def terms(gate: f.Gate) -> str:
@@ -368,7 +379,7 @@ def history_chart(facts: f.Facts) -> Chart | None:
     lowest, highest = min(values), max(values)
     margin = (highest - lowest) * 0.1 or abs(highest) * 0.1 or 1.0
     return Chart(
-        title=f"{gate.metric} on main and here",
+        title=f"{gate.metric} before and here",
         unit=gate.metric,
         names=(*(point.commit[:7] for point in facts.history), "this"),
         series=(Series("line", values),),

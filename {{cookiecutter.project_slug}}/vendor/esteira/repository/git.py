@@ -4,6 +4,7 @@ Paths are asked for with `-z`: without it Git quotes names that hold accents, qu
 They are relative to the project's folder, as is `path_at`'s argument.
 """
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -63,9 +64,36 @@ def merge_base(one: str, other: str = "HEAD") -> str | None:
 
 
 def commits_that_changed(path: str | Path, revision: str, most: int) -> list[str]:
-    """Return the last commits on the first parents of `revision` that changed a file, newest first."""
+    """Return the last commits before `revision`, itself included, that changed a file."""
     options = ("--first-parent", f"--max-count={most}", "--format=%H")
     return run("log", *options, revision, "--", str(path)).split()
+
+
+def is_shallow() -> bool:
+    """Whether the clone lacks older commits, so that a merge base may not be found."""
+    return ask("rev-parse", "--is-shallow-repository") == "true"
+
+
+def remote_default_branch(remote: str, patience: float = 10.0) -> str | None:
+    """Ask a remote for the name of its default branch; None where it does not say in `patience` s.
+
+    Never asks for a password.
+    """
+    command = ["git", "ls-remote", "--symref", remote, "HEAD"]
+    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+    try:
+        done = subprocess.run(command, capture_output=True, env=quiet, timeout=patience)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    first = _text(done.stdout).partition("\n")[0]
+    reference, _, name = first.partition("\t")
+    is_branch = name == "HEAD" and reference.startswith("ref: refs/heads/")
+    return reference.removeprefix("ref: refs/heads/") if is_branch else None
+
+
+def place_in_repository() -> str:
+    """Return the project's folder as a path from the repository's root, such as "ml/"; "" at it."""
+    return ask("rev-parse", "--show-prefix") or ""
 
 
 def tracked() -> list[str]:

@@ -1,0 +1,125 @@
+"""The project's files as they stand in a Git revision, or here: read for what they say of the line.
+
+`revision` is None for the working tree in all that follows.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from esteira.line.params import parse
+from esteira.repository import git
+
+
+class Stored(BaseModel):
+    """A file or folder as a .dvc file or dvc.lock names it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path: str
+    md5: str = ""
+    size: int = 0
+
+
+class Outputs(BaseModel):
+    """A .dvc file, or one stage of dvc.lock."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    outs: list[Stored] = []
+
+
+class LockFile(BaseModel):
+    """The whole of dvc.lock."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    stages: dict[str, Outputs] = {}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the model predicts, as schema.yaml says."""
+
+    column: str
+    task: str
+    positive: str
+
+    def says(self) -> str:
+        """Name it: the column, and the class of interest where one is set."""
+        return f"{self.column} ({self.positive})" if self.positive else self.column
+
+
+def text_of(path: str, revision: str | None) -> str:
+    """Read a file; "" where it is not there. Raises UserError for an unknown revision."""
+    if revision is not None:
+        return git.text_at(revision, path) or ""
+    here = Path(path)
+    return here.read_text(encoding="utf-8", errors="replace") if here.is_file() else ""
+
+
+def yaml_of(path: str, revision: str | None) -> dict[str, Any]:
+    """Read a YAML mapping; empty where there is none to read."""
+    try:
+        value = YAML(typ="safe", pure=True).load(text_of(path, revision))
+    except YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def section_of(path: str, name: str, revision: str | None) -> dict[str, Any]:
+    """Read one section of a YAML file; empty where there is none."""
+    section = yaml_of(path, revision).get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def stage_names(revision: str | None) -> list[str]:
+    """Return the names of dvc.yaml's stages, in their order."""
+    return [str(name) for name in section_of("dvc.yaml", "stages", revision)]
+
+
+def locked_outputs(revision: str | None) -> dict[str, Stored]:
+    """Return what dvc.lock says that the line wrote, by path. Raises UserError."""
+    lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
+    return {out.path: out for stage in lock.stages.values() for out in stage.outs}
+
+
+def raw_files(revision: str | None) -> dict[str, Stored]:
+    """Return the files that .dvc files name, by path. Raises UserError."""
+    found = {}
+    for file in dvc_files(revision):
+        content = parse(yaml_of(file, revision), Outputs, file)
+        found |= {(Path(file).parent / out.path).as_posix(): out for out in content.outs}
+    return found
+
+
+def dvc_files(revision: str | None) -> list[str]:
+    """Return the paths of all .dvc files; in the working tree, also those not yet added to Git."""
+    if revision is not None:
+        return [path for path in git.tracked_at(revision) if path.endswith(".dvc")]
+    return git.paths("ls-files", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
+
+
+def target(revision: str | None) -> Target | None:
+    """Return what is predicted, or None where schema.yaml does not say."""
+    content = yaml_of("schema.yaml", revision)
+    for name, column in section_of("schema.yaml", "columns", revision).items():
+        if isinstance(column, dict) and column.get("role") == "target":
+            task, positive = content.get("task"), content.get("positive")
+            return Target(str(name), str(task or ""), str(positive or ""))
+    return None
+
+
+def source(revision: str | None) -> Stored | None:
+    """Return the training table, or None where params.yaml does not name one. Raises UserError.
+
+    The samples, and files that DVC does not keep, have no hash.
+    """
+    path = section_of("params.yaml", "ingest", revision).get("source")
+    if not isinstance(path, str):
+        return None
+    return raw_files(revision).get(path) or Stored(path=path)
