@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from dvclive import Live
 from esteira.drift import profile
-from esteira.line import plots, schema, table
+from esteira.line import holdout, plots, predictions, schema, table
 from esteira.line.errors import UserError
 from esteira.line.estimators import faults_told
 from esteira.line.files import significant
@@ -69,12 +69,13 @@ def _refuse_unknown(actual: Series, classes: list[str]) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Write reports/evaluate/ (metrics and plots) and models/reference.json."""
+    """Write reports/evaluate/, data/predictions.parquet and models/reference.json."""
     what = schema.load()
     rows = table.read("data/holdout.parquet")
     model = load()
     inputs, actual = rows[what.inputs], rows[what.target]
     drawn: dict[str, list[dict[str, Any]]]
+    keys = holdout.part_keys("holdout")
     if what.task == "classification":
         classes = list(model.classes_)
         with faults_told(REFUSED):
@@ -82,11 +83,14 @@ def main(settings: Settings) -> None:
         _refuse_unknown(actual, classes)
         measured = classification_metrics(actual, probability, classes, what.positive)
         drawn = plots.classification(actual, probability, classes, what.positive)
+        answers = predictions.Answers(keys, actual.to_numpy(), tuple(classes), probability)
     else:
         with faults_told(REFUSED):
             predicted = model.predict(inputs)
         measured = regression_metrics(actual, predicted)
         drawn = plots.regression(actual, predicted)
+        answers = predictions.Answers(keys, actual.to_numpy(), (), predicted)
+    predictions.write(answers)
     try:
         drawn["importance"] = plots.importance(
             model, inputs, actual, settings.importance, settings.seed

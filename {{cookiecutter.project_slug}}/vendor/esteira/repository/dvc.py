@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esteira.line.errors import UserError
+from esteira.repository import remote
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -384,3 +385,40 @@ def on_remote(repo: "Repo", objects: Iterable[Object]) -> list[RemoteObject]:
 def remove_from_remote(repo: "Repo", path: str) -> None:
     """Take one object away from the default remote."""
     repo.cloud.get_remote_odb().fs.rm(path)
+
+
+def fetch(md5: str, what: str) -> Path:
+    """Return where DVC's cache holds a file of this hash, brought from the remote if need be.
+
+    Raises UserError, naming the file as `what`, where it cannot be had, or is not whole.
+    """
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with repository() as repo:
+        cache = repo.cache.local
+        path = Path(cache.oid_to_path(md5))
+        if not path.is_file():
+            if why := remote.unusable():
+                raise UserError(f"{what} cannot be had: {why}")
+            try:
+                repo.cloud.pull([HashInfo("md5", md5)])
+            except Exception as error:  # whatever the remote's driver raises
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                raise UserError(f"{what} cannot be had from the remote: {reason}") from None
+    if not path.is_file():
+        raise UserError(f"{what} is not in the remote: `uv run dvc push` where it was made.")
+    if not is_whole(path, md5):
+        raise UserError(f"{what} is damaged in DVC's cache: run `uv run esteira doctor --fix`.")
+    return path
+
+
+def is_whole(path: Path, md5: str) -> bool:
+    """Whether a file is there and has this hash."""
+    return path.is_file() and file_hash(path) == md5
+
+
+def add(paths: list[Path]) -> None:
+    """Let DVC keep these files, and write a .dvc file beside each. Raises UserError."""
+    with repository() as repo:
+        repo.scm_context.quiet = True  # no advice on Git
+        repo.add([str(path) for path in paths])

@@ -127,3 +127,15 @@ def unmerged() -> list[str]:
 def ignores(path: str) -> bool:
     """Whether Git is told to leave a path out, as it is of data."""
     return succeeds("check-ignore", "--quiet", "--", path)
+
+
+def check_out(revision: str, folder: str | Path) -> Path:
+    """Check a commit out into a new folder; return the project's place in it. Raises UserError.
+
+    A clone that shares this repository's objects, so a commit that no branch names is there too.
+    """
+    root, place = run("rev-parse", "--show-toplevel"), run("rev-parse", "--show-prefix")
+    run("clone", "--quiet", "--shared", "--no-checkout", root.rstrip("\n"), str(folder))
+    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
+    run("-C", str(folder), *quiet, "checkout", "--quiet", "--detach", revision)
+    return Path(folder) / place.rstrip("\n")
