@@ -201,9 +201,10 @@ def measured(project: Path) -> dict[str, float]:
 
 
 def forget(project: Path) -> None:
-    """Lose the base's outputs: the cache and the remote keep what the working tree has."""
+    """Lose the base's outputs: the cache keeps what the working tree has, the remote nothing."""
     for place in (project / ".dvc/cache", project.parent / f"{project.name}-dvc-remote"):
         shutil.rmtree(place)
+        place.mkdir()
     run(project, "dvc", "commit", "--force", "--quiet")
 
 

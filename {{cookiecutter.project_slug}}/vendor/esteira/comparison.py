@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -63,20 +64,39 @@ class Difference:
     verdict: Verdict
 
 
+class LockedFile(BaseModel):
+    """A file that a stage read or wrote."""
+
+    path: str
+    md5: str | None = None
+
+
+class LockedStage(BaseModel):
+    """What dvc.lock says of a stage."""
+
+    deps: list[LockedFile] = []
+    outs: list[LockedFile] = []
+
+
+class Lock(BaseModel):
+    """What dvc.lock says of the line."""
+
+    stages: dict[str, LockedStage] = {}
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two commits, by its files in Git: what it predicts, and what DVC keeps for it."""
 
     name: str
     schema: Schema
-    lock: dict[str, Any]  # dvc.lock
+    lock: Lock
     group: str | None  # `split.group` of params.yaml
 
     def outputs(self) -> dict[str, str]:
         """Return the hash of each file that the line has written, by its path."""
-        stages = self.lock.get("stages") or {}
-        outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-        return {out["path"]: out["md5"] for out in outs if "md5" in out}
+        outs = [out for stage in self.lock.stages.values() for out in stage.outs]
+        return {out.path: out.md5 for out in outs if out.md5}
 
     def fetch(self, path: str) -> Path:
         """Return a file of the line as dvc.lock names it. Raises UserError."""
@@ -214,10 +234,11 @@ def _now() -> Side:
     return _side("this commit", *files)
 
 
-def _side(name: str, schema: dict, lock: dict, params: dict) -> Side:
+def _side(name: str, schema: Any, lock: Any, params: dict[str, Any]) -> Side:
     split = params.get("split")
     group = split.get("group") if isinstance(split, dict) else None
-    return Side(name, parse(schema, Schema, f"schema.yaml of {name}"), lock, group)
+    columns = parse(schema, Schema, f"schema.yaml of {name}")
+    return Side(name, columns, parse(lock, Lock, f"dvc.lock of {name}"), group)
 
 
 def _refuse_another_target(base: Schema, now: Schema) -> None:
@@ -264,6 +285,8 @@ def _ask(commit: str, base: Side, now: Side) -> Answers:
     It runs in a checkout of the base, on the base's model and files, with only the held-out rows
     exchanged. Raises UserError.
     """
+    if STAGE not in base.lock.stages:
+        raise UserError(f"the base has no stage `{STAGE}`.")
     _refuse_other_columns(base, now)
     rows = table.read(now.fetch("data/holdout.parquet"))
     parts = holdout.read(now.fetch(holdout.PARTS.as_posix()))
@@ -281,11 +304,11 @@ def _ask(commit: str, base: Side, now: Side) -> Answers:
         raise UserError(f"it has learnt all but {len(rows)} of them.")
     with tempfile.TemporaryDirectory(prefix="esteira-base-") as temporary:
         project = git.check_out(commit, Path(temporary) / "base")
-        for dep in base.lock["stages"][STAGE].get("deps", []):
-            if dep["path"] in base.outputs():
-                target = project / dep["path"]
+        for dep in base.lock.stages[STAGE].deps:
+            if dep.path in base.outputs():
+                target = project / dep.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(base.fetch(dep["path"]), target)
+                shutil.copyfile(base.fetch(dep.path), target)
         table.write(rows, project / "data/holdout.parquet")
         mixed = pd.concat([before[before["part"] != "holdout"], held], ignore_index=True)
         table.write(mixed, project / holdout.PARTS)
