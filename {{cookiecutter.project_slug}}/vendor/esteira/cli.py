@@ -176,6 +176,16 @@ def adopt(
     print(f"\n{path} is adopted as {', '.join(map(str, changes.copies))}. Next: uv run dvc repro")
 
 
+@app.command(rich_help_panel=DATA, epilog="Example: uv run esteira absorb data/raw/august.csv")
+def absorb(
+    batch: Annotated[str, typer.Argument(help="A labelled batch, such as data/raw/august.csv.")],
+) -> None:
+    """Take a batch that drifted into the training table, so that the next repro learns it."""
+    from esteira import absorb as room
+
+    print(room.absorb(batch).says())
+
+
 @app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drill --kind concept")
 def drill(
     kind: Annotated[str, typer.Option(help="data, concept, missing, category or schema.")] = "data",

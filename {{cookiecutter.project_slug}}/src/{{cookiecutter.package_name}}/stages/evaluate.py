@@ -1,6 +1,6 @@
 """Evaluate: the model on the rows held out, and the reference for the drift check."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from dvclive import Live
@@ -11,6 +11,7 @@ from esteira.line.estimators import faults_told
 from esteira.line.files import significant
 from esteira.line.params import Section, run
 from pandas import Series
+from pydantic import Field
 from sklearn import metrics as scores
 
 from ..model import load
@@ -23,6 +24,7 @@ class Settings(Section):
 
     importance: str  # scikit-learn's name of the score that permutation importance is measured in
     seed: int
+    reference: Literal["all"] | Annotated[int, Field(ge=50)] = "all"  # rows: see params.yaml
 
 
 def classification_metrics(
@@ -98,7 +100,10 @@ def main(settings: Settings) -> None:
     except ValueError as error:  # scikit-learn lists the scores that it knows
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
-    reference = profile.of_line(table.read("data/train.parquet"), rows, model, what)
+    known = table.read("data/train.parquet")
+    if settings.reference != "all":
+        known = holdout.latest(known, rows, settings.reference)
+    reference = profile.of_line(known, rows, model, what)
     profile.write("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}

@@ -228,3 +228,15 @@ def part_keys(name: Part, path: str | Path = PARTS) -> np.ndarray:
     """Return the keys of the rows of one part, in the order of its table. Raises UserError."""
     parts = read(path)
     return parts.loc[parts["part"] == name, "row"].to_numpy()
+
+
+def latest(train: pd.DataFrame, held: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the newest `count` of the rows trained on and held out, oldest first.
+
+    data/parts.parquet tells in which order they come. Raises UserError where it is absent.
+    """
+    parts = read()["part"].to_numpy()
+    parts = parts[parts != "current"]
+    places = np.concatenate([np.flatnonzero(parts == name) for name in ("train", "holdout")])
+    rows = pd.concat([train, held], ignore_index=True)
+    return rows.iloc[np.argsort(places)].tail(count).reset_index(drop=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esteira.line.errors import UserError
-from esteira.repository import remote
+from esteira.repository.remote import unusable
 
 if TYPE_CHECKING:
     from dvc.output import Output
@@ -398,7 +398,7 @@ def fetch(md5: str, what: str) -> Path:
         cache = repo.cache.local
         path = Path(cache.oid_to_path(md5))
         if not path.is_file():
-            if why := remote.unusable():
+            if why := unusable():
                 raise UserError(f"{what} cannot be had: {why}")
             try:
                 repo.cloud.pull([HashInfo("md5", md5)])
