@@ -6,6 +6,7 @@
 # make benchmark-bytes      what a pull request downloads
 # make benchmark-drift-quality   false alarms and power of the drift check
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
+# make benchmark-comparison     errors and power of the comparison of two models
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
@@ -22,7 +23,7 @@ help:
 	@grep "^# make" Makefile
 
 .PHONY: help demo test soak lint lock clean
-.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -60,6 +61,9 @@ benchmark-drift-quality: .venv/ready
 
 benchmark-drift-speed: .venv/ready
 	.venv/bin/python benchmarks/drift_speed.py --write
+
+benchmark-comparison: .venv/ready
+	.venv/bin/python benchmarks/comparison.py --runs 1000 --seed 1 --write
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py
