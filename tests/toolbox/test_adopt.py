@@ -1,6 +1,7 @@
 """adopt changes a project whole or not at all, where a person would change it."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ruamel.yaml import YAML
 from esteira import cli
 from esteira.adopt.adopt import carry_out, plan
 from esteira.adopt.detect import Asked
-from esteira.line import schema
+from esteira.line import files, schema
 from esteira.line.errors import UserError
 
 OWN = ("schema.yaml", "params.yaml", "dvc.yaml", "gates.yaml")
@@ -306,6 +307,108 @@ def test_a_model_that_cannot_be_loaded_is_told(fresh, messy, path, old, new, sen
     with pytest.raises(UserError, match=sentence):
         adopt(messy, "gekauft")
     assert texts(fresh) == before
+
+
+# --- a kill, names, noise
+
+
+KILL = """
+import os, signal, sys
+from esteira.adopt import adopt
+from esteira.adopt.detect import Asked
+
+write = adopt.write_text
+
+def kill_at(path, text):
+    if path == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, text)
+
+adopt.write_text = kill_at
+adopt.carry_out(adopt.plan(sys.argv[1], Asked("gekauft")))
+"""
+
+
+@pytest.mark.parametrize("victim", ["schema.yaml", "gates.yaml"])
+def test_a_kill_between_two_files_is_undone_by_the_next_command(fresh, messy, victim):
+    before = texts(fresh)
+    done = run(fresh, sys.executable, "-c", KILL, str(messy), victim, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert texts(fresh) != before
+    assert files.interrupted() == ["adopt"]
+    files.recover()
+    assert texts(fresh) == before
+    adopt(messy, "gekauft")
+    assert schema.load().target == "gekauft"
+
+
+def test_after_a_kill_adopting_again_needs_no_force(fresh, messy):
+    run(fresh, sys.executable, "-c", KILL, str(messy), "gates.yaml", check=False)
+    assert yaml("params.yaml")["ingest"]["source"].startswith("data/raw/")
+    adopt(messy, "gekauft")
+    assert yaml("gates.yaml")["rules"][0]["metric"] == "roc_auc"
+    assert not files.interrupted()
+
+
+@pytest.mark.parametrize("name", ["regiões de venda.csv", 'it\'s "new".csv', "a\nb.csv", "数.csv"])
+def test_a_file_of_any_name_can_be_adopted(fresh, messy, name):
+    path = messy.with_name(name)
+    messy.rename(path)
+    adopt(path, "gekauft")
+    raw = yaml("params.yaml")["ingest"]["source"]
+    assert Path(raw).read_bytes() == path.read_bytes()
+    run(fresh, "git", "add", "--all")
+    assert f"{raw}.dvc" in tracked(fresh)
+    assert raw not in tracked(fresh)
+
+
+def test_warnings_of_libraries_never_reach_the_screen(fresh, messy):
+    features = Path("src/churn_radar/features.py")
+    noisy = features.read_text().replace(
+        "    table = table.copy()",
+        "    import warnings\n    warnings.warn('noise')\n    table = table.copy()",
+    )
+    assert "noise" in noisy
+    features.write_text(noisy)
+    done = run(fresh, "esteira", "adopt", str(messy), "--target", "gekauft")
+    assert done.stderr == ""
+
+
+def test_the_guess_that_the_order_is_time_stands_out(fresh, messy):
+    rows = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+    rows.sample(frac=1, random_state=1).to_csv(messy, sep=";", index=False, encoding="latin-1")
+    (said,) = [d for d in planned(messy, "gekauft").decisions if "order of the rows" in d.what]
+    assert said.warning
+    assert said.evidence.startswith("a guess")
+
+
+def test_groups_and_title_lines_are_written_where_they_are_overruled(fresh, tmp_path):
+    rows = pd.DataFrame({"patient": np.repeat(np.arange(140), 3)})
+    random = np.random.default_rng(0)
+    rows["x"] = random.normal(size=len(rows)).round(3)
+    rows["sick"] = np.repeat(random.choice(["yes", "no"], 140), 3)
+    path = tmp_path / "t.csv"
+    path.write_text("Clinic 7\n" + rows.to_csv(index=False))
+    changes = planned(path, "sick")
+    assert "group: patient" in changes.texts["params.yaml"]
+    assert "skip: 1" in changes.texts["schema.yaml"]
+    assert "role: ignored" in changes.texts["schema.yaml"].split("patient:")[1].splitlines()[0]
+    other = tmp_path / "other.csv"
+    other.write_text(rows.drop(columns="patient").to_csv(index=False))
+    assert "group: null" in planned(other, "sick").texts["params.yaml"]
+    assert "skip" not in planned(other, "sick").texts["schema.yaml"]
+
+
+def test_boosting_is_not_tried_where_it_would_take_minutes(fresh, tmp_path):
+    """858 columns and nine classes took a minute, half of it for one trial."""
+    random = np.random.default_rng(0)
+    cells = random.integers(0, 3, (300, 150))
+    rows = pd.DataFrame(cells, columns=[f"w{i}" for i in range(150)])
+    rows["y"] = np.array(list("abcdefghi"))[(3 * cells[:, 0] + cells[:, 1])]
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    (said,) = [d for d in planned(tmp_path / "t.csv", "y").decisions if "algorithm" in d.what]
+    assert said.what == "algorithm linear"
+    assert "boosting is not tried on so many columns and classes" in said.evidence
 
 
 # --- again

@@ -10,17 +10,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from esteira.adopt import baseline, column_types, leaks, roles
+from esteira.adopt import baseline, column_types, leaks, relations, roles
 from esteira.adopt.detect import Asked, detect
 from esteira.adopt.rules import Cells
 from esteira.adopt.texts import schema_text
-from esteira.line import table
+from esteira.line import holdout, table
 from esteira.line.errors import UserError
 from esteira.line.params import parse
 from esteira.line.schema import FileFormat, Schema
 
 ROWS = 400
-SPLIT = baseline.Split("random", current=0.15, holdout=0.25, seed=0)
+SPLIT = holdout.Settings(current=0.15, order="random", holdout=0.25, shuffle=True, seed=0)
+RULES = [*roles.RULES, *relations.RULES, *leaks.CERTAIN_RULES, *leaks.SUSPICIONS]
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -66,7 +67,7 @@ def pick(values, seed=1):
         (pick(["31.01.20", "01.02.20"]), "datetime", "%d.%m.%y"),
         (pick(["31 Jan 2020 18:30", "01 Feb 2020 02:10"]), "datetime", "%d %b %Y %H:%M"),
         (pick(["10.0.0.1", "10.0.0.2"]), "category", None),
-        (pick(["18.00.00", "19.00.00"]), "category", None),
+        (pick(["18.00.00", "19.00.00"]), "number", "%H.%M.%S"),
         (pick(["1-2", "3-4"]), "category", None),
     ],
 )
@@ -158,9 +159,11 @@ def test_a_lone_negative_number_is_suspicious_in_the_target_too():
 )
 def test_numbers_with_a_unit_are_told_apart_from_text(unit, cells):
     found = find(frame(c=cells))
-    assert found.schema.columns["c"].role == "ignored"
-    assert said(found, repr(unit))[0].warning
+    assert found.schema.columns["c"].numeric
+    assert found.schema.columns["c"].unit == unit
+    assert said(found, f"`c`: {found.schema.columns['c'].type} in {unit}")
     codes = find(frame(c=[f"{i % 60}{'ABC'[i % 3]}" for i in range(ROWS)]))
+    assert codes.schema.columns["c"].unit is None
     assert codes.schema.columns["c"].role == "feature"
 
 
@@ -298,12 +301,11 @@ def test_a_column_known_only_after_the_event_is_suspected():
 # --- the tables of rules
 
 
-@pytest.mark.parametrize("rule", [*roles.RULES, *leaks.CERTAIN_RULES, *leaks.SUSPICIONS])
+@pytest.mark.parametrize("rule", RULES)
 def test_every_rule_says_what_it_looks_for(rule):
     assert rule.looks_for.endswith(".")
     assert len(rule.looks_for) < 100
-    named = [other.name for other in (*roles.RULES, *leaks.CERTAIN_RULES, *leaks.SUSPICIONS)]
-    assert named.count(rule.name) == 1
+    assert [other.name for other in RULES].count(rule.name) == 1
 
 
 @pytest.mark.parametrize(
@@ -313,7 +315,9 @@ def test_every_rule_says_what_it_looks_for(rule):
         ("constant", ["DE"] * ROWS),
         ("row number", [str(i + 1) for i in range(ROWS)]),
         ("named number", [str(7 * i + i % 3) for i in range(ROWS)]),
-        ("unit", [f"{i}.5 km" for i in range(ROWS)]),
+        ("unordered code", np.random.default_rng(1).permutation(2 * ROWS)[:ROWS].astype(str)),
+        ("nested", pick(['["a"]', '["a", "b"]'])),
+        ("mixed units", [f"{'$€'[i % 2]}{i}" for i in range(ROWS)]),
         ("free text", [f"called again on day {i}" for i in range(ROWS)]),
         ("code", [f"{i:04}-X" for i in range(ROWS)]),
         ("high cardinality", pick([f"town {i}" for i in range(80)])),

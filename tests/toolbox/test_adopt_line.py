@@ -10,6 +10,7 @@ from helpers import run
 
 from esteira.line import schema
 
+PARTS = ("train", "holdout")
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -97,4 +98,62 @@ def test_a_messy_table(project, tmp_path):
     said, metrics = go(project, path, "--target", "Wert")
     assert "30 empty rows are dropped" in said
     assert "add '-200' to file.missing" in said
+    assert metrics["r2"] > 0.9
+
+
+def test_newest_rows_that_really_differ_are_explained_by_the_first_gate(project, tmp_path):
+    """What the inputs say of the target turns round in the newest seventh of the rows."""
+    random = np.random.default_rng(0)
+    x, z = random.normal(size=(2, 1400))
+    turned = np.where(np.arange(1400) < 1180, 1, -1)
+    rows = pd.DataFrame(
+        {
+            "day": pd.date_range("2022-01-01", periods=1400).strftime("%Y-%m-%d"),
+            "x": x.round(3),
+            "z": z.round(3),
+            "price": (100 + turned * 20 * x + 3 * random.normal(size=1400)).round(2),
+        }
+    )
+    rows.to_csv(tmp_path / "turned.csv", index=False)
+    said, metrics = go(project, tmp_path / "turned.csv", "--target", "price")
+    assert "! the newest 15% of the rows differ from those before" in said
+    assert "the drift check will say `rework`" in said
+    assert metrics["r2"] > 0.9
+    judged = run(project, "esteira", "gate").stdout
+    assert "gates.yaml accepts it: the newest 15% of the rows differ" in " ".join(judged.split())
+    blocked = (project / "gates.yaml").read_text().replace("drift: []", "drift: [rework]")
+    (project / "gates.yaml").write_text(blocked)
+    assert run(project, "esteira", "gate", check=False).returncode == 1
+
+
+def test_groups_are_held_out_whole(project, tmp_path):
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"patient": np.repeat(np.arange(200), 3)})
+    rows["x"] = (np.repeat(random.normal(size=200), 3) + random.normal(0, 0.1, 600)).round(3)
+    rows["sick"] = np.repeat(random.choice(["yes", "no"], 200), 3)
+    rows.to_csv(tmp_path / "groups.csv", index=False)
+    run(project, "esteira", "adopt", str(tmp_path / "groups.csv"), "--target", "sick")
+    run(project, "dvc", "repro", "split")
+    train, held = (
+        pd.read_parquet(project / f"data/{part}.parquet") for part in ("train", "holdout")
+    )
+    assert len(held) > 50
+    assert not set(train["patient"]) & set(held["patient"])
+
+
+def test_titles_and_currencies_are_read_by_the_whole_line(project, tmp_path):
+    random = np.random.default_rng(0)
+    area = random.integers(40, 400, 500)
+    price = (5000 * area + random.normal(0, 60_000, 500)).clip(10_000).astype(int)
+    towns = random.choice(["Recife", "Natal"], 500)
+    prices = [f"R$ {value:,}".replace(",", ".") for value in price]
+    lines = [
+        f"{town};{a};{a % 15},{a % 10}%;{text},45"
+        for town, a, text in zip(towns, area, prices, strict=True)
+    ]
+    text = "Relatório de vendas - 2024\n;;;\nMunicípio;Área m²;Taxa;Valor\n" + "\n".join(lines)
+    path = tmp_path / "regiões de venda.csv"
+    path.write_bytes(text.encode("latin-1"))
+    said, metrics = go(project, path, "--target", "Valor")
+    assert "lines 1–2 are a title above the header" in said
     assert metrics["r2"] > 0.9

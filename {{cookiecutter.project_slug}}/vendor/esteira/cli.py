@@ -36,7 +36,7 @@ def gate(
     ] = None,
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
-    from esteira.gate import judge_all
+    from esteira.gate import judge_all, remarks
     from esteira.repository import base as bases
 
     found = bases.find(base)
@@ -56,6 +56,8 @@ def gate(
     for verdict in verdicts:
         if verdict.not_compared:
             print(f"{verdict.metric} is not compared: {verdict.not_compared}")
+    for remark in remarks(verdicts):
+        print(f"gate: {remark}")
     broken = [verdict.reason for verdict in verdicts if verdict.reason]
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)

@@ -47,6 +47,7 @@ class Gates(BaseModel):
 
     rules: list[Rule]
     drift: list[Blockable] = []
+    drift_accepted: str = ""  # why `rework` lets a change pass, said where it does
 
 
 @dataclass(frozen=True)
@@ -240,3 +241,13 @@ def judge_all(base: str | None = None) -> list[Verdict]:
     locked = snapshot.locked_outputs(None)
     judged = [judge_rule(rule, base, locked) for rule in gates.rules]
     return [*judged, judge_drift(gates.drift, locked)]
+
+
+def remarks(judged: list[Verdict]) -> list[str]:
+    """Say in a sentence each what gates.yaml lets pass on purpose."""
+    accepted = read_gates().drift_accepted
+    says_rework = any(verdict.word == verdicts.REWORK.action for verdict in judged)
+    refused = any(verdict.word and verdict.reason for verdict in judged)
+    if not accepted or not says_rework or refused:
+        return []
+    return [f"the drift check says `rework`, and gates.yaml accepts it: {accepted}"]

@@ -3,8 +3,7 @@
 import difflib
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,15 @@ from esteira.adopt.decisions import Decision
 from esteira.adopt.detect import Asked, detect
 from esteira.adopt.names import closest
 from esteira.adopt.sniff import sniff
-from esteira.line import table
+from esteira.adopt.newest import FirstCheck, first_check
+from esteira.line import holdout, table
 from esteira.line.errors import UserError
-from esteira.line.files import replacing, write_text
+from esteira.line.files import replacing, transaction, write_text
 from esteira.line.schema import Schema
+from esteira.repository import dvc
 
 RAW = Path("data/raw")
+IGNORED = RAW / ".gitignore"  # DVC writes it
 OWN_BATCH = "data/current.parquet"  # what the line itself cuts off as the newest rows
 RARE = 50  # rows of a class, below which it may be absent from a fold
 
@@ -75,31 +77,40 @@ def plan(
     Raises UserError for a table, target or time that cannot be used, and for a project that has
     adopted a table before unless `force`.
     """
+    with warnings.catch_warnings(action="ignore"):  # of libraries, which say nothing to the user
+        return _plan(path, asked, current, header, force)
+
+
+def _plan(
+    path: str | Path, asked: Asked, current: str | Path | None, header: bool, force: bool
+) -> Plan:
     before = project.settings(force)
     header = header and not _no_header(path, asked.target)
     written = sniff(path, header)
     found = detect(table.read_raw(path, written.form), written.form, asked)
     schema = found.schema
-    raw = table.read_raw(path, schema.file).dropna(how="all")  # as ingest does
-    repeated = rows.repeated(raw, schema)
-    if repeated.drop:
-        raw = raw.drop_duplicates()
+    repeated = rows.repeated(found.raw, schema)
+    raw = found.raw.drop_duplicates() if repeated.drop else found.raw
+    typed = found.typed.loc[raw.index]
     newest = rows.newest(raw, schema, before.current)
     own = RAW / _file_name(path)
     batch = _batch(path, current, schema)
-    typed, rejects = table.parse(raw, schema)
     ordered = rows.ordered(typed, schema, newest.share)
-    split = baseline.Split(ordered.order, newest.share, before.holdout, before.seed)
+    split = holdout.Settings(
+        current=newest.share,
+        order=ordered.order,
+        holdout=before.holdout,
+        shuffle=schema.time is None,
+        group=found.group,
+        seed=before.seed,
+    )
     model = project.own_model(schema.task, before.model_seed)
     proposal = baseline.propose(typed, schema, split, model)
+    first = first_check(proposal, schema) if current is None else FirstCheck([])
     scoring = _scoring(typed[schema.target], schema.task)
     settings: dict[str, dict[str, Any]] = {
         "ingest": {"drop_duplicates": repeated.drop, "source": own.as_posix()},
-        "split": {
-            "current": newest.share,
-            "shuffle": schema.time is None,
-            "order": ordered.order,
-        },
+        "split": split.model_dump(exclude={"holdout", "seed"}),
         "train": {"algorithm": proposal.algorithm},
         "drift_check": {"current": batch.setting},
     }
@@ -109,7 +120,7 @@ def plan(
         "schema.yaml": texts.schema_text(found),
         "params.yaml": texts.params_text(settings, scoring.name),
         "dvc.yaml": texts.line_text(own.as_posix(), schema.task),
-        "gates.yaml": texts.gates_text(proposal.rules, rejects["column"].nunique()),
+        "gates.yaml": texts.gates_text(proposal.rules, found.rejects["column"].nunique(), first.accepted),
     }
     copies = {own: Path(path), **batch.copies}
     decisions = [
@@ -122,6 +133,7 @@ def plan(
         *_left_over(before.source, copies),
         *scoring.decisions,
         *proposal.decisions,
+        *first.decisions,
     ]
     return Plan(decisions, copies, files)
 
@@ -129,47 +141,24 @@ def plan(
 def carry_out(changes: Plan) -> None:
     """Copy and track the raw files, then replace the project's files; undo all on any failure.
 
-    Raises UserError where DVC cannot track a file, or the disk takes no more.
+    Where the process is killed, the next command undoes it. Raises UserError where DVC cannot track
+    a file, or the disk takes no more.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
     pointers = [Path(f"{raw}.dvc") for raw in changes.copies]
     try:
-        with _restoring([*changes.copies, *pointers, *map(Path, changes.texts)]):
+        with transaction([*changes.copies, *pointers, IGNORED, *changes.texts], "adopt"):
             for raw, source in changes.copies.items():
                 if not (raw.exists() and raw.samefile(source)):
                     with replacing(raw) as temporary:
                         shutil.copyfile(source, temporary)
-            with Repo() as repo:
+            with dvc.repository() as repo:
                 repo.scm_context.quiet = True  # no advice on Git
                 repo.add([str(raw) for raw in changes.copies])
             for path, text in changes.texts.items():
                 write_text(path, text)
-    except (DvcException, OSError) as error:
-        reason = " ".join(str(error).split())
+    except (UserError, OSError) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
         raise UserError(f"nothing was adopted, all is as it was: {reason}.") from None
-
-
-@contextmanager
-def _restoring(paths: list[Path]) -> Iterator[None]:
-    """Put the files back as they were, if the block fails for whatever reason."""
-    kept = RAW.parent / ".before-adopt.tmp"
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
-    for i, path in enumerate(paths):
-        if path.exists():
-            shutil.copy2(path, kept / str(i))
-    try:
-        yield
-    except BaseException:
-        for i, path in enumerate(paths):
-            path.unlink(missing_ok=True)
-            if (kept / str(i)).exists():
-                shutil.move(kept / str(i), path)
-        raise
-    finally:
-        shutil.rmtree(kept, ignore_errors=True)
 
 
 def _file_name(path: str | Path) -> str:

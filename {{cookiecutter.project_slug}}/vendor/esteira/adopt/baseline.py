@@ -1,6 +1,5 @@
 """What simple models reach on the line's own split: the algorithm to start with, floors to pass."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,29 +8,21 @@ import pandas as pd
 
 from esteira.adopt.decisions import Decision
 from esteira.adopt.project import OwnModel
-from esteira.adopt.rows import Order
+from esteira.line import holdout
 from esteira.line.files import significant
 from esteira.line.schema import Schema
 
 CELLS = 4_000_000  # the newest rows are taken, down to this many cells
 ROWS = 20_000
 FEWEST = 20  # rows held out, below which nothing can be measured
-WIDE = 1000  # columns beyond which boosting takes minutes
 SIMPLE, STRONGER = "linear", "boosting"  # of the algorithms in model.py, those that are tried
+COSTLY = 1000  # columns times classes, beyond which boosting takes minutes
 GAIN = 0.005  # of AUC or R², from which the stronger algorithm is taken
+SATURATED = 0.99  # AUC that leaves no room for such a gain: there log-loss decides
+LUCK = {"roc_auc": 0.5, "r2": 0.0}  # of a model that knows nothing
+LOSS_GAIN = 0.1  # share of the log-loss that the stronger algorithm must save
 
 Scores = dict[str, float]  # by metric
-Fit = Callable[[pd.DataFrame, pd.Series], Any]
-
-
-@dataclass(frozen=True)
-class Split:
-    """How the line splits rows: section `split:` of params.yaml."""
-
-    order: Order
-    current: float  # share of the newest rows, which are left out here
-    holdout: float  # share of the rest
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -45,12 +36,11 @@ class GateRule:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """The algorithm to start with, rules for gates.yaml, and what speaks for both."""
+class Choice:
+    """An algorithm of model.py, and what speaks for it."""
 
     algorithm: str
-    rules: list[GateRule]
-    decisions: list[Decision]
+    evidence: str
 
 
 @dataclass(frozen=True)
@@ -61,88 +51,163 @@ class Parts:
     held: pd.DataFrame
 
 
-def propose(typed: pd.DataFrame, schema: Schema, split: Split, own: OwnModel) -> Proposal:
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, asked for all inputs; those without a cell among its rows are left out."""
+
+    model: Any
+    inputs: list[str]
+
+    @property
+    def classes_(self) -> Any:
+        """The classes, in the order of `predict_proba`'s columns."""
+        return self.model.classes_
+
+    def predict(self, rows: pd.DataFrame) -> Any:
+        """Return predictions of shape (rows,)."""
+        return self.model.predict(rows[self.inputs])
+
+    def predict_proba(self, rows: pd.DataFrame) -> Any:
+        """Return probabilities of shape (rows, classes)."""
+        return self.model.predict_proba(rows[self.inputs])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The model that the line starts with, what it was fitted and measured on, the newest rows."""
+
+    best: Fitted
+    parts: Parts
+    current: pd.DataFrame  # they play the new batch of the drift check
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The algorithm to start with, rules for gates.yaml, and what speaks for both."""
+
+    algorithm: str
+    rules: list[GateRule]
+    decisions: list[Decision]
+    measured: Measured | None = None
+
+
+def propose(
+    typed: pd.DataFrame, schema: Schema, split: holdout.Settings, own: OwnModel
+) -> Proposal:
     """Choose an algorithm of model.py inside the training rows, and floors on the held-out rows.
 
-    A floor lies halfway between what knows only the mean or the classes' shares and a linear
-    model, so a model that learns nothing is refused.
+    `split` is section `split:` of params.yaml. A floor lies halfway between what knows only the
+    mean or the classes' shares and a linear model, so a model that learns nothing is refused.
     """
-    rows = _older(typed, schema, split)
-    parts = _cut(rows, schema, split)
-    inner = _cut(parts.fit, schema, split)
-    names = [name for name in (SIMPLE, STRONGER) if name in own.algorithms]
-    simple = names[0] if names else own.algorithms[0]
-    few = min(len(parts.held), len(inner.held)) < FEWEST
-    if few or inner.fit[schema.target].nunique() < 2:
-        why = f"only {len(rows)} rows to learn from: no floor can be measured, none is proposed"
-        return Proposal(simple, [], [Decision(f"algorithm {simple}", why, "gates.yaml", True)])
-    if typed.shape[1] > WIDE or not names:
-        names = [simple]
-    measure = "roc_auc" if schema.task == "classification" else "r2"
-    tried = {name: score(own.build(name), inner, schema)[measure] for name in names}
-    best = _best(tried, simple)
-    seen = ", ".join(f"{name} {measure} {value:.3f}" for name, value in tried.items())
-    why = f"{seen} inside the training rows"
-    chosen = Decision(f"algorithm {best}", why, "params.yaml, train")
-    nothing = score(_knowing_nothing(schema), parts, schema)
-    learnt = score(own.build(simple), parts, schema)
+    rows = _newest(typed, schema)
+    found = holdout.split(rows, schema, split)
+    parts = Parts(found.part("train"), found.part("holdout"))
+    simple = SIMPLE if SIMPLE in own.algorithms else own.algorithms[0]
+    if not _can_measure(parts, schema):
+        return _without_floors(simple, len(rows) - len(found.part("current")))
+    inner = holdout.split(
+        parts.fit, schema, split.model_copy(update={"current": 0.0, "seed": split.seed + 1})
+    )
+    tried = Parts(inner.part("train"), inner.part("holdout"))
+    if not _can_measure(tried, schema):
+        return _without_floors(simple, len(parts.fit) + len(parts.held))
+    chosen = _choose(simple, tried, schema, own)
+    nothing = score(_fitted(_knowing_nothing(schema), parts.fit, schema), parts, schema)
+    linear = _fitted(own.build(simple), parts.fit, schema)
+    learnt = score(linear, parts, schema)
+    is_simple = chosen.algorithm == simple
     floors = [
-        _floor(metric, nothing[metric], learnt[metric], parts.held[schema.target], best == simple)
+        _floor(metric, nothing[metric], learnt[metric], parts.held[schema.target], is_simple)
         for metric in nothing
     ]
-    rules = [floor.rule for floor in floors if floor.rule]
-    return Proposal(best, rules, [chosen, *(floor.decision for floor in floors)])
+    best = linear if is_simple else _fitted(own.build(chosen.algorithm), parts.fit, schema)
+    said = Decision(f"algorithm {chosen.algorithm}", chosen.evidence, "params.yaml, train")
+    return Proposal(
+        chosen.algorithm,
+        rules=[floor.rule for floor in floors if floor.rule],
+        decisions=[said, *(floor.decision for floor in floors)],
+        measured=Measured(best, parts, found.part("current")),
+    )
 
 
-def _older(typed: pd.DataFrame, schema: Schema, split: Split) -> pd.DataFrame:
-    """Return the rows that train and evaluate the model, in the line's order, at most ROWS."""
+def _newest(typed: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the usable rows, the oldest first, at most ROWS of them and CELLS of cells."""
     anchors = [name for name in (schema.target, schema.time) if name]
     rows = typed.dropna(subset=anchors)
     if schema.time:
-        rows = rows.sort_values(schema.time, kind="stable", ignore_index=True)
-    elif split.order == "random":
-        rows = rows.sample(frac=1, random_state=split.seed, ignore_index=True)
-    rows = rows.tail(max(500, min(ROWS, CELLS // typed.shape[1])))
-    return rows.head(len(rows) - round(len(rows) * split.current))
+        rows = rows.sort_values(schema.time, kind="stable")
+    limit = max(500, min(ROWS, CELLS // typed.shape[1]))
+    return rows.tail(limit).reset_index(drop=True)
 
 
-def _cut(rows: pd.DataFrame, schema: Schema, split: Split) -> Parts:
-    """Hold out the newest rows where there is a time, else random ones, stratified by class."""
-    if schema.time:
-        cut = len(rows) - round(len(rows) * split.holdout)
-        return Parts(rows.iloc[:cut], rows.iloc[cut:])
-    groups = rows.groupby(schema.target) if schema.task == "classification" else rows
-    held = groups.sample(frac=split.holdout, random_state=split.seed).index
-    return Parts(rows.drop(held), rows.loc[held])
+def _can_measure(parts: Parts, schema: Schema) -> bool:
+    return len(parts.held) >= FEWEST and parts.fit[schema.target].nunique() >= 2
 
 
-def _best(tried: Scores, simple: str) -> str:
-    """Return the stronger algorithm if it is worth its cost."""
-    stronger = tried.get(STRONGER, -np.inf)
-    return STRONGER if stronger > tried[simple] + GAIN else simple
+def _without_floors(algorithm: str, rows: int) -> Proposal:
+    why = f"only {rows} rows to learn from: no floor can be measured, none is proposed"
+    said = Decision(f"algorithm {algorithm}", why, "gates.yaml", warning=True)
+    return Proposal(algorithm, [], [said])
 
 
-def score(model: Any, parts: Parts, schema: Schema) -> Scores:
-    """Fit a model on one part of the rows, and measure it on the other.
+def _choose(simple: str, parts: Parts, schema: Schema, own: OwnModel) -> Choice:
+    """Try the simple algorithm and the stronger one; take the stronger if it is worth its cost."""
+    classes = parts.fit[schema.target].nunique() if schema.task == "classification" else 1
+    models = classes if classes > 2 else 1  # boosting fits one for each class
+    names = [simple]
+    note = ""
+    if STRONGER in own.algorithms and len(schema.inputs) * models <= COSTLY:
+        names.append(STRONGER)
+    elif STRONGER in own.algorithms:
+        note = f"; {STRONGER} is not tried on so many columns and classes"
+    scores = {
+        name: score(_fitted(own.build(name), parts.fit, schema), parts, schema) for name in names
+    }
+    measure = _measure(scores[simple])
+    seen = ", ".join(f"{name} {measure} {found[measure]:.3f}" for name, found in scores.items())
+    best = STRONGER if STRONGER in scores and worth_it(scores, simple) else simple
+    return Choice(best, f"{seen} inside the training rows{note}")
+
+
+def _measure(simple: Scores) -> str:
+    """Return the metric that chooses: where AUC is saturated, log-loss."""
+    if "r2" in simple:
+        return "r2"
+    return "log_loss" if simple["roc_auc"] >= SATURATED else "roc_auc"
+
+
+def worth_it(scores: dict[str, Scores], simple: str) -> bool:
+    """Whether the stronger algorithm is so much better that it pays; scores by algorithm."""
+    measure = _measure(scores[simple])
+    before, after = scores[simple][measure], scores[STRONGER][measure]
+    if measure == "log_loss":
+        return after < (1 - LOSS_GAIN) * before
+    return after > max(before, LUCK[measure]) + GAIN
+
+
+def _fitted(model: Any, rows: pd.DataFrame, schema: Schema) -> Fitted:
+    from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
+
+    inputs = [name for name in schema.inputs if not rows[name].isna().all()]
+    model = clone(model)  # model.py may build on one estimator for all
+    with threadpool_limits(1):  # threads that wait for a busy processor cost more than they save
+        model.fit(rows[inputs], rows[schema.target])
+    return Fitted(model, inputs)
+
+
+def score(fitted: Fitted, parts: Parts, schema: Schema) -> Scores:
+    """Measure a fitted model on rows held out.
 
     Returns `roc_auc` (the mean over the classes, each against the rest) and `log_loss`, or `r2` and
     `rmse` (in the target's unit).
     """
-    from sklearn.base import clone
-    from threadpoolctl import threadpool_limits
-
     held = parts.held
-    if schema.positive:
-        held = held[held[schema.target].isin(parts.fit[schema.target])]
-    inputs = [name for name in schema.inputs if not parts.fit[name].isna().all()]
-    model = clone(model)  # model.py may build on one estimator for all
-    with threadpool_limits(1):  # threads that wait for a busy processor cost more than they save
-        model.fit(parts.fit[inputs], parts.fit[schema.target])
-        if schema.task == "regression":
-            return _errors(held[schema.target], model.predict(held[inputs]))
-        known = held[held[schema.target].isin(model.classes_)]
-        shares = model.predict_proba(known[inputs])
-    return _class_scores(known[schema.target], shares, list(model.classes_))
+    if schema.task == "regression":
+        return _errors(held[schema.target], fitted.predict(held))
+    classes = list(fitted.classes_)
+    known = held[held[schema.target].isin(classes)]
+    return _class_scores(known[schema.target], fitted.predict_proba(known), classes)
 
 
 def _errors(actual: pd.Series, predicted: np.ndarray) -> Scores:

@@ -7,6 +7,7 @@ import pandas as pd
 from esteira.adopt import dates
 from esteira.adopt.cells import MOST, fits, numeric
 from esteira.adopt.rules import Cells
+from esteira.adopt.units import taken_off, unit_of
 from esteira.line import table
 from esteira.line.schema import Column
 
@@ -60,15 +61,23 @@ def written_date(cells: Cells, is_time: bool) -> Column | None:
     return Column(type="datetime", format=form) if form else None
 
 
+def time_of_day(cells: Cells, is_time: bool) -> Column | None:
+    """Most cells are times of day: a number of hours."""
+    form = dates.time_of_day(cells)
+    return Column(type="number", format=form) if form else None
+
+
 def written_number(cells: Cells, is_time: bool) -> Column | None:
-    """Most cells are numbers, and none is a code that only looks like one."""
-    words = cells.counts.index
+    """Most cells are numbers, with one unit or none, and none is a code that looks like one."""
+    unit = unit_of(cells.first_words)
+    words = taken_off(cells.counts.index.tolist(), unit)
     is_number = numeric(words, cells.form)
     enough = cells.counts[is_number].sum() >= MOST * cells.filled
     if not enough or fits(words, CODE).any():
         return None
-    whole = fits(words[is_number], r"[+-]?\d+").all()
-    return Column(type="integer" if whole else "number")
+    numbers = [word for word, good in zip(words, is_number, strict=True) if good]
+    whole = fits(numbers, r"[+-]?\d+").all()
+    return Column(type="integer" if whole else "number", unit=unit)
 
 
 RULES: tuple[Callable[[Cells, bool], Column | None], ...] = (
@@ -77,5 +86,6 @@ RULES: tuple[Callable[[Cells, bool], Column | None], ...] = (
     two_truth_values,
     stored_number,
     written_date,
+    time_of_day,
     written_number,
 )

@@ -17,6 +17,11 @@ DAYS = (
     *("%B %d, %Y", "%Y-%m", "%b %Y", "%B %Y", "%Y.%m.%d"),
 )
 HOURS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M.%S")
+CLOCK = r"\d{1,2}(:\d\d){1,2}(\.\d+)?( ?[AaPp]\.?[Mm]\.?)?|\d\d\.\d\d\.\d\d|\d{1,2}h\d\d"
+TIMES = (
+    *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M.%S", "%Hh%M"),
+    *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p"),
+)
 FORMATS = ("ISO8601", *(day + hour for day in DAYS for hour in HOURS))
 
 
@@ -38,6 +43,16 @@ def format_of(cells: Cells, is_time: bool) -> str | None:
     possible = [form for form in FORMATS if _share_parsed(sample_cells, form) >= MOST]
     possible = [form for form in possible if _share_parsed(all_cells, form) >= MOST]
     return max(possible, key=lambda form: rising(_parsed(cells.values, form)), default=None)
+
+
+def time_of_day(cells: Cells) -> str | None:
+    """Find the format in which most cells are times of day, or None."""
+    sample = cells.counts.index[:200]
+    if fits(sample, CLOCK).mean() < MOST:
+        return None
+    all_cells = cells.values.dropna()
+    possible = [form for form in TIMES if _share_parsed(sample.to_series(), form) >= MOST]
+    return next((form for form in possible if _share_parsed(all_cells, form) >= MOST), None)
 
 
 def rising(moments: pd.Series) -> float:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from esteira.adopt import column_types, leaks, ranges, roles, target, time_column
-from esteira.adopt.cells import conventions
+from esteira.adopt.cells import Conventions, conventions
 from esteira.adopt.decisions import Decision, of_column
 from esteira.adopt.names import closest
+from esteira.adopt.relations import Related, relate
 from esteira.adopt.rules import Cells
 from esteira.line import table
 from esteira.line.errors import UserError
@@ -32,6 +33,10 @@ class Found:
     schema: Schema
     notes: dict[str, str]
     decisions: list[Decision]
+    group: str | None  # the column whose rows are held out together
+    raw: pd.DataFrame  # as ingest will read it: tokens, notes and empty rows are left out
+    typed: pd.DataFrame  # the same with the schema's types
+    rejects: pd.DataFrame  # cells that could not have their type, see `table.parse`
 
 
 @dataclass(frozen=True)
@@ -58,43 +63,65 @@ def detect(raw: pd.DataFrame, form: FileFormat, asked: Asked) -> Found:
     _require_columns(raw, form, asked)
     written = conventions(raw, form, asked.target)
     raw, form = written.table, written.form
-    decisions = [*written.decisions, *_header_like_data(raw, form)]
     if raw[asked.target].count() == 0:
         raise UserError(f"the target `{asked.target}` is missing in all {len(raw)} rows.")
-    guesses = {name: guess(raw[name], form, name == asked.time) for name in raw.columns}
-    time, said = _time(guesses, asked)
-    decisions += said
+    guesses = {name: guess(written, name, name == asked.time) for name in raw.columns}
+    time, about_time = _time(guesses, asked)
     wanted = target.decide(guesses[asked.target].cells, asked.task, asked.positive)
     columns = {name: found.column for name, found in guesses.items()}
     columns[asked.target] = wanted.column
     if time:
         columns[time] = columns[time].model_copy(update={"role": "time"})
-    decisions += _put_aside(guesses, {asked.target, time})
-    decisions += _rows_left_out(raw, [asked.target, time])
     columns = {
         name: column.model_copy(update={"missing": bool(raw[name].isna().any())})
         for name, column in columns.items()
     }
     schema = _schema(wanted, form, columns)
     typed, rejects = table.parse(raw, schema)
-    decisions += target.remarks(typed[schema.target].dropna(), schema)
     bounded = {
         name: ranges.bound(name, column, raw[name], typed[name], rejects)
         for name, column in schema.columns.items()
     }
-    decisions += [decision for part in bounded.values() for decision in part.decisions]
     columns = {name: part.column for name, part in bounded.items()}
     schema = schema.model_copy(update={"columns": columns})
-    found = leaks.set_aside(typed, schema)
-    decisions += [*ranges.kinds(found.schema), *found.decisions]
-    notes = _notes(guesses, bounded, {asked.target, time}) | found.remarks
-    return Found(found.schema, notes, decisions)
+    related = relate(typed, schema)
+    sentinels = [part.sentinel for part in bounded.values() if part.sentinel]
+    leaking = leaks.set_aside(_without(sentinels, typed), related.schema)
+    anchors = {asked.target, time}
+    decisions = [
+        *written.decisions,
+        *_header_like_data(raw, form),
+        *about_time,
+        *_put_aside(guesses, related, anchors),
+        *_rows_left_out(raw, anchors),
+        *target.remarks(typed[schema.target].dropna(), schema),
+        *(decision for part in bounded.values() for decision in part.decisions),
+        *ranges.kinds(leaking.schema),
+        *related.decisions,
+        *leaking.decisions,
+    ]
+    notes = _notes(guesses, bounded, anchors) | related.remarks | leaking.remarks
+    return Found(leaking.schema, notes, decisions, related.group, raw, typed, rejects)
 
 
-def guess(values: pd.Series, form: FileFormat, is_time: bool = False) -> Guess:
+def _without(sentinels: list[ranges.Sentinel], typed: pd.DataFrame) -> pd.DataFrame:
+    """Return the typed table with the numbers that probably mean missing blanked out.
+
+    A column would seem to tell the target where both have such a number in the same rows.
+    """
+    blanked = {
+        sentinel.column: typed[sentinel.column].mask(typed[sentinel.column] == sentinel.value)
+        for sentinel in sentinels
+    }
+    return typed.assign(**blanked)
+
+
+def guess(written: Conventions, name: str, is_time: bool = False) -> Guess:
     """Guess type and role of one column whose missing tokens are blanked out."""
-    counted = Cells.of(values, form)
+    counted = Cells.of(written.table[name], written.form_of(name), written.counts.get(name))
     column = column_types.of(counted, is_time)
+    if column.unit and name in written.own:
+        column = column.model_copy(update=written.own[name]._asdict())
     cells = counted.typed(column)
     first = roles.first_finding(cells)
     if first is None:
@@ -145,19 +172,26 @@ def _time(guesses: dict[str, Guess], asked: Asked) -> time_column.Choice:
     return time_column.choose(dates)
 
 
-def _put_aside(guesses: dict[str, Guess], but: set[str | None]) -> list[Decision]:
-    """Say which columns are no features, and why."""
-    return [
-        of_column(name, found.column.role, found.evidence, found.warning)
-        for name, found in guesses.items()
-        if found.aside and name not in but
-    ]
+def _put_aside(
+    guesses: dict[str, Guess], related: Related, but: set[str | None]
+) -> list[Decision]:
+    """Say which columns are no features, and why: by themselves, or beside another column."""
+    found = []
+    for name, seen in guesses.items():
+        if name in but or name == related.group:
+            continue
+        column = related.schema.columns[name]
+        why = [seen.evidence if seen.aside else "", related.equal.get(name, "")]
+        if any(why):
+            evidence = "; ".join(filter(None, why))
+            found.append(of_column(name, column.role, evidence, seen.aside and seen.warning))
+    return found
 
 
-def _rows_left_out(raw: pd.DataFrame, anchors: list[str | None]) -> list[Decision]:
+def _rows_left_out(raw: pd.DataFrame, anchors: set[str | None]) -> list[Decision]:
     """Say how many rows lack the target or the time, without which no stage can use them."""
     found = []
-    for name in raw:
+    for name in raw.columns:
         gaps = int(raw[name].isna().sum())
         if gaps and name in anchors:
             why = f"`{name}` is missing in {gaps} of {len(raw)} rows"

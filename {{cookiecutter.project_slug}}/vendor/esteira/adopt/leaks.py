@@ -200,10 +200,27 @@ def _explained(values: pd.Series, bins: np.ndarray, half: np.ndarray, y: np.ndar
 
 def _skill(bins: np.ndarray, half: np.ndarray, codes: np.ndarray, classes: int) -> float:
     """Return how far accuracy comes from that of the majority class towards 1."""
-    shares = np.column_stack([_cross(bins, half, codes == k) for k in range(classes)])
+    shares = _cross_shares(bins, half, codes, classes)
     accuracy = (shares.argmax(axis=1) == codes).mean()
     majority = np.bincount(codes).max() / len(codes)
     return float((accuracy - majority) / (1 - majority))
+
+
+def _cross_shares(
+    bins: np.ndarray, half: np.ndarray, codes: np.ndarray, classes: int
+) -> np.ndarray:
+    """As `_cross`, of all classes at once: shares of shape (rows, classes)."""
+    shares = np.empty((len(codes), classes))
+    size = int(bins.max()) + 1
+    for side in (0, 1):
+        seen = half != side
+        places = bins[seen] * classes + codes[seen]
+        counts = np.bincount(places, minlength=size * classes).reshape(size, classes)
+        rows = counts.sum(axis=1, keepdims=True)
+        usual = counts.sum(axis=0) / seen.sum()
+        by_bin = np.where(rows > 0, counts / np.maximum(rows, 1), usual)
+        shares[~seen] = by_bin[bins[~seen]]
+    return shares
 
 
 def _bins(values: pd.Series) -> np.ndarray:

@@ -60,10 +60,14 @@ def bound(
     elif gaps and column.role == "feature":
         why = f"{len(filled)} of {len(typed)} cells; {gaps} missing"
         decisions.append(of_column(name, column.type, why))
+    if column.numeric and len(filled) and (column.unit or column.format):
+        decisions.append(_how_read(name, column, raw, filled))
     if column.numeric and learnt and len(filled):
-        update["min"], update["max"] = _span(filled)
+        counts = filled.value_counts().sort_index()
+        is_clock = column.format is not None
+        update["min"], update["max"] = (0.0, 24.0) if is_clock else _span(counts)
         remarks.append(f"{filled.min():g} to {filled.max():g}")
-        sentinel = find_sentinel(filled, raw)
+        sentinel = None if is_clock else find_sentinel(filled, counts, raw)
         if sentinel:
             decisions.append(sentinel.decision())
     elif column.type == "category" and learnt:
@@ -73,13 +77,23 @@ def bound(
     return Bounded(column.model_copy(update=update), remarks, decisions, sentinel)
 
 
-def _span(values: pd.Series) -> tuple[float, float]:
+def _how_read(name: str, column: Column, raw: pd.Series, filled: pd.Series) -> Decision:
+    """Say with an example how cells with a unit, or times of day, are read."""
+    written, read = raw[filled.index[0]], filled.iloc[0]
+    if column.format:
+        what = "time of day, read as hours since midnight"
+    else:
+        what = f"{column.type} in {column.unit}"
+    return of_column(name, what, f"`{written}` is read as {read:.10g}")
+
+
+def _span(counts: pd.Series) -> tuple[float, float]:
     """Bounds for blunders, not for drift: what was seen, widened by its own width.
 
-    Codes that fill a short range, such as months, keep the range as it is.
+    `counts` are the numbers of cells by value, ascending. Codes that fill a short range, such as
+    months, keep the range as it is.
     """
-    low, high = float(values.min()), float(values.max())
-    counts = values.value_counts()
+    low, high = float(counts.index[0]), float(counts.index[-1])
     full = len(counts) == high - low + 1 <= MOST_CODES
     if full and counts.min() >= 5 and (counts.index % 1 == 0).all():
         return low, high
@@ -98,12 +112,14 @@ def _rounded_up(bound: float) -> float:
     return max(bound, float(f"{math.ceil(bound / step) * step:.3g}"))
 
 
-def find_sentinel(values: pd.Series, written: pd.Series) -> Sentinel | None:
+def find_sentinel(
+    values: pd.Series, counts: pd.Series, written: pd.Series
+) -> Sentinel | None:
     """Find a repeated lowest or highest value that is far from all others.
 
-    `values` are the filled numbers, and `written` the same column as it stands in the file.
+    `values` are the filled numbers, `counts` the numbers of cells by value, ascending, and
+    `written` the same column as it stands in the file.
     """
-    counts = values.value_counts().sort_index()
     for place in (0, -1):
         value, count = float(counts.index[place]), int(counts.iloc[place])
         others = counts.index[1:] if place == 0 else counts.index[:-1]

@@ -1,18 +1,28 @@
-"""Columns that cannot be learnt from: identifiers, constants, free text, numbers with a unit."""
+"""Columns that cannot be learnt from: identifiers, constants, free text, lists."""
 
+import json
 import re
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from esteira.adopt.rules import Cells, Finding, Rule
+from esteira.adopt.units import MONEY, SHARE, units_of
 from esteira.line import table
 
 FEW_ROWS = 20  # below, "every value differs" says nothing
 NEARLY_ALL = 0.9  # share of different values from which text is an identifier
-IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|uuid|guid|index|idx|nr|no|rowid|instant)$")
+IDENTIFIER = re.compile(
+    r"(^|[^a-z])(id|ids|key|uuid|guid|index|idx|nr|no|rowid|instant|code|codigo|código|cod|matricula"
+    r"|matrícula|cpf|cnpj|nummer|kennung|protocolo|serial|ref)\d*$"
+)
 WORDS = ("category", "text")
-UNIT = re.compile(r"([$€£¥]?) ?[+-]?\d[\d.,' ]*?(|%|[$€£¥]| ?[^\W\d]{1,4})")
+REPEATS = 10  # that chance would make among whole numbers in their range; none means codes
+LONG = 7  # digits, from which whole numbers of one length are rather codes than amounts
+IN_ORDER = 0.95  # rank correlation with the row number: what rises row by row is measured
+NEARLY_EMPTY = 0.05
+NESTED = 0.95  # share of cells that hold lists or objects
 
 
 def first_finding(cells: Cells) -> tuple[Rule[Cells], Finding] | None:
@@ -37,11 +47,12 @@ def constant(cells: Cells) -> Iterator[Finding]:
 
 def row_number(cells: Cells) -> Iterator[Finding]:
     """Whole numbers without gap or repetition."""
-    if cells.column.type != "integer" or cells.filled < FEW_ROWS:
+    unique = cells.different == cells.filled >= FEW_ROWS
+    if cells.column.type != "integer" or not unique:
         return
     numbers = table.cast(cells.values, cells.column, cells.form).dropna()
     span = numbers.max() - numbers.min() + 1
-    if span == cells.different == cells.filled:
+    if span == cells.filled:
         yield cells.finding("counts the rows")
 
 
@@ -51,14 +62,56 @@ def named_number(cells: Cells) -> Iterator[Finding]:
         yield cells.finding(f"its name, and {cells.share}")
 
 
-def unit(cells: Cells) -> Iterator[Finding]:
-    """Numbers that all have the same unit, before or behind."""
+def unordered_code(cells: Cells) -> Iterator[Finding]:
+    """Whole numbers that never repeat, though chance would make them, and in no order."""
+    unique = cells.different == cells.filled >= FEW_ROWS
+    if cells.column.type != "integer" or cells.column.unit or not unique:
+        return
+    numbers = table.cast(cells.values, cells.column, cells.form).dropna().reset_index(drop=True)
+    span = numbers.max() - numbers.min() + 1
+    by_chance = len(numbers) * (len(numbers) - 1) / 2 / span  # the birthday problem
+    lengths = numbers.abs().astype("int64").astype("str").str.len()
+    long = lengths.nunique() == 1 and lengths.iloc[0] >= LONG and len(numbers) >= 50
+    if by_chance < REPEATS and not long:
+        return
+    in_order = abs(numbers.rank().corr(pd.Series(numbers.index))) > IN_ORDER
+    if not in_order:
+        yield cells.finding(
+            f"unique codes in no order, {numbers.min():.0f} to {numbers.max():.0f}; if it measures"
+            " something, make it a feature"
+        )
+
+
+def nameless(cells: Cells) -> Iterator[Finding]:
+    """A column without a name, in which hardly a cell is filled."""
+    unnamed = re.fullmatch(r"column_\d+|Unnamed: \d+(\.\d+)?", cells.name)
+    if unnamed and cells.form.header and cells.filled <= NEARLY_EMPTY * len(cells.values):
+        yield cells.finding(f"it has no name, and {cells.filled} of {len(cells.values)} cells")
+
+
+def nested(cells: Cells) -> Iterator[Finding]:
+    """Lists, or objects of no common form, in cells."""
+    if cells.column.type not in WORDS:
+        return
+    words = [str(word) for word in cells.first_words]
+    likely = [word for word in words if word[:1] in "[{" and word[-1:] in "]}"]
+    if len(likely) < NESTED * len(words):
+        return
+    kinds = {_json_kind(word) for word in likely}
+    if None not in kinds:
+        what = " or ".join(sorted(filter(None, kinds)))
+        yield cells.finding(f"{what}, as `{words[0]:.40}`: make columns of what they hold")
+
+
+def mixed_units(cells: Cells) -> Iterator[Finding]:
+    """Numbers with more than one unit."""
     if cells.column.type not in WORDS or cells.different <= FEW_ROWS:
         return
-    mark = _common_unit(cells.first_words)
-    if mark:
-        example = cells.counts.index[0]
-        yield cells.finding(f"numbers with the unit {mark!r}, as {example!r}: write them without it")
+    words = [str(word) for word in cells.first_words]
+    units = sorted(units_of(words))
+    money = [unit for unit in units if re.fullmatch(f"{SHARE}|{MONEY}", unit)]
+    if len(units) > 1 and money == units:
+        yield cells.finding(f"numbers in {', '.join(units)}: write them in one unit")
 
 
 def free_text(cells: Cells) -> Iterator[Finding]:
@@ -86,20 +139,27 @@ def high_cardinality(cells: Cells) -> Iterator[Finding]:
 
 RULES: tuple[Rule[Cells], ...] = (
     Rule("empty", empty, role="ignored"),
+    Rule("nameless", nameless, role="ignored"),
     Rule("constant", constant, role="ignored"),
     Rule("row number", row_number, role="identifier"),
+    Rule("unordered code", unordered_code, role="identifier"),
     Rule("named number", named_number, role="identifier"),
-    Rule("unit", unit, role="ignored", warning=True),
+    Rule("nested", nested, role="ignored", type="text", warning=True),
+    Rule("mixed units", mixed_units, role="ignored", type="text", warning=True),
     Rule("free text", free_text, role="ignored", type="text", warning=True),
     Rule("code", code, role="identifier", type="text"),
     Rule("high cardinality", high_cardinality),
 )
 
 
+def snake_case(name: str) -> str:
+    """Write customerID as customer_id."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 def _named(cells: Cells) -> bool:
     """Whether the name means an identifier, and more than half of the cells differ."""
-    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cells.name).lower()
-    return bool(IDENTIFIER.search(snake_case)) and cells.different > 0.5 * cells.filled
+    return bool(IDENTIFIER.search(snake_case(cells.name))) and cells.different > 0.5 * cells.filled
 
 
 def _mostly_different(cells: Cells) -> bool:
@@ -108,12 +168,10 @@ def _mostly_different(cells: Cells) -> bool:
     return _named(cells) or cells.different >= NEARLY_ALL * cells.filled
 
 
-def _common_unit(words: list[str]) -> str:
-    """Return the one unit that stands before or behind all the numbers, if there is one."""
-    units = set()
-    for word in words:
-        parts = UNIT.fullmatch(word)
-        if parts is None:
-            return ""
-        units.add((parts[1] + parts[2]).strip())
-    return units.pop() if len(units) == 1 else ""
+def _json_kind(word: str) -> str | None:
+    """Tell lists from objects; None for what is no JSON, or neither."""
+    try:
+        value = json.loads(word)
+    except (ValueError, RecursionError):
+        return None
+    return {list: "lists", dict: "objects"}.get(type(value))

@@ -86,8 +86,11 @@ def ordered(typed: pd.DataFrame, schema: Schema, share: float) -> Ordered:
     if why:
         why += "; if they are in time order all the same, write rows"
         return Ordered("random", [Decision("order of the rows is random", why, where)])
-    why = "no column sorts the rows, so the last ones are taken for the newest"
-    return Ordered("rows", [Decision("order of the rows is time", why, where)])
+    why = (
+        "a guess: no column sorts the rows, so the last ones are taken for the newest; if they are"
+        " not, write random, or name a column with --time"
+    )
+    return Ordered("rows", [Decision("order of the rows is time", why, where, warning=True)])
 
 
 def _class_at_the_end(rows: pd.DataFrame, schema: Schema, share: float) -> str:
@@ -109,11 +112,11 @@ def _class_at_the_end(rows: pd.DataFrame, schema: Schema, share: float) -> str:
 def _sorted_by(rows: pd.DataFrame, schema: Schema) -> str:
     """Say which column rises or falls with the row number."""
     place = pd.Series(np.arange(len(rows)), rows.index)
+    ties = rows[[schema.target, *schema.features]].rank().corrwith(place)
     sorting: dict[str, float] = {}
-    for name in (schema.target, *schema.features):
-        tie = rows[name].rank().corr(place)
+    for name, tie in ties.items():
         if abs(tie) > (TIED_TARGET if name == schema.target else TIED):
-            sorting[name] = tie
+            sorting[str(name)] = tie
     if not sorting:
         return ""
     name = max(sorting, key=lambda name: abs(sorting[name]))

@@ -1,7 +1,8 @@
 """The form of adopt's rules: what each looks for, the evidence it returns, and what it sets.
 
 A rule's function yields a finding where it sees what its docstring says. The tables of rules are
-`roles.RULES` (one column at a time) and `leaks.RULES` (columns against the target).
+`roles.RULES` (one column at a time), `relations.RULES` (columns against each other), and
+`leaks.CERTAIN_RULES` and `leaks.SUSPICIONS` (columns against the target).
 """
 
 from collections.abc import Callable, Iterator
@@ -60,9 +61,13 @@ class Cells:
     column: Column = Column(type="text")  # with the type that the cells show, once it is known
 
     @classmethod
-    def of(cls, values: pd.Series, form: FileFormat) -> "Cells":
-        """Count the cells of a raw column."""
-        return cls(str(values.name), values, values.value_counts(), form)
+    def of(
+        cls, values: pd.Series, form: FileFormat, counts: pd.Series | None = None
+    ) -> "Cells":
+        """Count the cells of a raw column, unless that is done."""
+        if counts is None:
+            counts = values.value_counts()
+        return cls(str(values.name), values, counts, form)
 
     def typed(self, column: Column) -> "Cells":
         """Return the same cells with the type that was decided."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from esteira.adopt import titles
 from esteira.adopt.decisions import Decision
+from esteira.adopt.titles import Line, Titles
 from esteira.line import table
 from esteira.line.errors import UserError
 from esteira.line.schema import FileFormat
@@ -43,14 +45,18 @@ class Dialect:
         """The better dialect ranks higher."""
         return self.alike, self.clean, self.width
 
-    def decision(self) -> Decision:
-        """Say the delimiter."""
-        if self.width < 2:
-            why = "no mark cuts the lines into cells: one column"
-        else:
-            why = f"cuts {self.alike:.0%} of the first lines into {self.width} cells"
+    def decisions(self) -> list[Decision]:
+        """Say the delimiter, unless it is the usual one and fits every line."""
+        where = "schema.yaml, file.delimiter"
         what = f"delimiter {DELIMITERS[self.delimiter]}"
-        return Decision(what, why, "schema.yaml, file.delimiter")
+        if self.width < 2:
+            return [Decision(what, "no mark cuts the lines into cells: one column", where)]
+        if self.alike < 1:
+            why = f"cuts {self.alike:.0%} of the first lines into {self.width} cells"
+            return [Decision(what, why, where)]
+        if self.delimiter == ",":
+            return []
+        return [Decision(what, f"{self.width} columns", where)]
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,29 @@ def sniff(path: str | Path, header: bool = True) -> Sniffed:
         return Sniffed(FileFormat(encoding=encoding), [Decision("JSON lines", by_name), encoded])
     text = _text(sample, encoding)
     dialect = _dialect(text)
-    decisions = [encoded, dialect.decision()]
+    decisions = [encoded, *dialect.decisions()]
+    title = _titles(text, dialect) if header else Titles()
+    decisions += title.decisions()
     if header:
-        decisions += _repeated_names(text, dialect)
+        decisions += _repeated_names(text, dialect, title.lines)
     form = FileFormat(
-        encoding=encoding, delimiter=dialect.delimiter, quote=dialect.quote, header=header
+        encoding=encoding,
+        delimiter=dialect.delimiter,
+        quote=dialect.quote,
+        header=header,
+        skip=title.lines,
     )
     return Sniffed(form, decisions)
+
+
+def _titles(text: str, dialect: Dialect) -> Titles:
+    """Find the lines above the header; blanks cut a title into as many cells as a row."""
+    if dialect.delimiter == " ":
+        return Titles()
+    try:
+        return titles.above(list(islice(_lines(text, dialect.delimiter, dialect.quote), LINES)))
+    except csv.Error:  # reading the table tells
+        return Titles()
 
 
 def _text(sample: bytes, encoding: str) -> str:
@@ -101,13 +123,14 @@ def _text(sample: bytes, encoding: str) -> str:
     return text[: line_end + 1] or text
 
 
-def _repeated_names(text: str, dialect: Dialect) -> list[Decision]:
-    """Warn of names that the header gives twice."""
+def _repeated_names(text: str, dialect: Dialect, above: int) -> list[Decision]:
+    """Warn of names that the header, with so many lines above it, gives twice."""
+    lines = _lines(text, dialect.delimiter, dialect.quote)
     try:
-        header = next(filter(None, _rows(text, dialect.delimiter, dialect.quote)), [])
+        header = next((line.cells for line in lines if line.above >= above), [])
     except csv.Error:  # reading the table tells
         return []
-    names = Counter(cell.strip() for cell in header)
+    names = Counter(header)
     twice = [name for name, count in names.items() if name and count > 1]
     if not twice:
         return []
@@ -115,10 +138,15 @@ def _repeated_names(text: str, dialect: Dialect) -> list[Decision]:
     return [Decision("columns of one name are renamed", why, "schema.yaml, columns", warning=True)]
 
 
-def _rows(text: str, delimiter: str, quote: str) -> Iterator[list[str]]:
-    """Cut a text into rows of cells. Raises csv.Error."""
+def _lines(text: str, delimiter: str, quote: str) -> Iterator[Line]:
+    """Cut a text into lines of stripped cells; empty ones are left out. Raises csv.Error."""
     source = io.StringIO(text.lstrip("\ufeff"), newline="")
-    return csv.reader(source, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+    reader = csv.reader(source, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+    above = 0
+    for row in reader:
+        if row:
+            yield Line([cell.strip() for cell in row], above)
+        above = reader.line_num
 
 
 def _encoding(path: Path, sample: bytes) -> tuple[str, str]:
@@ -133,7 +161,9 @@ def _encoding(path: Path, sample: bytes) -> tuple[str, str]:
             raise UserError(f"{path} is {what}, not a text table: save it as CSV, or rename it.")
     if b"\0" in sample:
         raise UserError(f"{path} holds zero bytes: it is no text table; save it as UTF-8 CSV.")
-    decoder, line, plain = codecs.getincrementaldecoder("utf-8")(), 1, True
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    plain = True
     with table.open_bytes(path) as source:
         while block := source.read(1 << 20):
             try:
@@ -175,8 +205,7 @@ def _measured(text: str, delimiter: str, quote: str) -> Dialect:
     if blanks:
         text = re.sub(" +", " ", text)
     try:
-        first = islice(_rows(text, delimiter, quote), LINES)
-        rows = [[cell.strip() for cell in row] for row in first if row]
+        rows = [line.cells for line in islice(_lines(text, delimiter, quote), LINES)]
     except csv.Error:
         return none
     if blanks:

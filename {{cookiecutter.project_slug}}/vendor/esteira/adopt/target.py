@@ -58,8 +58,8 @@ def _looks_like_amounts(cells: Cells) -> bool:
 
 def _numbers(cells: Cells, positive: str | None) -> Target:
     """Check that the target is numeric."""
-    kind = cells.column.type if cells.column.numeric else "number"
-    column = cells.column.model_copy(update={"type": kind, "role": "target", "format": None})
+    seen = cells.column if cells.column.numeric else Column(type="number")
+    column = seen.model_copy(update={"role": "target"})
     readable = table.cast(cells.values, column, cells.form).notna().sum()
     if readable < MOST * cells.filled:
         raise UserError(f"the target `{cells.name}` is not numeric: regression needs numbers.")
@@ -104,7 +104,9 @@ def remarks(values: pd.Series, schema: Schema) -> list[Decision]:
     where = "schema.yaml, task; --task"
     counts = values.value_counts()
     if schema.task == "regression":
+        unit = schema.columns[schema.target].unit
         seen = f"{len(counts)} different numbers, {values.min():g} to {values.max():g}"
+        seen += f" {unit}" if unit else ""
         return [Decision(f"regression of `{schema.target}`", seen, where)]
     shares = [f"{name} {count / len(values):.1%}" for name, count in counts.head(5).items()]
     more = " …" if len(counts) > 5 else ""

@@ -20,6 +20,7 @@ HEAD = """\
 # What each column of the table must hold, and what the line does with it.
 # type: number, integer, category, boolean, datetime or text
 # role: feature (the default), target, time, identifier or ignored
+# format: of dates; of a number, it is a time of day, read as hours. unit: stands beside each number
 """
 # The plots at the end of dvc.yaml that differ by task; the template's dvc.yaml holds the same.
 PLOTS = {
@@ -65,7 +66,13 @@ def _yaml() -> YAML:
     yaml.preserve_quotes = True
     yaml.width = 1 << 20
     yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
     return yaml
+
+
+def _null(representer: Any, value: None) -> Any:
+    """Write null as a word: an empty place reads as forgotten."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _dump(value: Any) -> str:
@@ -105,7 +112,8 @@ def schema_text(found: Found) -> str:
     top: dict[str, Any] = {"task": schema.task}
     if schema.positive is not None:
         top["positive"] = _word(schema.positive)
-    top["file"] = _flow(schema.file.model_dump(exclude_none=True))
+    usual = {name for name in ("skip", "footer") if not getattr(schema.file, name)}
+    top["file"] = _flow(schema.file.model_dump(exclude_none=True, exclude=usual))
     lines = [HEAD, _dump(top), "columns:\n"]
     for name, column in schema.columns.items():
         line = _dump({_word(name): _flow(column.model_dump(exclude_defaults=True))})
@@ -144,8 +152,11 @@ def line_text(raw: str, task: str) -> str:
     return _dump(line)
 
 
-def gates_text(rules: list[GateRule], broken: int) -> str:
-    """Edit gates.yaml: floors for the model, and how many rules the table breaks already."""
+def gates_text(rules: list[GateRule], broken: int, accepted: str) -> str:
+    """Edit gates.yaml: floors for the model, and how many rules the table breaks already.
+
+    `accepted` says why the drift check's `rework` lets a change pass, or is empty.
+    """
     gates = _load("gates.yaml")
     kept = gates["rules"]
     for old in [rule for rule in kept if rule.get("file", EVALUATION) == EVALUATION]:
@@ -155,4 +166,10 @@ def gates_text(rules: list[GateRule], broken: int) -> str:
     for rule in kept:
         if rule["metric"] == "rules_broken":
             rule["limit"] = broken
+    gates.pop("drift_accepted", None)
+    if accepted:
+        blocked = [action for action in gates.get("drift", []) if action != "rework"]
+        gates["drift"] = CommentedSeq(blocked)
+        gates["drift"].fa.set_flow_style()
+        gates["drift_accepted"] = accepted
     return _dump(gates)

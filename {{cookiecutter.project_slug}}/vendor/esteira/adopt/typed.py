@@ -1,5 +1,6 @@
 """A table file without a schema.yaml: each column gets the type that its cells show."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,17 @@ def read(
     Returns the table and a sentence for each column that holds cells of another type. Raises
     UserError for a file that cannot be read.
     """
+    with warnings.catch_warnings(action="ignore"):  # of libraries, which say nothing to the user
+        return _read(path, types or {})
+
+
+def _read(
+    path: str | Path, types: Mapping[str, Mapping[str, Any]]
+) -> tuple[pd.DataFrame, list[str]]:
     form = sniff(path).form
     written = conventions(table.read_raw(path, form), form)
-    columns = {name: guess(written.table[name], written.form).column for name in written.table}
-    for name, wanted in (types or {}).items():
+    columns = {name: guess(written, name).column for name in written.table.columns}
+    for name, wanted in types.items():
         if name not in columns:
             continue
         seen = columns[name].type.replace("integer", "number")

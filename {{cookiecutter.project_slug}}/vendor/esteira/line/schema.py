@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from esteira.line.files import read_yaml
 from esteira.line.params import parse
@@ -23,6 +23,8 @@ class FileFormat(BaseModel):
     thousands: str | None = None
     quote: str = '"'
     header: bool = True
+    skip: int = Field(0, ge=0)  # title lines above the header
+    footer: int = Field(0, ge=0)  # at most so many rows below the table are notes or totals
     missing: tuple[str, ...] = ("",)
 
 
@@ -37,7 +39,10 @@ class Column(BaseModel):
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
-    format: str | None = None
+    format: str | None = None  # of dates; of a number: it is a time of day, read as hours
+    unit: str | None = None  # a mark beside each number, such as R$ or %; it is taken off
+    decimal: str | None = None  # the marks in numbers, where they are not those of the file
+    thousands: str | None = None
 
     @property
     def numeric(self) -> bool:

@@ -29,8 +29,14 @@ FALSE = {"false", "f", "no", "n", "0", "0.0"}
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+MOST_NOTES = 20  # rows below a table that may be notes
+MOST_KEYS = 500  # of objects in cells, beyond which they are no record
+DEEPEST = 10  # objects within objects
 REJECTS = ["column", "row", "value"]
-FORMAT_ERRORS = (ValueError, TypeError, OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile)
+FORMAT_ERRORS = (
+    *(ValueError, TypeError, OSError, EOFError),
+    *(RecursionError, lzma.LZMAError, zipfile.BadZipFile),
+)
 
 
 def kind(path: str | Path) -> str:
@@ -74,9 +80,13 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
             frame = pd.read_parquet(path)
             if not isinstance(frame.index, pd.RangeIndex):  # an index is a column, by name or not
                 frame = frame.reset_index()
+            frame = _flattened(frame)
+        elif kind(path) == "jsonl":
+            with open_bytes(path) as source:
+                frame = _flattened(_read_json(source, form))
         else:
             with open_bytes(path) as source:
-                frame = (_read_json if kind(path) == "jsonl" else _read_csv)(source, form)
+                frame = _read_csv(source, form)
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
     except FORMAT_ERRORS as error:
@@ -84,7 +94,17 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
         why = why or " ".join(str(error).split()).removesuffix(".")
         raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
     frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
-    return frame.reset_index(drop=True).apply(lambda values: _cells(values, form))
+    frame = frame.reset_index(drop=True)
+    frame = pd.DataFrame({name: _cells(frame[name], form) for name in frame}, index=frame.index)
+    notes = min(form.footer, notes_below(frame))
+    return frame.iloc[: len(frame) - notes]
+
+
+def notes_below(frame: pd.DataFrame) -> int:
+    """Count the last rows that are notes or totals: of their cells at most half are filled."""
+    last = frame.tail(MOST_NOTES)
+    sparse = (last.notna().sum(axis=1) <= frame.shape[1] / 2).to_numpy()[::-1]
+    return len(sparse) if sparse.all() else int(sparse.argmin())
 
 
 def read_batch(path: str | Path, schema: "Schema") -> pd.DataFrame:
@@ -113,7 +133,7 @@ def _ragged(error: str, form: "FileFormat") -> str:
         return ""
     expected, line, found = said.groups()
     return (
-        f"line {line} has {found} cells where {expected} were expected; put cells that hold"
+        f"line {int(line) + form.skip} has {found} cells where {expected} were expected; put cells that hold"
         f" {form.delimiter!r} between quotes, or correct the line"
     )
 
@@ -128,7 +148,10 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
         "keep_default_na": False,
         "skipinitialspace": True,
     }
-    frame = pd.read_csv(source, **options)
+    if form.skip:
+        frame = pd.read_csv(_below_title(source, form), **options)
+    else:
+        frame = pd.read_csv(source, **options)
     if not isinstance(frame.index, pd.RangeIndex):  # longer rows than header: pandas shifts them
         names, extra = frame.columns, frame.index.nlevels
         frame = frame.reset_index()
@@ -143,6 +166,15 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     return frame
 
 
+def _below_title(source: IO[bytes], form: "FileFormat") -> IO[str]:
+    """Return the text of a file without the lines above its header."""
+    stream: Any = source  # as in _read_json
+    text = io.TextIOWrapper(io.BufferedReader(stream), encoding=form.encoding, newline="")
+    for _ in range(form.skip):
+        text.readline()
+    return text
+
+
 def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     """Read JSON lines, or one JSON list of objects."""
     stream: Any = source  # what zipfile and gzip open is a raw stream, which IO[bytes] does not say
@@ -155,6 +187,38 @@ def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     if first == "[":
         return pd.DataFrame.from_records(json.loads(first + text.read()))
     return pd.read_json(io.StringIO(first + text.read()), lines=True, dtype=False)
+
+
+def _flattened(frame: pd.DataFrame, depth: int = DEEPEST) -> pd.DataFrame:
+    """Make columns of the objects in cells: `account` becomes `account.tenure`, `account.fee`.
+
+    Lists, and columns in which only some cells are objects, stay as they are.
+    """
+    if not depth:
+        return frame
+    parts = []
+    for place, name in enumerate(frame.columns):
+        values = frame.iloc[:, place]
+        inner = _objects(values)
+        if inner is None:
+            parts.append(values.to_frame())
+        else:
+            inner.columns = [f"{name}.{key}" for key in inner.columns]
+            parts.append(_flattened(inner, depth - 1))
+    return pd.concat(parts, axis=1) if parts else frame
+
+
+def _objects(values: pd.Series) -> pd.DataFrame | None:
+    """Return a column whose filled cells are all objects as a table of their values, else None."""
+    if values.dtype != object:
+        return None
+    filled = values.dropna()
+    if filled.empty or not filled.map(lambda cell: isinstance(cell, dict)).all():
+        return None
+    if len(set().union(*filled)) > MOST_KEYS:
+        return None
+    records = [cell if isinstance(cell, dict) else {} for cell in values]
+    return pd.DataFrame(records, index=values.index)
 
 
 def _bad_line(path: Path, form: "FileFormat") -> str:
@@ -208,19 +272,20 @@ def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
 def _text(cell: Any) -> str:
     if isinstance(cell, str):
         return cell
+    if isinstance(cell, np.ndarray):  # a list in Parquet
+        cell = cell.tolist()
     plain = isinstance(cell, bool | list | dict)
-    return json.dumps(cell, ensure_ascii=False, sort_keys=True) if plain else str(cell)
+    return json.dumps(cell, ensure_ascii=False, sort_keys=True, default=str) if plain else str(cell)
 
 
 def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
     """Give one raw column its type; a cell that cannot have it becomes missing."""
     textual = pd.api.types.is_string_dtype(values) or values.dtype == object
+    if column.numeric and column.format:
+        return _hours(values, column.format)
     if column.numeric:
         if textual:
-            if form.thousands:
-                values = values.str.replace(form.thousands, "", regex=False)
-            if form.decimal != ".":
-                values = values.str.replace(form.decimal, ".", regex=False)
+            values = _plain_numbers(values, column, form)
         numbers = pd.to_numeric(values, errors="coerce").astype("float64")
         return numbers.where(np.isfinite(numbers))
     if column.type == "datetime":
@@ -238,6 +303,34 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
         lower = text.str.lower()
         return lower.map({**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")})
     return text
+
+
+def _plain_numbers(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
+    """Take unit and marks off numbers, so that "R$ 1.234,50" is "1234.50"."""
+    decimal, thousands = form.decimal, form.thousands
+    if column.decimal is not None:
+        decimal, thousands = column.decimal, column.thousands
+    if column.unit:
+        values = without_unit(values, column.unit)
+    if thousands:
+        values = values.str.replace(thousands, "", regex=False)
+    if decimal != ".":
+        values = values.str.replace(decimal, ".", regex=False)
+    return values
+
+
+def without_unit(values: pd.Series, unit: str) -> pd.Series:
+    """Take a unit off text cells, wherever it stands; amounts between brackets are negative."""
+    values = values.str.replace(unit, "", n=1, regex=False).str.strip()
+    values = values.str.replace(r"^\((.*)\)$", r"-\1", regex=True)
+    return values.str.replace(r"^([+-])\s+", r"\1", regex=True)
+
+
+def _hours(values: pd.Series, form: str) -> pd.Series:
+    """Read times of day as hours since midnight: 06:30 is 6.5."""
+    moments = pd.to_datetime(values.astype("str"), format=form, errors="coerce").dt
+    seconds = moments.second + moments.microsecond / 1e6
+    return moments.hour + moments.minute / 60 + seconds / 3600
 
 
 def parse(raw: pd.DataFrame, schema: "Schema") -> tuple[pd.DataFrame, pd.DataFrame]:
