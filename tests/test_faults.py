@@ -71,16 +71,17 @@ def small(many: Path, tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def started(project: Path, *command: str) -> Iterator[subprocess.Popen]:
+def started(project: Path, *command: str, log: bool = False) -> Iterator[subprocess.Popen]:
     """Run a command in the background; at the end, end it and all that came from it."""
     process = subprocess.Popen(
         command,
         cwd=project,
         env=surroundings(project),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if log else subprocess.DEVNULL,
+        stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
         start_new_session=True,
+        text=True,
     )
     try:
         yield process
@@ -105,12 +106,14 @@ def until(condition: Callable[[], bool], process: subprocess.Popen | None = None
     return True
 
 
-def stage_process(project: Path, stage: str) -> int | None:
-    """Return the process that runs `stage` of this project."""
+def stage_process(project: Path | None, stage: str) -> int | None:
+    """Return the process that runs `stage` of this project, or with None in a sandbox."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             env = process.environ()
-            if env.get("DVC_STAGE") == stage and env.get("DVC_ROOT") == str(project):
+            root = env.get("DVC_ROOT", "")
+            there = "esteira-verify-" in root if project is None else root == str(project)
+            if env.get("DVC_STAGE") == stage and there:
                 return process.pid
     return None
 
@@ -464,6 +467,162 @@ def test_a_lock_forged_by_a_clean_merge_is_found_by_execution_only(two_branches:
     assert found.returncode == 1
     assert "score score.txt comes out otherwise than dvc.lock says" in found.stderr
     assert "put `dvc.lock -merge` into .gitattributes" in doctor(project)
+
+
+def next_step(project: Path) -> str:
+    """Return what `esteira doctor` says first, without the word `Next`."""
+    first, *_ = doctor(project).splitlines()
+    return first.removeprefix("Next: ").removesuffix(".")
+
+
+@pytest.mark.parametrize("stage", ["split", "train"])
+def test_a_stage_stopped_by_ctrl_c_is_no_traceback(project: Path, stage: str) -> None:
+    with started(project, "dvc", "repro", "--force", "--single-item", stage, log=True) as repro:
+        until(lambda: stage_process(project, stage) is not None, repro)
+        os.killpg(repro.pid, signal.SIGINT)
+        repro.wait(60)
+        said = repro.stdout.read()
+    assert "Traceback" not in said
+    assert repro.returncode != 0
+    assert next_step(project) == "`uv run dvc repro`"
+    run(project, "dvc", "repro")
+    unchanged(project)
+
+
+def test_a_command_stopped_by_ctrl_c_is_no_traceback(project: Path) -> None:
+    with started(project, "esteira", "verify", "ingest", log=True) as verify:
+        until(lambda: stage_process(None, "ingest") is not None, verify)
+        os.killpg(verify.pid, signal.SIGINT)
+        verify.wait(60)
+        said = verify.stdout.read()
+    assert "Traceback" not in said
+    assert verify.returncode not in (0, 1)
+    unchanged(project)
+
+
+def test_on_another_branch_only_the_data_is_to_be_changed(small: Path) -> None:
+    run(small, "git", "checkout", "--quiet", "-b", "new")
+    (small / "many.py").write_text((small / "many.py").read_text().replace("str(i)", "str(i + 1)"))
+    run(small, "dvc", "repro")
+    run(small, "esteira", "record")
+    run(small, "git", "commit", "--quiet", "--all", "-m", "Count from one")
+    run(small, "git", "checkout", "--quiet", "main")
+    assert next_step(small) == "`uv run dvc checkout`"
+    assert "made/many of another commit, not of this one's dvc.lock" in doctor(small)
+    run(small, "dvc", "checkout")
+    well(small)
+    (small / "made" / "many" / "7").unlink()
+    (small / "made" / "many" / "7").write_text("mine")
+    assert next_step(small) == "`uv run dvc repro`", "it is no commit's"
+
+
+def test_a_lost_cache_is_seen(small: Path) -> None:
+    shutil.rmtree(small / ".dvc" / "cache")
+    assert "DVC's cache has lost made/one.txt, made/many" in doctor(small)
+    assert next_step(small).startswith("`uv run dvc fetch`")
+    run(small, "dvc", "fetch")
+    well(small)
+
+
+@pytest.mark.parametrize("command", ["merge", "rebase", "cherry-pick"])
+def test_the_next_step_in_the_middle_of_gits_work(two_branches: Path, command: str) -> None:
+    project = two_branches
+    merged = run(project, "git", command, "two", check=False, env={"GIT_EDITOR": "true"})
+    assert merged.returncode != 0
+    assert next_step(project) == "`uv run esteira resolve-lock`"
+    run(project, "esteira", "resolve-lock")
+    assert next_step(project) == f"`git {command} --continue`"
+    assert f"a {command} is not finished" in doctor(project)
+    run(project, "git", command, "--continue", env={"GIT_EDITOR": "true"})
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from esteira.line.files import transaction
+with transaction(["params.yaml", "schema.yaml"], "adopt"):
+    Path("params.yaml").write_text("half: done")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed(project: Path) -> bytes:
+    """Kill a command that changes many files; return params.yaml as it was."""
+    before = (project / "params.yaml").read_bytes()
+    assert run(project, "python", "-c", KILLED, check=False).returncode == -signal.SIGKILL
+    assert (project / "params.yaml").read_bytes() == b"half: done"
+    return before
+
+
+def test_a_command_killed_between_two_files_is_undone_by_the_next(project: Path) -> None:
+    before = killed(project)
+    stage = run(project, "python", "-m", "esteira.line", "ingest", check=False)
+    assert stage.returncode == 1
+    assert stage.stderr == (
+        "ingest: `esteira adopt` was killed halfway: `uv run esteira doctor --fix` puts its files "
+        "back.\n"
+    )
+    assert next_step(project).startswith("`uv run esteira doctor --fix`")
+    assert (project / "params.yaml").read_bytes() == b"half: done", "doctor asks first"
+    doctor(project, "--fix")
+    assert (project / "params.yaml").read_bytes() == before
+    killed(project)
+    done = run(project, "esteira", "verify", "--lock")
+    assert done.stderr == (
+        "esteira: `adopt` was killed halfway; its files are as they were before it.\n"
+    )
+    assert (project / "params.yaml").read_bytes() == before
+    (project / "data" / ".before-adopt.tmp").mkdir()
+    assert "`esteira adopt` was killed halfway" in doctor(project)
+    doctor(project, "--fix")
+    assert not list((project / "data").glob(".*"))
+    unchanged(project)
+
+
+@pytest.fixture
+def read_only(small: Path) -> Iterator[Path]:
+    """Return the small project on a file system that cannot be written."""
+    if subprocess.run(["mount", "--bind", small, small], capture_output=True).returncode:
+        pytest.skip("this user may not mount a folder")
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(small)], check=True)
+    yield small
+    subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
+COMMANDS = [
+    ("verify", "--lock"),
+    ("verify", "slow"),
+    ("verify", "--lock", "--json", "found.json"),
+    ("record",),
+    ("doctor",),
+    ("drill",),
+    ("resolve-lock",),
+    ("drift", "pace.txt", "pace.txt", "--out", "drift"),
+]
+
+
+def test_a_read_only_project_is_told_in_a_sentence(read_only: Path) -> None:
+    for command in COMMANDS:
+        done = run(read_only, "esteira", *command, check=False)
+        assert "Traceback" not in done.stderr, f"{command}: {done.stderr}"
+        assert done.returncode in (0, 1, 2), command
+        assert "".join(done.stdout + done.stderr).strip()
+    refused = run(read_only, "esteira", "verify", "--lock", "--json", "found.json", check=False)
+    assert refused.returncode == 2
+    assert "cannot be read or written (Read-only file system): mend the rights" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_full_disk_under_a_command_is_told_in_a_sentence(project: Path, tiny_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16k", str(tiny_disk)], check=True)
+    current = str(project / "data" / "current.parquet")
+    done = run(
+        project, "esteira", "drift", "models/reference.json", current, "--out", str(tiny_disk),
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "esteira: the disk is full: make room, then run this again.\n"
 
 
 class Faulty(BaseHTTPRequestHandler):

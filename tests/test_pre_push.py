@@ -1,5 +1,6 @@
 """The pre-push hook: what CI would refuse is told before it is pushed."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -52,3 +53,38 @@ def test_a_stale_lock_is_refused_but_a_branch_can_be_deleted(project: Path, orig
     assert "uv run dvc repro" in done.stderr
     assert heads(origin) == "old\n"
     assert push(project, "--delete", "old").returncode == 0
+
+
+def push_with(project: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    words = ("git", "push", "--quiet", "origin", "main")
+    return helpers.run(project, *words, check=False, env=env)
+
+
+def test_without_uv_it_says_so(project: Path, origin: Path, tmp_path: Path) -> None:
+    for program in ("git", "sh", "dirname"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    done = push_with(project, PATH=str(tmp_path), HOME=str(tmp_path))
+    assert done.returncode != 0
+    assert done.stderr.startswith("pre-push: uv is not on this PATH, so dvc.lock was not checked")
+    assert heads(origin) == ""
+
+
+def test_a_clone_that_is_not_installed_says_so(project: Path, origin: Path, tmp_path: Path) -> None:
+    done = push_with(project, UV_PROJECT_ENVIRONMENT=str(tmp_path / "nothing"))
+    assert done.returncode != 0
+    assert "pre-push: this clone is not installed yet, so dvc.lock was not checked" in done.stderr
+    assert "run `uv sync`" in done.stderr
+    assert heads(origin) == ""
+
+
+def test_the_hooks_of_dvc_install_run_as_well(project: Path, origin: Path) -> None:
+    helpers.run(project, "dvc", "install")
+    helpers.run(project, "git", "branch", "same")
+    (project / "data" / "current.parquet").unlink()
+    helpers.run(project, "git", "checkout", "--quiet", "same")
+    assert (project / "data" / "current.parquet").exists(), "post-checkout runs `dvc checkout`"
+    [remote] = project.parent.glob("*-dvc-remote")
+    next(path for path in sorted(remote.rglob("*")) if path.is_file()).unlink()
+    done = push(project, "same")
+    assert done.returncode == 0, "pre-push runs `dvc push`, and then checks"
+    assert heads(origin) == "same\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from helpers import run
 
+from esteira.verify import confine
+
 LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
 LINEAR = "LogisticRegression(max_iter=1000)"
 STAGE = """
@@ -80,6 +82,7 @@ def test_every_output_of_the_untouched_project_is_identical(project: Path) -> No
     assert answer["ok"], said
     assert [stage["stage"] for stage in answer["stages"]] == LINE
     assert answer["identical"] == answer["outputs"] >= 16
+    assert answer["confined"] == (confine.version() > 0)
     assert answer["environment"] == []
     assert run(project, "git", "status", "--porcelain").stdout == "?? environment.json\n"
 
@@ -305,6 +308,7 @@ def test_elsewhere_other_bytes_pass_only_if_what_git_holds_is_the_same(small: Pa
     )
     fit = "import os\nopen('model.txt', 'w').write(os.environ['DIGITS'])\n"
     (small / "src" / "squad" / "fit.py").write_text(fit)
+    edit(small / "pyproject.toml", "[tool.esteira]", '[tool.esteira]\nenvironment = ["DIGITS"]')
     edit(small / "dvc.yaml", "[data/given.txt]", "[data/given.txt, src/squad/fit.py]")
     run(small, "dvc", "repro", env={"DIGITS": "0.123456"})
     assert not verify(small, env={"DIGITS": "0.123457"})[0]["ok"]
@@ -319,6 +323,7 @@ def test_elsewhere_other_bytes_pass_only_if_what_git_holds_is_the_same(small: Pa
         "identical",
     ]
     assert any(change.startswith("blas: another when") for change in answer["environment"])
+    assert "environment variables that the stages may read: DIGITS" in said
     answer, said = verify(small, env={"DIGITS": "0.923456"})
     assert not answer["ok"]
     assert "score score.txt comes out otherwise" in said
@@ -432,3 +437,34 @@ def test_a_broken_project_gets_one_sentence(small: Path, change, sentence: str) 
         assert done.stderr.count("\n") == 1
     done = run(small, "esteira", "verify", "nowhere", check=False)
     assert done.returncode == 2
+
+
+def test_what_is_passed_on_must_be_a_list(small: Path) -> None:
+    run(small, "dvc", "repro")
+    edit(small / "pyproject.toml", "[tool.esteira]", "[tool.esteira]\nenvironment = 3")
+    done = run(small, "esteira", "verify", check=False)
+    assert done.returncode == 2
+    assert "pyproject.toml, section `tool.esteira`: environment: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_windows_line_ends_are_told_before_the_push(small: Path) -> None:
+    (small / ".gitattributes").write_text("* text=auto eol=lf\n")
+    code = small / "src" / "squad" / "work.py"
+    text = code.read_text()
+    code.write_text(text, newline="\r\n")
+    run(small, "dvc", "repro")
+    run(small, "git", "add", "--all")
+    run(small, "git", "commit", "--quiet", "-m", "Edited on Windows")
+    answer, said = verify(small, "--lock")
+    reason = (
+        "src/squad/work.py has Windows line ends here, and other bytes in every clone: "
+        "`uv run esteira doctor --fix`"
+    )
+    assert answer["stale"] == {"work": [reason]}, said
+    told = run(small, "esteira", "doctor", "--fix", check=False).stdout
+    assert "src/squad/work.py has Windows line ends here, which Git does not store" in told
+    assert code.read_bytes() == text.encode()
+    assert list(verify(small, "--lock")[0]["stale"]) == ["work"], "its hash is another now"
+    run(small, "dvc", "repro")
+    assert verify(small, "--lock")[0]["ok"]

@@ -16,6 +16,9 @@ from pydantic import Field
 from esteira.line import files, params, schema, table
 from esteira.line.errors import UserError
 
+# Thirty lines that stand for a thousand million values, by aliases and by merged mappings.
+BOMB = "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30))
+MERGES = "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 30))
 SCHEMA = schema.Schema.model_validate(
     {
         "task": "classification",
@@ -70,6 +73,54 @@ class TestFiles:
             path.write_text(text)
         with pytest.raises(UserError, match=said):
             files.read_yaml(path)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("a0: &a0 [1, 2]\n" + BOMB, "stands for more than 1000000 values"),
+            ("a0: &a0 {x: 1, y: 2}\n" + MERGES, "stands for more than 1000000 values"),
+            ("a: &a [*a]", "the alias \\*a stands for nothing, or for itself"),
+            ("a: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+            ("a: " + "{b: " * 150 + "1" + "}" * 150, "nested too deeply"),
+            ("a: " + "x" * 4_000_001, "larger than 4 MB"),
+        ],
+        ids=["aliases", "merges", "itself", "deep", "rather deep", "large"],
+    )
+    def test_hostile_yaml_is_refused_at_once(self, tmp_path: Path, text: str, said: str) -> None:
+        path = tmp_path / "x.yaml"
+        path.write_text(text)
+        with pytest.raises(UserError, match=said):
+            files.read_yaml(path)
+
+    def test_a_few_aliases_are_what_yaml_is_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.yaml"
+        path.write_text("a: &a {x: [1, 2]}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n")
+        same = {"x": [1, 2]}
+        assert files.read_yaml(path) == {"a": same, "b": {**same, "y": 3}, "c": [same, same]}
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("[" * 5000 + "]" * 5000, "nested too deeply"),
+            ("[" * 101 + "]" * 101, "nested too deeply"),
+            ("{", "is not valid JSON"),
+            ("\xff", "is not valid JSON"),
+            (None, "does not exist"),
+        ],
+    )
+    def test_bad_json_is_a_users_error(self, tmp_path: Path, text: str | None, said: str) -> None:
+        path = tmp_path / "x.json"
+        if text is not None:
+            path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(UserError, match=said):
+            files.read_json(path)
+
+    def test_json_of_a_hundred_levels_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.json"
+        path.write_text("[" * 100 + "]" * 100)
+        assert isinstance(files.read_json(path), list)
+        path.write_text("3")
+        assert files.read_json(path) == 3
 
 
 CHANGE = """

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esteira.line.errors import UserError
+from esteira.line.errors import UserError, of_the_disk
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,8 +22,21 @@ PULL_REQUEST = "Pull requests: what did a change move?"
 
 
 @app.callback()
-def commands() -> None:
+def commands(context: typer.Context) -> None:
     """The toolbox of the project: gates and checks beside the line that `dvc repro` runs."""
+    if context.invoked_subcommand != "doctor":  # which tells of it, and asks first
+        undo_what_was_killed()
+
+
+def undo_what_was_killed() -> None:
+    """Put back the files of a command that was killed while it changed them."""
+    from esteira.line.files import recover
+
+    for command in recover():
+        print(
+            f"esteira: `{command}` was killed halfway; its files are as they were before it.",
+            file=sys.stderr,
+        )
 
 
 @app.command(rich_help_panel=LINE, epilog="Example: uv run esteira gate --base origin/main")
@@ -305,9 +318,19 @@ def noise(
 
 
 def main() -> None:
-    """Run a command; tell a user's mistake in one sentence, with exit status 2."""
+    """Run a command; tell what went wrong in one sentence, with exit status 2."""
     try:
         app()
     except UserError as error:
         print(f"esteira: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read what this prints has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+    except OSError as error:
+        sentence = of_the_disk(error, again="run this again") or f"{error}."
+        print(f"esteira: {sentence}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("esteira: stopped.", file=sys.stderr)
+        sys.exit(130)

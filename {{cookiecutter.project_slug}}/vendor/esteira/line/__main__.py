@@ -39,9 +39,14 @@ def main() -> None:
     """Run the stage that the command names."""
     if len(sys.argv) != 2 or not sys.argv[1].isidentifier():
         sys.exit("name one stage of dvc.yaml: python -m esteira.line STAGE")
-    module = module_of(sys.argv.pop())
+    stage = sys.argv.pop()
+    module = module_of(stage)
     prefer([str(Path.cwd() / "src"), str(Path.cwd() / "vendor")])
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # while it still imports
+        print(f"{stage}: stopped; `uv run dvc repro` starts it again.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

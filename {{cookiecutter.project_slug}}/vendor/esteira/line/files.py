@@ -12,6 +12,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    ScalarEvent,
+)
 
 from esteira.line.errors import UserError
 
@@ -183,15 +189,103 @@ def significant(value: float, digits: int = 6) -> float:
     return int(value) if isinstance(value, bool | int) else float(f"{value:.{digits}g}")
 
 
+LARGEST_YAML, LARGEST_JSON = 4_000_000, 64_000_000  # bytes of a file of settings or facts
+DEEPEST = 100  # levels of lists and mappings in it
+MOST_NODES = 1_000_000  # that a YAML file stands for, once its aliases are written out
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML 1.2 mapping, in which `yes` and `no` are words. Raises UserError."""
+    """Read a YAML 1.2 mapping, in which `yes` and `no` are words.
+
+    Raises UserError, also for one that is too large, nested too deeply, or stands for too much.
+    """
+    text = _read_text(path, LARGEST_YAML)
     try:
-        value = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run this in the project's folder.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        if "*" in text and "&" in text:
+            _refuse_multiplied(path, text)
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         where = " ".join(str(error).split())
         raise UserError(f"{path} is not valid YAML: {where}") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply: more than {DEEPEST} levels.") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} must hold a mapping of names to values.")
+    _refuse_deep(path, value)
     return value
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file. Raises UserError, also for one that is too large or nested too deeply."""
+    text = _read_text(path, LARGEST_JSON)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply: more than {DEEPEST} levels.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}.") from None
+    _refuse_deep(path, value)
+    return value
+
+
+def _read_text(path: str | Path, largest: int) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(largest + 1)
+        if len(content) > largest:
+            raise UserError(f"{path} is larger than {largest / 1e6:.0f} MB: that cannot be right.")
+        return content.decode("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run this in the project's folder.") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not a file.") from None
+    except UnicodeDecodeError as error:
+        kind = "JSON" if Path(path).suffix == ".json" else "YAML"
+        raise UserError(f"{path} is not valid {kind}: {error}") from None
+
+
+def _refuse_deep(path: str | Path, value: Any) -> None:
+    """Raise UserError for lists and mappings in more than DEEPEST levels."""
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
+    seen: set[int] = set()  # an alias of YAML is one object in many places
+    while level:
+        inner = []
+        for node in level:
+            children = node.values() if isinstance(node, dict) else node
+            new = [c for c in children if isinstance(c, dict | list) and id(c) not in seen]
+            seen.update(map(id, new))
+            inner += new
+        level, depth = inner, depth + 1
+        if depth > DEEPEST:
+            raise UserError(f"{path} is nested too deeply: more than {DEEPEST} levels.")
+
+
+def _refuse_multiplied(path: str | Path, text: str) -> None:
+    """Raise UserError for YAML whose aliases stand for too much, or for what they stand in.
+
+    Ten lines of aliases of aliases can stand for more than any memory holds.
+    """
+    sizes: dict[str, int] = {}  # nodes that each anchor stands for, once it is complete
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and nodes counted before it
+    total = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, AliasEvent):
+            if anchor not in sizes:
+                raise UserError(f"{path}: the alias *{anchor} stands for nothing, or for itself.")
+            total += sizes[anchor]
+        elif isinstance(event, CollectionStartEvent):
+            open_nodes.append((anchor, total))
+            total += 1
+        elif isinstance(event, CollectionEndEvent):
+            name, before = open_nodes.pop()
+            if name:
+                sizes[name] = total - before
+        elif isinstance(event, ScalarEvent):
+            total += 1
+            if anchor:
+                sizes[anchor] = 1
+        if total > MOST_NODES:
+            raise UserError(
+                f"{path} stands for more than {MOST_NODES} values: write fewer aliases."
+            )

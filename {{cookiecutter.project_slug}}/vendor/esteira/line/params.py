@@ -1,6 +1,5 @@
 """Typed settings: stage `x` reads section `x:` of params.yaml and nothing else."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -9,8 +8,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from esteira.line.errors import UserError
-from esteira.line.files import read_yaml
+from esteira.line.errors import UserError, of_the_disk
+from esteira.line.files import interrupted, read_yaml
+
+STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
 
 class Section(BaseModel):
@@ -53,11 +54,48 @@ def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) ->
 
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # for what loads later
     try:
+        _demand_own_code(section, main)
+        _demand_settled(section)
         with threadpool_limits(1, user_api="blas"):
             main(read(section, kind))
     except UserError as error:
         sys.exit(f"{section}: {error}")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        sentence = of_the_disk(error, again="`uv run dvc repro`")
+        if sentence is None:
             raise
-        sys.exit(f"{section}: the disk is full: make room, then `uv run dvc repro`.")
+        sys.exit(f"{section}: {sentence}")
+    except KeyboardInterrupt:
+        print(f"{section}: stopped; `uv run dvc repro` starts it again.", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def _demand_own_code(section: str, main: Callable[..., None]) -> None:
+    """Raise UserError for a stage whose code is another folder's than the one it runs in.
+
+    DVC hashes the code that lies here; an installed project may be another clone's.
+    """
+    here = Path.cwd().resolve()
+    if main.__module__ != "__main__":  # called by other code, as by a test
+        return
+    for code in (Path(main.__code__.co_filename), *_toolbox_of(here)):
+        if not (code.resolve().is_relative_to(here) or code.absolute().is_relative_to(here)):
+            raise UserError(
+                f"{code} would run, which is not in {here}: start the stage by `uv run dvc repro`, "
+                f"or as `python -m esteira.line {section}`."
+            )
+
+
+def _toolbox_of(here: Path) -> list[Path]:
+    """Return the file of the toolbox in use, where the project has a toolbox of its own."""
+    return [Path(__file__)] if (here / "vendor" / "esteira").is_dir() else []
+
+
+def _demand_settled(section: str) -> None:
+    """Raise UserError where a command was killed that had begun to change the project."""
+    commands = interrupted()
+    if commands:
+        raise UserError(
+            f"`esteira {commands[0]}` was killed halfway: `uv run esteira doctor --fix` puts its "
+            "files back."
+        )

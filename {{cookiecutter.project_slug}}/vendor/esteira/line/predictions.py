@@ -59,5 +59,5 @@ def read(path: str | Path = PATH) -> Answers:
         raise UserError(f"{path} holds predictions that are not numbers.") from None
     if not np.isfinite(numbers).all() or frame["actual"].isna().any():
         raise UserError(f"{path} holds predictions that are not finite numbers, or no truth.")
-    classes = tuple(name.removeprefix(PROBABILITY) for name in names)
+    classes = tuple(str(name).removeprefix(PROBABILITY) for name in names)
     return Answers(frame["row"].to_numpy(), actual, classes, numbers)

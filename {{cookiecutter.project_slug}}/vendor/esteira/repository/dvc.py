@@ -9,15 +9,17 @@ import hashlib
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from esteira.line.errors import UserError
+from esteira.line.errors import UserError, of_the_disk
 from esteira.repository.remote import unusable
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class Stage:
     deps: list[Entry]
     outs: list[Entry]
     settings: dict[str, dict[str, Any]]  # by file, such as params.yaml: the sections it reads
+    frozen: bool = False  # DVC compares nothing
+    locked: bool = True  # dvc.lock knows the stage
+    unlocked: tuple[str, ...] = ()  # what the stage names and dvc.lock does not
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,14 @@ def repository(**options: Any) -> Iterator["Repo"]:
             ".dvc/tmp/rwlock is damaged, and every DVC command stops at it: run "
             "`uv run esteira doctor --fix`."
         ) from None
+    except sqlite3.Error as error:  # DVC's tables of what it has seen
+        raise UserError(
+            f"DVC cannot use its own tables ({error}): is the disk full, or closed to this user?"
+        ) from None
     except DvcException as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and of_the_disk(cause, again=""):
+            raise cause from None
         text = " ".join(f"{error}: {error.__cause__}".removesuffix(": None").split())
         raise UserError(f"DVC cannot read this project: {text}.") from None
 
@@ -109,6 +121,17 @@ def repository(**options: Any) -> Iterator["Repo"]:
 def run(*words: str) -> bool:
     """Run one of DVC's commands, which prints what it does; return whether it succeeded."""
     return subprocess.run([*COMMAND, *words]).returncode == 0
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    """Start a DVC command; its lines, those of errors among them, come from `stdout`."""
+    return subprocess.Popen(
+        [*COMMAND, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 # Which commands are at work here
@@ -164,54 +187,6 @@ def pipeline(repo: "Repo") -> list["PipelineStage"]:
     return [s for s in plan_repro(repo.index.graph) if isinstance(s, PipelineStage)]
 
 
-def start(*words: str) -> "subprocess.Popen[str]":
-    """Start a DVC command; its lines, those of errors among them, come from `stdout`."""
-    return subprocess.Popen(
-        [*COMMAND, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One metric of a metrics file; nested names are joined by dots. Its value may be anything."""
-
-    file: str
-    name: str
-    value: object
-
-
-def metrics(repo: "Repo", revision: str | None = None) -> list[Measured]:
-    """Return every metric in the working tree or in a revision.
-
-    A file that cannot be read is one entry: its own name, and as value what is wrong with it. In a
-    revision, a file that is absent is none: it was not there yet.
-    """
-    shown = repo.metrics.show(revs=[revision]) if revision else repo.metrics.show()
-    found = []
-    for file, content in shown.get(revision or "", {}).get("data", {}).items():
-        error = content.get("error")
-        if error is None:
-            found += _flat(file, "", content["data"])
-        elif not isinstance(error, FileNotFoundError):
-            found.append(Measured(file, Path(file).name, "not readable"))
-        elif revision is None:
-            found.append(Measured(file, Path(file).name, "missing"))
-    return found
-
-
-def _flat(file: str, prefix: str, value: object) -> list[Measured]:
-    if not isinstance(value, dict):
-        return [Measured(file, prefix, value)]
-    found = []
-    for name, inner in value.items():
-        found += _flat(file, f"{prefix}.{name}" if prefix else str(name), inner)
-    return found
-
-
 def line(repo: "Repo") -> list[Stage]:
     """Return the stages of dvc.yaml as records, each after those that it needs.
 
@@ -230,15 +205,23 @@ def _stage(stage: "PipelineStage", root: Path) -> Stage:
             settings[path] = dep.read_params(flatten=False)
         else:
             files.append(dep)
-    commands = stage.cmd if isinstance(stage.cmd, list) else str(stage.cmd or "").splitlines()
+    entries = [*stage.deps, *stage.outs]
+    unlocked = tuple(str(entry) for entry in entries if not entry.hash_info)
     return Stage(
         name=str(stage.addressing),
-        commands=list(map(str, commands)),
+        commands=_commands(stage.cmd),
         folder=Path(stage.wdir).relative_to(root).as_posix(),
         deps=_entries(files, root),
         outs=_entries(stage.outs, root),
         settings=settings,
+        frozen=bool(stage.frozen),
+        locked=len(unlocked) != len(entries),
+        unlocked=unlocked,
     )
+
+
+def _commands(given: str | list[str] | None) -> list[str]:
+    return given if isinstance(given, list) else (given or "").splitlines()
 
 
 def _inside(entry: "Output", root: Path) -> str | None:
@@ -264,9 +247,11 @@ def counts(repo: "Repo") -> Callable[[str], bool]:
     It does not count what .dvcignore names. The path is relative to the project's folder.
     """
     root = Path(repo.root_dir)
+    one_at_a_time = Lock()  # DVC fills a table of its own while it answers
 
     def counted(path: str) -> bool:
-        return not repo.dvcignore.is_ignored_file(str(root / path))
+        with one_at_a_time:
+            return not repo.dvcignore.is_ignored_file(str(root / path))
 
     return counted
 
@@ -342,19 +327,30 @@ class Kept:
 def kept(repo: "Repo") -> list[Kept]:
     """Return everything that DVC keeps and that dvc.lock or a .dvc file names."""
     outs = [out for stage in repo.index.stages for out in stage.outs]
-    return [
-        Kept(str(out), _size(out), out.exists, list(_objects(repo, out)))
-        for out in outs
-        if out.use_cache and out.hash_info
-    ]
+    named = [out for out in outs if out.use_cache and out.hash_info]
+    return [Kept(str(out), _size(out), out.exists, list(_objects(repo, out))) for out in named]
 
 
 def _size(out: "Output") -> int:
     return out.meta.size or 0 if out.meta else 0
 
 
+def of_another_commit(repo: "Repo") -> list[str]:
+    """Return the paths of data that is here as another commit's lock names it.
+
+    That is what `git checkout` leaves of the data: the cache has it, and dvc.lock names other.
+    """
+    found = []
+    for out in (out for stage in repo.index.stages for out in stage.outs):
+        if out.use_cache and out.hash_info and out.exists:
+            here = out.get_hash()
+            if here and here != out.hash_info and repo.cache.local.exists(here.value):
+                found.append(str(out))
+    return found
+
+
 def _objects(repo: "Repo", out: "Output") -> Iterator[Object]:
-    cache, name, digest = repo.cache.local, str(out), str(out.hash_info.value)
+    cache, name, digest = repo.cache.local, str(out), out.hash_info.value or ""
     listing = Path(cache.oid_to_path(digest))
     yield Object(name, digest, listing)
     if not digest.endswith(".dir") or not listing.is_file():
@@ -422,3 +418,43 @@ def add(paths: list[Path]) -> None:
     with repository() as repo:
         repo.scm_context.quiet = True  # no advice on Git
         repo.add([str(path) for path in paths])
+
+
+# Metrics
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of a metrics file; nested names are joined by dots. Its value may be anything."""
+
+    file: str
+    name: str
+    value: object
+
+
+def metrics(repo: "Repo", revision: str | None = None) -> list[Measured]:
+    """Return every metric in the working tree or in a revision.
+
+    A file that cannot be read is one entry: its own name, and as value what is wrong with it. In a
+    revision, a file that is absent is none: it was not there yet.
+    """
+    shown = repo.metrics.show(revs=[revision]) if revision else repo.metrics.show()
+    found = []
+    for file, content in shown.get(revision or "", {}).get("data", {}).items():
+        error = content.get("error")
+        if error is None:
+            found += _flat(file, "", content["data"])
+        elif not isinstance(error, FileNotFoundError):
+            found.append(Measured(file, Path(file).name, "not readable"))
+        elif revision is None:
+            found.append(Measured(file, Path(file).name, "missing"))
+    return found
+
+
+def _flat(file: str, prefix: str, value: object) -> list[Measured]:
+    if not isinstance(value, dict):
+        return [Measured(file, prefix, value)]
+    found = []
+    for name, inner in value.items():
+        found += _flat(file, f"{prefix}.{name}" if prefix else str(name), inner)
+    return found

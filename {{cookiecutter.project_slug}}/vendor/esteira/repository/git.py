@@ -139,3 +139,52 @@ def check_out(revision: str, folder: str | Path) -> Path:
     quiet = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
     run("-C", str(folder), *quiet, "checkout", "--quiet", "--detach", revision)
     return Path(folder) / place.rstrip("\n")
+
+
+OPERATIONS = {  # by the file or folder that Git keeps while it is in the middle of one
+    "rebase-merge": "rebase",
+    "rebase-apply/applying": "am",
+    "rebase-apply": "rebase",
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
+
+
+def operation() -> str | None:
+    """Return the command that Git is in the middle of, such as `rebase`; None if there is none."""
+    for mark, command in OPERATIONS.items():
+        path = ask("rev-parse", "--git-path", mark)
+        if path and Path(path).exists():
+            return command
+    return None
+
+
+def prefix() -> str:
+    """Return the project's folder in the repository, with a `/` after it, or "" for the top."""
+    return run("rev-parse", "--show-prefix").rstrip("\n")
+
+
+def hooks() -> Path:
+    """Return the folder whose hooks Git runs."""
+    chosen = ask("config", "--type=path", "core.hooksPath")
+    if chosen is None:
+        return Path(run("rev-parse", "--git-path", "hooks").rstrip("\n"))
+    return Path(run("rev-parse", "--show-toplevel").rstrip("\n"), chosen)
+
+
+def with_other_line_ends() -> list[str]:
+    """Return the text files that have Windows line ends here, which Git stores without.
+
+    So their content is another in every clone.
+    """
+    found = []
+    for entry in paths("ls-files", "--eol"):
+        facts, _, path = entry.partition("\t")
+        _, here, attributes = facts.split(None, 2)
+        stored_without = (
+            "text" in attributes and "-text" not in attributes and "crlf" not in attributes
+        )
+        if here in ("w/crlf", "w/mixed") and stored_without:
+            found.append(path)
+    return found

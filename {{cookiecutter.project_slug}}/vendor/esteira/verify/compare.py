@@ -126,11 +126,18 @@ def check(sandbox: Sandbox, stage: Stage, elsewhere: bool) -> StageResult:
     for out, output in zip(stage.outs, outputs, strict=True):
         if output.verdict not in WRONG:
             sandbox.keep(first, out)
+    notes = first.notes | second.notes
+    wrong = any(output.verdict in WRONG for output in outputs)
+    if wrong:
+        notes |= sandbox.suspects(stage)
+    same_twice = first.hashes() == second.hashes()
+    asked = notes.variables if wrong and same_twice else frozenset()
+    notes = replace(notes, variables=_that_matter(sandbox, stage, first, asked))
     result = StageResult(
         stage=stage.name,
         seconds=0,
         outputs=outputs,
-        notes=_together(first.notes, second.notes),
+        notes=notes,
         failure=_failure(first, second),
         changing=_changing(outputs, first, second),
     )
@@ -171,12 +178,19 @@ def _judge(out: Entry, first: Execution, second: Execution, elsewhere: bool) -> 
     return OutputResult(out.path, out.hash, found, verdict)
 
 
-def _together(first: Notes, second: Notes) -> Notes:
-    return Notes(
-        read=first.read | second.read,
-        looked=first.looked | second.looked,
-        wrote=first.wrote | second.wrote,
-    )
+def _that_matter(
+    sandbox: Sandbox, stage: Stage, first: Execution, variables: frozenset[str]
+) -> frozenset[str]:
+    """Return the variables that, passed on, change what comes out: libraries ask for many."""
+    usual = _merged([condition.first for condition in conditions()])
+    guilty = set()
+    for name in variables:
+        passed_on = {name: os.environ[name]}
+        execution = sandbox.run(stage, usual | passed_on)
+        shutil.rmtree(execution.folder)
+        if execution.hashes() != first.hashes():
+            guilty.add(name)
+    return frozenset(guilty)
 
 
 def _failure(first: Execution, second: Execution) -> Failure | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
+from esteira.line.files import interrupted, recover, replacing
 from esteira.repository import dvc, git, remote
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 from esteira.verify import environment
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 ASIDE = Path(".dvc/tmp/doctor")
+HOOKS = Path(".githooks")
 PUTS_ASIDE = "`uv run esteira doctor --fix` puts it aside"
 
 
@@ -27,7 +29,7 @@ class Finding:
 
     what: str
     advice: str = ""
-    fix: Callable[[], None] | None = None
+    fix: Callable[[], object] | None = None
 
 
 def examine() -> Iterator[Finding]:
@@ -35,30 +37,66 @@ def examine() -> Iterator[Finding]:
 
     What must be mended first comes first, and hides what follows from it.
     """
-    yield from merge()
+    yield from killed()
+    yield from conflicts()
     yield from processes()
-    yield from settings()
+    yield from operation()
+    yield from line_ends()
     yield from leftovers()
     whole, users = dvc.rwlock()
     busy = not whole or any(dvc.lives(pid) for pid in users)
     if not busy and "dvc.lock" not in git.unmerged():
-        yield from unkept()
         yield from data()
-        yield from lock()
+    yield from settings()
 
 
-def merge() -> Iterator[Finding]:
-    """Look for a merge that was not finished."""
-    conflicts = git.unmerged()
-    if "dvc.lock" in conflicts:
+def killed() -> Iterator[Finding]:
+    """Look for a command that was killed while it changed many files."""
+    for command in interrupted():
+        yield Finding(
+            f"`esteira {command}` was killed halfway",
+            "`uv run esteira doctor --fix` puts its files back as they were",
+            recover,
+        )
+
+
+def conflicts() -> Iterator[Finding]:
+    """Look for files in conflict."""
+    found = git.unmerged()
+    if "dvc.lock" in found:
         yield Finding(
             "dvc.lock is in conflict: two branches computed different results",
             "`uv run esteira resolve-lock`",
         )
-    elif conflicts:
+    elif found:
         yield Finding(
-            f"{', '.join(conflicts)} in conflict", "edit, `git add`, `uv run dvc repro`, commit"
+            f"{', '.join(found)} in conflict", "edit, `git add`, `uv run dvc repro`, commit"
         )
+
+
+def operation() -> Iterator[Finding]:
+    """Look for a merge, a rebase and the like that were not finished."""
+    command = git.operation() if git.is_repository() else None
+    if command and not git.unmerged():
+        yield Finding(f"a {command} is not finished", f"`git {command} --continue`")
+
+
+def line_ends() -> Iterator[Finding]:
+    """Look for files whose bytes are others in every clone."""
+    for path in git.with_other_line_ends() if git.is_repository() else ():
+        yield Finding(
+            f"{path} has Windows line ends here, which Git does not store, so its hash is another "
+            "in every clone",
+            "`uv run esteira doctor --fix` mends it; then `uv run dvc repro`",
+            partial(use_unix_line_ends, Path(path)),
+        )
+
+
+def use_unix_line_ends(path: Path) -> None:
+    """Rewrite a file with the line ends that Git stores."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(path.read_bytes().replace(b"\r\n", b"\n"))
+        shutil.copymode(path, temporary)
 
 
 def processes() -> Iterator[Finding]:
@@ -125,12 +163,11 @@ def settings() -> Iterator[Finding]:
         yield Finding("uv.lock is missing, so each machine has versions of its own", "`uv lock`")
     if Path("dvc.lock").exists() and not environment.known():
         yield Finding("environment.json does not say what made dvc.lock", "`uv run esteira record`")
-
-
-def unkept() -> Iterator[Finding]:
-    """Look for dependencies that nobody else can have."""
-    for path, command in lock_file.unkept().items():
-        yield Finding(f"{path} is kept by neither Git nor DVC", f"`{command}`")
+    if HOOKS.is_dir() and git.is_repository() and git.hooks().resolve() != HOOKS.resolve():
+        yield Finding(
+            f"Git does not run the hooks in {HOOKS}, which tell before a push what CI would refuse",
+            f"`git config core.hooksPath {git.prefix()}{HOOKS}`",
+        )
 
 
 def leftovers() -> Iterator[Finding]:
@@ -149,6 +186,8 @@ def half_written() -> Iterator[Path]:
         if not top.is_dir() or top.name.startswith("."):
             continue
         for path in top.rglob(".*.tmp"):
+            if not path.is_file():
+                continue
             named = re.fullmatch(r"\..*\.(\d+)\.tmp", path.name)
             if not (named and dvc.lives(int(named[1]))):
                 yield path
@@ -157,7 +196,7 @@ def half_written() -> Iterator[Path]:
 
 
 def data() -> Iterator[Finding]:
-    """Look at the data that dvc.lock and the .dvc files name: in the cache, here, on the remote."""
+    """Look at dvc.lock, and at the data that it names: in the cache, here, on the remote."""
     with dvc.repository() as repo:
         kept = dvc.kept(repo)
         damaged = damaged_objects(kept)
@@ -170,13 +209,63 @@ def data() -> Iterator[Finding]:
                 partial(put_aside, each.path),
             )
         yield from room(kept, Path(repo.cache.local.path))
-        absent = [each.path for each in kept if not each.here]
-        if absent:
-            yield Finding(f"{', '.join(absent)} not here", "`uv run dvc pull`")
+        yield from lock_and_data(repo, kept)
+        yield from uncached(kept)
+        for path, command in lock_file.unkept().items():
+            yield Finding(f"{path} is kept by neither Git nor DVC", f"`{command}`")
         try:
             yield from on_remote(repo, kept, {each.hash for each in damaged})
         except UserError as error:
             yield Finding(str(error).rstrip("."))
+
+
+def lock_and_data(repo: "Repo", kept: list[Kept]) -> Iterator[Finding]:
+    """Look whether dvc.lock, the code and the data that is here belong together."""
+    stale = lock_file.stale()
+    others = dvc.of_another_commit(repo) if stale else []
+    if others and only_data_differs(repo, others):
+        yield Finding(
+            f"{', '.join(others)} of another commit, not of this one's dvc.lock", get(kept)
+        )
+        return
+    for stage, why in stale.items():
+        yield Finding(f"dvc.lock does not describe {stage}: {'; '.join(why)}", "`uv run dvc repro`")
+    outs = [out for stage in dvc.line(repo) for out in stage.outs if out.hash and not out.cached]
+    gone = [out.path for out in outs if not Path(repo.root_dir, out.path).exists()]
+    if gone:
+        yield Finding(f"{', '.join(gone)} not here, as after a stop", "`uv run dvc repro`")
+    absent = [each for each in kept if not each.here]
+    if absent:
+        yield Finding(f"{', '.join(each.path for each in absent)} not here", get(absent))
+
+
+def only_data_differs(repo: "Repo", others: list[str]) -> bool:
+    """Whether nothing but data of another commit makes dvc.lock stale."""
+    differences = [each for stage in dvc.differences(repo, None).values() for each in stage]
+    told = [each for each in differences if not (each.role and each.how in lock_file.ABSENT)]
+    return bool(told) and all(each.role and each.subject in others for each in told)
+
+
+def get(data: list[Kept]) -> str:
+    """Return the command that puts data where dvc.lock says: by download only where needed."""
+    objects = [each for kept in data for each in kept.objects]
+    here = all(each.path.is_file() for each in objects)
+    return "`uv run dvc checkout`" if here else "`uv run dvc pull`"
+
+
+def uncached(kept: list[Kept]) -> Iterator[Finding]:
+    """Look for data that is here, and of which DVC's cache has no copy to push or to go back to."""
+    lost = [each.path for each in kept if each.here and not all_in_cache(each)]
+    if lost:
+        yield Finding(
+            f"DVC's cache has lost {', '.join(lost)}",
+            "`uv run dvc fetch`, or `uv run dvc commit --force` where no remote has it",
+        )
+
+
+def all_in_cache(data: Kept) -> bool:
+    """Whether the cache has all of a file or folder."""
+    return all(each.path.is_file() for each in data.objects)
 
 
 def room(kept: list[Kept], cache: Path) -> Iterator[Finding]:
@@ -189,12 +278,6 @@ def room(kept: list[Kept], cache: Path) -> Iterator[Finding]:
                 f"{free / 1e6:.0f} MB are free in {folder}, the data is {size / 1e6:.0f} MB",
                 "make room, then `uv run dvc pull`",
             )
-
-
-def lock() -> Iterator[Finding]:
-    """Look whether dvc.lock describes the project."""
-    for stage, why in lock_file.stale().items():
-        yield Finding(f"dvc.lock does not describe {stage}: {'; '.join(why)}", "`uv run dvc repro`")
 
 
 def is_whole(path: Path, digest: str) -> bool:
@@ -294,8 +377,15 @@ def is_below(path: str, folders: list[str]) -> bool:
 
 
 def main(fix: bool) -> bool:
-    """Print what is wrong and what to do; with `fix`, do what is safe. Returns if all is well."""
+    """Print the next step, then all that is wrong and what to do; with `fix`, do what is safe.
+
+    Returns whether all is well.
+    """
     findings = list(examine())
+    left = [finding for finding in findings if not (fix and finding.fix)]
+    steps = [finding.advice for finding in left if finding.advice]
+    if steps:
+        print(f"Next: {steps[0]}.")
     for finding in findings:
         told = f"{finding.what}: {finding.advice}" if finding.advice else finding.what
         if fix and finding.fix:
@@ -304,4 +394,4 @@ def main(fix: bool) -> bool:
         print(f"- {told}.")
     if not findings:
         print("All is well: no crash, conflict or damage found, and dvc.lock is fresh and pushed.")
-    return all(fix and finding.fix for finding in findings)
+    return not left

@@ -1,6 +1,5 @@
 """The environment that made dvc.lock: a small committed record, compared with the one at hand."""
 
-import json
 import platform
 import re
 import tomllib
@@ -8,8 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from esteira.line.errors import UserError
-from esteira.line.files import write_json
+from esteira.line.files import read_json, write_json
+from esteira.line.params import parse
 from esteira.repository import dvc
 
 RECORD = Path("environment.json")
@@ -46,6 +48,29 @@ def current() -> dict[str, str]:
     }
 
 
+class Toolbox(BaseModel):
+    """What verify reads of `[tool.esteira]` in pyproject.toml."""
+
+    model_config = ConfigDict(strict=True)
+
+    environment: list[str] = []  # names of variables that the stages may read
+
+
+def passed_on() -> list[str]:
+    """Return the names of the variables that pyproject.toml lets the stages read.
+
+    Raises UserError where pyproject.toml cannot be read, or says it otherwise than as a list.
+    """
+    try:
+        tools = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"pyproject.toml cannot be read: {error}.") from None
+    found = parse(tools.get("esteira", {}), Toolbox, "pyproject.toml, section `tool.esteira`")
+    return found.environment
+
+
 def version(name: str) -> str:
     """Return the version of an installed distribution, or `absent`."""
     try:
@@ -75,8 +100,8 @@ def record() -> bool:
 def recorded() -> dict[str, Any]:
     """Return the record, empty if there is none or it cannot be read."""
     try:
-        found = json.loads(RECORD.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = read_json(RECORD)
+    except UserError:
         return {}
     return found if isinstance(found, dict) else {}
 

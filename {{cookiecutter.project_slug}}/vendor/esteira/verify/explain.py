@@ -1,6 +1,7 @@
 """What `compare` found, as sentences: one for each thing that is wrong with a stage."""
 
 from collections import Counter
+from pathlib import PurePath
 
 from esteira.verify.compare import Cause, StageResult
 
@@ -27,19 +28,31 @@ def faults(result: StageResult) -> list[str]:
             f"{path} in this folder is not the file that dvc.lock names, though DVC takes it for "
             "that: `uv run esteira doctor`."
         )
-    why = "" if result.notes.read else f": {FALSE_LOCK}"  # what it reads explains it
+    explained = result.notes.read or result.notes.network or result.notes.variables
+    why = "" if explained else f": {FALSE_LOCK}"
     found += [f"{path} comes out otherwise than dvc.lock says{why}." for path in result.differing]
     return found
 
 
 def undeclared(result: StageResult) -> list[str]:
-    """Return what a stage does that dvc.yaml does not say."""
-    notes = result.notes
+    """Return what a stage does that dvc.yaml does not say.
+
+    A file outside that it finds is the same for both executions, so looking for it is told always;
+    what else it only looks for, or names, is told where an output is wrong.
+    """
+    notes, wrong = result.notes, result.any_wrong()
+    looked = [path for path in notes.looked - notes.read if wrong or PurePath(path).is_absolute()]
+    named = notes.named - notes.read - notes.looked - notes.wrote if wrong else frozenset()
     found = [f"reads {path}, which is not among its `deps`." for path in sorted(notes.read)]
     found += [f"writes {path}, which is not among its `outs`." for path in sorted(notes.wrote)]
-    if result.any_wrong():
-        looked = sorted(notes.looked - notes.read)
-        found += [f"looks for {path}, which is not among its `deps`." for path in looked]
+    found += [f"asks the network for {host}: no stage may." for host in sorted(notes.network)]
+    found += [f"looks for {path}, which is not among its `deps`." for path in sorted(looked)]
+    found += [f"names {path}, which is not among its `deps`." for path in sorted(named)]
+    for name in sorted(notes.variables):
+        found.append(
+            f"reads the environment variable {name}, which pyproject.toml does not pass on: "
+            "`[tool.esteira] environment`."
+        )
     return found
 
 

@@ -8,13 +8,17 @@ from esteira.repository import dvc, git, remote
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.stage import PipelineStage
 
+OTHER_LINE_ENDS = (
+    "has Windows line ends here, and other bytes in every clone: `uv run esteira doctor --fix`"
+)
 ABSENT = ("deleted", "not in cache")  # data that is merely not here is taken to be as locked
 
 
 def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     """Return, for each stage that dvc.lock does not describe, what changed; empty if it is fresh.
+
+    It describes no clone, either, where it names a file that Git stores with other line ends.
 
     Needs no data, no network and no credentials: data that is absent is taken to be as the lock
     says (`--pushed` tells whether it can be had). `only` names the stages to look at. Raises
@@ -23,14 +27,15 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     if dvc.at_work():  # DVC would take their files for changed ones
         raise UserError(dvc.BUSY)
     with dvc.repository() as repo:
-        stages = {str(stage.addressing): stage for stage in dvc.pipeline(repo)}
-        unknown = sorted(set(only or []) - set(stages))
+        line = dvc.line(repo)
+        names = [stage.name for stage in line]
+        unknown = sorted(set(only or []) - set(names))
         if unknown:
             raise UserError(
-                f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(stages)}."
+                f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(names)}."
             )
-        asked = [stage for name, stage in stages.items() if not only or name in only]
-        found = _only_filled({str(stage.addressing): gaps(stage) for stage in asked})
+        asked = [stage for stage in line if not only or stage.name in only]
+        found = _only_filled({stage.name: gaps(stage) for stage in asked}) or line_ends(asked)
         if found or dvc.fresh(repo, only):
             return found
         return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}
@@ -40,15 +45,24 @@ def _only_filled(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: reasons for name, reasons in found.items() if reasons}
 
 
-def gaps(stage: "PipelineStage") -> list[str]:
+def gaps(stage: dvc.Stage) -> list[str]:
     """Return what DVC itself does not compare: a frozen stage, and names that the lock lacks."""
     if stage.frozen:
-        return [f"it is frozen, so DVC compares nothing: `uv run dvc unfreeze {stage.addressing}`"]
-    entries = [*stage.deps, *stage.outs]
-    absent = [str(entry) for entry in entries if not entry.hash_info]
-    if len(absent) == len(entries):
+        return [f"it is frozen, so DVC compares nothing: `uv run dvc unfreeze {stage.name}`"]
+    if not stage.locked:
         return ["dvc.lock does not know it"]
-    return [f"dvc.lock does not name {path}" for path in absent]
+    return [f"dvc.lock does not name {path}" for path in stage.unlocked]
+
+
+def line_ends(stages: list[dvc.Stage]) -> dict[str, list[str]]:
+    """Return, for each stage, the files that DVC hashed with line ends that Git does not store."""
+    changed = git.with_other_line_ends() if git.is_repository() else []
+    found = {}
+    for stage in stages:
+        hashed = [entry.path for entry in (*stage.deps, *stage.outs)]
+        files = [path for path in changed if any(Path(path).is_relative_to(h) for h in hashed)]
+        found[stage.name] = [f"{path} {OTHER_LINE_ENDS}" for path in files]
+    return _only_filled(found)
 
 
 def changes(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:

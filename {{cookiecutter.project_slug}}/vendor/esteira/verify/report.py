@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from esteira.repository import dvc
-from esteira.verify import compare, environment, explain
+from esteira.verify import compare, confine, environment, explain
 from esteira.verify import lock as lock_file
 from esteira.verify.compare import StageResult
 from esteira.verify.sandbox import sandbox
@@ -43,6 +43,7 @@ class ExecutionFindings:
     stages: list[StageResult]
     changes: list[str]  # of the environment, since the lock was made
     environment_known: bool
+    landlock: int  # version of what confined the stages; 0 where they were only observed
 
     @property
     def ok(self) -> bool:
@@ -63,6 +64,7 @@ class ExecutionFindings:
             "outputs": counts.total(),
             "environment": self.changes,
             "environment_known": self.environment_known,
+            "confined": self.landlock > 0,
             "stages": [_stage_as_json(result) for result in self.stages],
         }
 
@@ -135,14 +137,33 @@ def execution(only: list[str] | None = None) -> LockFindings | ExecutionFindings
         print(f"environment: {change}")
     if not known:
         print(OLD_RECORD if environment.RECORD.exists() else NO_RECORD)
-    found = ExecutionFindings(_execute(only, elsewhere=bool(changes)), changes, known)
+    landlock, passed_on = confine.version(), environment.passed_on()
+    _print_limits(landlock, passed_on)
+    results = _execute(only, bool(changes), passed_on)
+    found = ExecutionFindings(results, changes, known, landlock)
     _print_totals(found)
     return found
 
 
-def _execute(only: list[str] | None, elsewhere: bool) -> list[StageResult]:
+def _print_limits(landlock: int, passed_on: list[str]) -> None:
+    """Say what the stages may read of the environment, and what cannot be refused to them here."""
+    if passed_on:
+        print(f"environment variables that the stages may read: {', '.join(passed_on)}")
+    if not landlock:
+        print(
+            "This system cannot confine a stage (Linux can, by Landlock): verify only observes "
+            "what Python does."
+        )
+    elif landlock < confine.NETWORK_SINCE:
+        print("This kernel cannot refuse the network: what Python asks of it is only observed.")
+
+
+def _execute(only: list[str] | None, elsewhere: bool, passed_on: list[str]) -> list[StageResult]:
     results = []
-    with dvc.repository() as repo, sandbox(Path(repo.root_dir), dvc.counts(repo)) as box:
+    with (
+        dvc.repository() as repo,
+        sandbox(Path(repo.root_dir), dvc.counts(repo), passed_on) as box,
+    ):
         stages = [stage for stage in dvc.line(repo) if not only or stage.name in only]
         for number, stage in enumerate(stages, 1):
             print(f"[{number}/{len(stages)}] {stage.name}: ", end="", flush=True)
