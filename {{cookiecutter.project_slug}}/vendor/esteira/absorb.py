@@ -360,7 +360,8 @@ def _csv(rows: pd.DataFrame, form: FileFormat) -> str:
 def _json(rows: pd.DataFrame, path: Path, form: FileFormat) -> str:
     """Write one object a line, or the list of objects that the file is now."""
     cells = rows.astype(object)
-    records = cells.where(rows.notna(), None).to_dict("records")
+    cells[rows.isna()] = None
+    records = cells.to_dict("records")
     lines = [json.dumps(record, ensure_ascii=False, default=str) for record in records]
     if path.exists():
         with table.open_bytes(path) as file:
