@@ -360,8 +360,8 @@ def _csv(rows: pd.DataFrame, form: FileFormat) -> str:
 def _json(rows: pd.DataFrame, path: Path, form: FileFormat) -> str:
     """Write one object a line, or the list of objects that the file is now."""
     cells = rows.astype(object)
-    null: Any = None  # as JSON writes a missing cell; NaN is none of its words
-    records = cells.where(rows.notna(), null).to_dict("records")
+    cells[rows.isna()] = None
+    records = cells.to_dict("records")
     lines = [json.dumps(record, ensure_ascii=False, default=str) for record in records]
     if path.exists():
         with table.open_bytes(path) as file:

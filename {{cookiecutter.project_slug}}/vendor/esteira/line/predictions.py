@@ -47,7 +47,7 @@ def read(path: str | Path = PATH) -> Answers:
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read as predictions: {reason}") from None
-    names = [name for name in frame if str(name).startswith(PROBABILITY)]
+    names = [str(name) for name in frame if str(name).startswith(PROBABILITY)]
     needed = ["row", "actual", *(names or ["predicted"])]
     if not set(needed) <= set(frame) or frame["row"].dtype != np.uint64:
         raise UserError(f"{path} holds no predictions of this line: `uv run dvc repro` makes it.")
