@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,8 @@ def _undo(kept: Path) -> None:
     for number, name in enumerate(journal.paths):
         before = kept / str(number)
         if name in journal.absent:
-            Path(name).unlink(missing_ok=True)
+            with suppress(FileNotFoundError, NotADirectoryError):
+                Path(name).unlink()
         elif before.exists():
             with replacing(name) as temporary:
                 shutil.copy2(before, temporary)
