@@ -70,6 +70,11 @@ def small(many: Path, tmp_path: Path) -> Path:
     return tmp_path / "squad" / many.name
 
 
+def hear_ctrl_c() -> None:
+    """Let a child be stopped by Ctrl-C, also where the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(project: Path, *command: str, log: bool = False) -> Iterator[subprocess.Popen]:
     """Run a command in the background; at the end, end it and all that came from it."""
@@ -82,6 +87,7 @@ def started(project: Path, *command: str, log: bool = False) -> Iterator[subproc
         stderr=subprocess.STDOUT if log else subprocess.DEVNULL,
         start_new_session=True,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
     try:
         yield process

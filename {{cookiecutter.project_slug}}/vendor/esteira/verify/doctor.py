@@ -37,7 +37,9 @@ def examine() -> Iterator[Finding]:
 
     What must be mended first comes first, and hides what follows from it.
     """
-    yield from killed()
+    if interrupted():
+        yield from killed()
+        return
     yield from conflicts()
     yield from processes()
     yield from operation()
@@ -46,7 +48,10 @@ def examine() -> Iterator[Finding]:
     whole, users = dvc.rwlock()
     busy = not whole or any(dvc.lives(pid) for pid in users)
     if not busy and "dvc.lock" not in git.unmerged():
-        yield from data()
+        try:
+            yield from data()
+        except UserError as error:
+            yield Finding(str(error).rstrip("."))
     yield from settings()
 
 
