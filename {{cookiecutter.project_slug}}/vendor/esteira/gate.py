@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from esteira import comparison
+from esteira.comparison import Comparison
 from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, significant
@@ -22,6 +24,7 @@ from esteira.repository.snapshot import Stored
 
 DRIFT_FILE = "reports/drift_check/metrics.json"
 DRIFT_METRIC = "action"
+EVALUATION = "reports/evaluate/metrics.json"  # whose metrics are of rows held out
 AGAIN = "run `uv run dvc repro`, and commit both."
 
 Better = Literal["higher", "lower"]
@@ -37,7 +40,7 @@ class Rule(BaseModel):
     better: Better
     limit: float
     regression: float | None = None
-    file: str = "reports/evaluate/metrics.json"
+    file: str = EVALUATION
 
 
 class Gates(BaseModel):
@@ -64,14 +67,24 @@ class Verdict:
     reason: str
     word: str = ""  # instead of `now`, for what is no number: the drift check's action
     not_compared: str = ""  # why `base` is not known although there is a base, one sentence
+    comparison: Comparison | None = None  # with the base on the same rows, whence `base` is then
 
 
 @dataclass(frozen=True)
 class Before:
-    """A metric at the base: its value, or None and why."""
+    """A metric at the base: its value, or None and why.
+
+    Where models were compared on the same rows, the value is of those rows, as is `beside`.
+    """
 
     value: float | None
     why_not: str = ""
+    comparison: Comparison | None = None
+
+    @property
+    def beside(self) -> float | None:
+        """The value now that is of the same rows, where that is not the metric as it is now."""
+        return self.comparison.now if self.comparison else None
 
 
 @dataclass(frozen=True)
@@ -114,19 +127,18 @@ def read_metrics(file: str, revision: str | None = None) -> MetricsFile:
     return MetricsFile(place, values)
 
 
-def judge_rule(rule: Rule, base: str | None, locked: Mapping[str, Stored]) -> Verdict:
-    """Judge one rule over its metric as it is now and, where there is a base, as it was there.
+def judge_rule(rule: Rule, before: Before, locked: Mapping[str, Stored]) -> Verdict:
+    """Judge one rule over its metric as it is now and as it was at the base.
 
     `locked` is what dvc.lock names, by path.
     """
-    before = value_at(rule, base)
     now, reason = None, ""
     try:
         measured = read_metrics(rule.file)
         reason = not_the_locked_one(rule.file, locked)
         if not reason:
             now = measured.number(rule.metric)
-            reason = broken(rule, before.value, now)
+            reason = broken(rule, now, before.value, before.beside)
     except UserError as error:
         reason = str(error)
     return Verdict(
@@ -139,7 +151,25 @@ def judge_rule(rule: Rule, base: str | None, locked: Mapping[str, Stored]) -> Ve
         regression=rule.regression,
         reason=reason,
         not_compared=before.why_not,
+        comparison=before.comparison,
     )
+
+
+def compared(rules: list[Rule], base: str | None) -> list[Before]:
+    """Return each rule's metric at the base: on the rows that both models answered, if it has rows."""
+    names = [rule.metric for rule in rules if rule.file == EVALUATION]
+    found = comparison.compare(base, names) if base and names else []
+    by_name = {of_metric.metric: of_metric for of_metric in found}
+    befores = []
+    for rule in rules:
+        same_rows = by_name.get(rule.metric) if rule.file == EVALUATION else None
+        if same_rows is None:
+            befores.append(value_at(rule, base))
+        elif same_rows.base is None:
+            befores.append(Before(None, same_rows.reason))
+        else:
+            befores.append(Before(same_rows.base, comparison=same_rows))
+    return befores
 
 
 def value_at(rule: Rule, base: str | None) -> Before:
@@ -162,8 +192,11 @@ def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:
     return ""
 
 
-def broken(rule: Rule, base: float | None, now: float) -> str:
-    """Say in one sentence how a value breaks a rule; "" where it keeps it."""
+def broken(rule: Rule, now: float, base: float | None = None, beside: float | None = None) -> str:
+    """Say in one sentence how a value breaks a rule; "" where it keeps it.
+
+    `beside` is what stands beside `base`, where that is not `now`: a value of the same rows.
+    """
     higher_is_better = rule.better == "higher"
     beyond_limit = now < rule.limit if higher_is_better else now > rule.limit
     if beyond_limit:
@@ -171,12 +204,13 @@ def broken(rule: Rule, base: float | None, now: float) -> str:
         return f"{rule.metric} is {now:g}, {side} the limit of {rule.limit:g}."
     if base is None or rule.regression is None:
         return ""
-    loss = base - now if higher_is_better else now - base
+    beside = now if beside is None else beside
+    loss = base - beside if higher_is_better else beside - base
     if loss <= rule.regression:
         return ""
     comparison = "lower" if higher_is_better else "higher"
     return (
-        f"{rule.metric} went from {base:g} to {now:g}, {comparison} by "
+        f"{rule.metric} went from {base:g} to {beside:g}, {comparison} by "
         f"{significant(loss, 3):g}, where {rule.regression:g} is allowed."
     )
 
@@ -239,7 +273,9 @@ def judge_all(base: str | None = None) -> list[Verdict]:
     if not Path("dvc.lock").is_file():
         raise UserError("there is no dvc.lock, so no report can be believed: `uv run dvc repro`.")
     locked = snapshot.locked_outputs(None)
-    judged = [judge_rule(rule, base, locked) for rule in gates.rules]
+    befores = compared(gates.rules, base)
+    pairs = zip(gates.rules, befores, strict=True)
+    judged = [judge_rule(rule, before, locked) for rule, before in pairs]
     return [*judged, judge_drift(gates.drift, locked)]
 
 
