@@ -59,7 +59,10 @@ LIES = {
     "no direction": ("gates.0.better", "", "contradicts its own numbers (roc_auc)"),
     "a word for a number": ("gates.0.word", "good", "contradicts its own numbers (roc_auc)"),
     "another value": ("gates.0.now", 0.99, "the report has two values of roc_auc"),
-    "another base": ("gates.0.base", 0.99, "the report has two values of roc_auc"),
+    "another shared base": ("gates.0.compared.base", 0.9, "the comparison of roc_auc contradicts"),
+    "a worse shared value": ("gates.0.compared.now", 0.9, "its own numbers (roc_auc)"),
+    "an interval elsewhere": ("gates.0.compared.low", 0.5, "the comparison of roc_auc contradicts"),
+    "no rows": ("gates.0.compared.rows", 0, "the comparison of roc_auc contradicts"),
     "base left out": ("gates.0.base", None, "roc_auc is not compared with the base, and no reason"),
     "no base": ("base", None, "compared with a base that the report does not have"),
     "not compared": ("not_compared", "why", "compared with a base that the report does not have"),
@@ -96,6 +99,13 @@ def test_an_action_that_blocks_is_a_no_whatever_the_gate_says(action: str) -> No
     assert icon(found) == "❌"
 
 
+def test_a_base_that_is_not_that_of_the_metrics_is_a_no() -> None:
+    known = STATES["nothing_changed"]
+    other = known.gates[0].model_copy(update={"base": 0.99, "compared": None})
+    found = known.model_copy(update={"gates": [other, *known.gates[1:]]})
+    assert judge.contradictions(found) == ["the report has two values of roc_auc"]
+
+
 def test_honest_reports_contradict_nothing() -> None:
     honest = set(STATES) - {"contradicts_itself", "hostile"}
     assert {name for name in honest if judge.contradictions(STATES[name])} == set()
@@ -112,6 +122,8 @@ PLACES = [
         for i in range(4)
         for name in ("metric", "better", "base", "now", "word", "limit", "regression", "file")
     ),
+    *(f"gates.{i}.compared.{name}" for i in (0, 1) for name in ("base", "now", "low", "high")),
+    *(f"gates.{i}.compared" for i in (0, 1)),
     *(f"metrics.{i}.{name}" for i in range(3) for name in ("base", "now", "name")),
     "drift.action", "drift", "drift_blocks", "base", "not_compared", "gates", "metrics",
     "lock.state", "run.state", "pushed.state", "run.stages.3.state",
@@ -129,7 +141,8 @@ def is_kept(gate: dict[str, Any], content: dict[str, Any]) -> bool:
         return False
     sign = {"higher": 1, "lower": -1}[gate["better"]]
     within_limit = sign * (now - limit) >= 0
-    loss = 0 if base is None else sign * (base - now)
+    beside = gate["compared"]["now"] if gate["compared"] else now
+    loss = 0 if base is None else sign * (base - beside)
     return within_limit and (regression is None or loss <= regression)
 
 

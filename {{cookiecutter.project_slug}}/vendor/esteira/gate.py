@@ -9,18 +9,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from esteira import comparison
-from esteira.comparison import Comparison
 from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, significant
 from esteira.line.params import parse
 from esteira.repository import git, snapshot
 from esteira.repository.snapshot import Stored
+
+if TYPE_CHECKING:
+    from esteira.comparison import Comparison
 
 DRIFT_FILE = "reports/drift_check/metrics.json"
 DRIFT_METRIC = "action"
@@ -67,7 +68,7 @@ class Verdict:
     reason: str
     word: str = ""  # instead of `now`, for what is no number: the drift check's action
     not_compared: str = ""  # why `base` is not known although there is a base, one sentence
-    comparison: Comparison | None = None  # with the base on the same rows, whence `base` is then
+    comparison: "Comparison | None" = None  # with the base on the same rows, whence `base` is then
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Before:
 
     value: float | None
     why_not: str = ""
-    comparison: Comparison | None = None
+    comparison: "Comparison | None" = None
 
     @property
     def beside(self) -> float | None:
@@ -156,10 +157,12 @@ def judge_rule(rule: Rule, before: Before, locked: Mapping[str, Stored]) -> Verd
 
 
 def compared(rules: list[Rule], base: str | None) -> list[Before]:
-    """Return each rule's metric at the base: on the rows that both models answered, if it has rows."""
+    """Return each rule's metric at the base.
+
+    A metric of the evaluation is that of the rows which both models answered, or is not known.
+    """
     names = [rule.metric for rule in rules if rule.file == EVALUATION]
-    found = comparison.compare(base, names) if base and names else []
-    by_name = {of_metric.metric: of_metric for of_metric in found}
+    by_name = compare(base, names) if base and names else {}
     befores = []
     for rule in rules:
         same_rows = by_name.get(rule.metric) if rule.file == EVALUATION else None
@@ -170,6 +173,13 @@ def compared(rules: list[Rule], base: str | None) -> list[Before]:
         else:
             befores.append(Before(same_rows.base, comparison=same_rows))
     return befores
+
+
+def compare(base: str, names: list[str]) -> dict[str, "Comparison"]:
+    """Compare metrics on the rows that both models answered, by their names."""
+    from esteira import comparison  # imports pandas, which a gate without a base does not need
+
+    return {found.metric: found for found in comparison.compare(base, names)}
 
 
 def value_at(rule: Rule, base: str | None) -> Before:

@@ -57,7 +57,7 @@ def leading_metric(facts: Facts) -> Markdown:
     name, now = code(gate.metric, 60), number(gate.now)
     if gate.now is None:
         return Markdown(f"{name} is missing")
-    if gate.base is None and facts.base and facts.not_compared:
+    if gate.base is None and facts.base and (facts.not_compared or gate.not_compared):
         return Markdown(f"{name} {now}")
     if gate.base is None:
         return Markdown(f"{name} {now}, with no base yet")

@@ -40,6 +40,9 @@ def remarks(facts: Facts) -> list[str]:
     found = []
     if facts.base and facts.not_compared:
         found.append(f"not compared with the base: {facts.not_compared}")
+    not_compared = [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]
+    if not_compared:
+        found.append(f"not compared with the base: {', '.join(not_compared[:3])}")
     gone = [
         metric.name
         for metric in facts.metrics
@@ -123,8 +126,19 @@ def disagree(gate: Gate, metric: Metric | None) -> bool:
     """Whether a gate judged another value than the report has of its metric."""
     if metric is None or gate.reason:
         return False
-    of_all_rows = gate.compared is None  # else `base` is that of the rows that both answered
+    # Else `base` is that of the rows that both answered, or it is told why there is none.
+    of_all_rows = gate.compared is None and not gate.not_compared
     return gate.now != metric.now or (of_all_rows and gate.base != metric.base)
+
+
+def has_uncompared_base(gate: Gate, facts: Facts) -> bool:
+    """Whether a gate's metric is measured at the base, and was not compared with it."""
+    measured = any(
+        metric.base is not None
+        for metric in facts.metrics
+        if (metric.file, metric.name) == (gate.file, gate.metric)
+    )
+    return measured and gate.base is None and gate.not_compared != ""
 
 
 def holds_together(gate: Gate, compared: Compared) -> bool:

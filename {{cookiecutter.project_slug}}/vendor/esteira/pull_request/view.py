@@ -16,12 +16,8 @@ from esteira.pull_request.first_sentence import (
 )
 from esteira.pull_request.judge import refusal
 from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
-<<<<<<< HEAD
-from esteira.pull_request.trusted import NOTHING_ELSE, Outside
-=======
 from esteira.pull_request.movement import movement
-from esteira.pull_request.trusted import Outside
->>>>>>> 4975d2e (Compare base and now on the same rows in the gate and the comment; drop the noise command)
+from esteira.pull_request.trusted import NOTHING_ELSE, Outside
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 VALIDATION = "reports/validate/metrics.json"
