@@ -163,16 +163,22 @@ def compared(rules: list[Rule], base: str | None) -> list[Before]:
     """
     names = [rule.metric for rule in rules if rule.file == EVALUATION]
     by_name = compare(base, names) if base and names else {}
-    befores = []
-    for rule in rules:
-        same_rows = by_name.get(rule.metric) if rule.file == EVALUATION else None
-        if same_rows is None:
-            befores.append(value_at(rule, base))
-        elif same_rows.base is None:
-            befores.append(Before(None, same_rows.reason))
-        else:
-            befores.append(Before(same_rows.base, comparison=same_rows))
-    return befores
+    return [
+        before(rule, base, by_name.get(rule.metric) if rule.file == EVALUATION else None)
+        for rule in rules
+    ]
+
+
+def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Before:
+    """Return one rule's metric at the base, by the comparison on the same rows if there is one."""
+    in_file = value_at(rule, base)
+    if same_rows is None:
+        return in_file
+    if same_rows.base is None:
+        return Before(None, same_rows.reason)
+    if same_rows.difference == same_rows.low == same_rows.high == 0:
+        return in_file  # the same answers; where the numbers differ, they are measured otherwise
+    return Before(same_rows.base, comparison=same_rows)
 
 
 def compare(base: str, names: list[str]) -> dict[str, "Comparison"]:
