@@ -1,6 +1,7 @@
 """The gate: says yes or no by numbers that the line is known to give, and finds its own base."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -246,6 +247,44 @@ def test_a_metric_that_the_base_lacks_is_told_and_judged_by_its_limit(project: P
     agree(project, EVALUATE)
     done = run(project, "esteira", "gate")
     assert "invented is not compared: invented is missing in reports/evaluate" in done.stdout
+
+
+def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path) -> None:
+    run(project, "git", "checkout", "--quiet", "-b", "change")
+    params = project / "params.yaml"
+    text = params.read_text("utf-8")
+    assert "hyperparameters: {}" in text
+    params.write_text(text.replace("hyperparameters: {}", "hyperparameters: {C: 0.001}"), "utf-8")
+    run(project, "dvc", "repro")
+    commit(project)
+    done = run(project, "esteira", "gate", check=False)
+    assert done.returncode == 1
+    [said] = [line for line in done.stdout.splitlines() if line.startswith("log_loss: worse by ")]
+    low, high = map(float, re.search(r"\[(\S+), (\S+)\]", said)[1:3])
+    assert 0 < low < high
+    assert "log_loss went from" in done.stderr or "above the limit" in done.stderr
+    run(project, "esteira", "pull-request", "collect", "--base", "main")
+    report = json.loads((project / ".report" / "report.json").read_text("utf-8"))
+    gates = {gate["metric"]: gate for gate in report["gates"]}
+    compared = gates["log_loss"]["compared"]
+    assert compared["low"] < compared["now"] - compared["base"] < compared["high"]
+    assert gates["log_loss"]["base"] == compared["base"]
+    assert gates["rules_broken"]["compared"] is None
+    shown = run(project, "esteira", "pull-request", "render").stdout
+    assert "rows that both models answered" in shown
+
+    # Where the base's answers cannot be had, only the limits are judged, and that is told.
+    shutil.rmtree(project / ".dvc" / "cache")
+    shutil.rmtree(project.parent / f"{project.name}-dvc-remote")
+    done = run(project, "esteira", "gate", check=False)
+    assert "log_loss is not compared: " in done.stdout
+    assert "log_loss went from" not in done.stderr
+    run(project, "esteira", "pull-request", "collect", "--base", "main")
+    shown = run(project, "esteira", "pull-request", "render").stdout
+    assert (
+        "not compared with the base: roc\\_auc, log\\_loss" in shown
+        or "not compared with the base: roc_auc, log_loss" in shown
+    )
 
 
 # -- Where the project is not the whole repository

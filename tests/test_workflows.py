@@ -188,7 +188,7 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
     assert {owner for _, owner in lines} == {"@acme/data-science"}
     owned = {path for path, _ in lines}
     assert {"/gates.yaml", "/params.yaml", "/.github/"} <= owned
-    absent = {"/reports/noise.json", "/uv.lock", "/uv.toml", "/.python-version", "/.gitmodules",
+    absent = {"/uv.lock", "/uv.toml", "/.python-version", "/.gitmodules",
               "/pytest.ini", "/.pytest.ini", "/pytest.toml", "/.pytest.toml", "/tox.ini",
               "/setup.cfg"}  # fmt: skip
     anywhere = {path for path in owned if not path.startswith("/")}
@@ -627,7 +627,7 @@ def test_reproduce_settles_the_lock_of_a_branch(author: Path) -> None:
     edit(author, "params.yaml", C, "hyperparameters: {C: 0.3}")
     before = commit(author)
     git(author, "checkout", "--quiet", "main")
-    good, said = dispatch(author, "reproduce", "change", inputs={"noise": "false"})
+    good, said = dispatch(author, "reproduce", "change", inputs={})
     assert good, said
     assert git(author, "rev-parse", "change~1") == before
     changed = git(author, "diff", "--name-only", "change~1", "change").split()
@@ -644,7 +644,7 @@ def test_reproduce_does_nothing_on_the_default_branch(author: Path) -> None:
     clone = author.parent / "reproduce" / author.name
     git(author, "clone", "--quiet", str(author), str(clone))
     event = {
-        "inputs": {"noise": "false"},
+        "inputs": {},
         "ref": "refs/heads/main",
         "repository": {"default_branch": "main"},
     }

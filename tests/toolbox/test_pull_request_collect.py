@@ -44,7 +44,6 @@ def told(facts: f.Facts) -> str:
 
 
 def test_nothing_changed(branch: Path) -> None:
-    (branch / "reports" / "noise.json").write_text('{"seeds": [0, 1], "spread": {"roc_auc": 0.01}}')
     facts = collect()
     assert told(facts) == ""
     assert judge.remarks(facts) == []
@@ -56,7 +55,8 @@ def test_nothing_changed(branch: Path) -> None:
     assert {stage.state for stage in facts.run.stages} == {"cached"}
     assert all(metric.base == metric.now for metric in facts.metrics)
     assert (facts.params, facts.data, facts.columns, facts.rules) == ([], [], [], [])
-    assert (facts.noise, facts.noise_seeds) == ({"roc_auc": 0.01}, 2)
+    assert facts.gates[0].base == facts.gates[0].now
+    assert facts.gates[0].compared is None  # the same answers: there is nothing to compare
     assert facts.gates[0].metric == "roc_auc"
     assert len(facts.history) == 1
     assert len(facts.drift.columns) >= facts.drift.checked > 0
@@ -152,14 +152,3 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
 
 def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:
     assert "the base 'nowhere' is no commit here" in told(collect("nowhere"))
-
-
-def test_the_noise_is_measured_with_other_seeds_and_nothing_else_is_touched(branch: Path) -> None:
-    said = helpers.run(branch, "esteira", "noise", "--seeds", "2").stdout
-    assert "Wrote reports/noise.json" in said
-    found = json.loads((branch / "reports" / "noise.json").read_text("utf-8"))
-    assert found["seeds"] == [0, 1]
-    assert found["spread"]["roc_auc"] > 0
-    changed = helpers.run(branch, "git", "status", "--porcelain").stdout
-    assert changed == "?? reports/noise.json\n"
-    assert "noise" not in told(collect())

@@ -31,6 +31,12 @@ PLACE = Place(run="https://github.com/squad/radar/actions/runs/7")
 
 
 def gate(metric="roc_auc", better="higher", base=0.991, now=0.991, limit=0.95, **more) -> f.Gate:
+    """Return a gate whose metric was compared on 142 rows, where it has values; `reach` is half of
+    the interval."""
+    reach = more.pop("reach", 0.0 if base == now else 0.004)
+    if base is not None and now is not None:
+        low, high = round(now - base - reach, 6), round(now - base + reach, 6)
+        more["compared"] = f.Compared(base=base, now=now, low=low, high=high, rows=142)
     return f.Gate(
         file=EVALUATE, metric=metric, better=better, base=base, now=now, limit=limit, **more
     )
@@ -41,7 +47,9 @@ def gates(auc=0.991, loss=0.1, base=True, **more) -> list[f.Gate]:
     return [
         gate(base=old[0], now=auc, regression=0.005, **more),
         gate("log_loss", "lower", old[1], loss, 0.25, regression=0.02),
-        gate("rules_broken", "lower", old[2], 0.0, 0.0).model_copy(update={"file": VALIDATE}),
+        gate("rules_broken", "lower", old[2], 0.0, 0.0).model_copy(
+            update={"file": VALIDATE, "compared": None}
+        ),
         gate("drift", "", None, None, None, word="keep").model_copy(update={"file": DRIFT}),
     ]
 
@@ -89,8 +97,6 @@ def facts(**parts) -> f.Facts:
         "metrics": metrics(),
         "gates": gates(),
         "drift": drift(),
-        "noise": {"roc_auc": 0.004, "log_loss": 0.01},
-        "noise_seeds": 5,
         "history": [
             f.Point(commit=f"{i}" * 40, value=v) for i, v in enumerate((0.96, 0.985, 0.991))
         ],
@@ -110,6 +116,7 @@ RAW = f.Data(
 )  # fmt: skip
 RERUN = f.Run(state="reproduced", stages=stages(train=3.5, evaluate=4.4, drift_check=3.0))
 
+NO_ANSWERS = "the base keeps no answers of its model, so there is none to compare with."
 STATES: dict[str, f.Facts] = {
     "nothing_changed": facts(),
     "better": facts(
@@ -118,16 +125,22 @@ STATES: dict[str, f.Facts] = {
         metrics=metrics(0.9962, 0.085),
         gates=gates(0.9962, 0.085),
     ),
-    "worse_within_noise": facts(
+    "worse_within_chance": facts(
         params=SETTING, data=[MODEL], metrics=metrics(0.989), gates=gates(0.989)
+    ),
+    "worse": facts(metrics=metrics(0.9862), gates=gates(0.9862)),
+    "not_comparable": facts(
+        gates=[
+            gate(base=None, now=0.991, not_compared=NO_ANSWERS),
+            gate("log_loss", "lower", None, 0.1, 0.25, not_compared=NO_ANSWERS),
+            *gates()[2:],
+        ],
     ),
     "no_base_yet": facts(
         base=None,
         metrics=metrics(base=False),
         gates=gates(base=False),
         history=[],
-        noise={},
-        noise_seeds=0,
     ),
     "gate_refusal": facts(
         params=SETTING,
@@ -306,7 +319,6 @@ def hostile(text: str) -> f.Facts:
         ),
         metrics=[f.Metric(file=text, name=text, base=1.0, now=2.0, fault=text)],
         gates=[gate(metric=text, now=1.0, reason=text)],
-        noise={text: 1.0},
         drift=drift("retrain", 1, text).model_copy(
             update={"columns": [f.Column(name=text, drifted=True, significant=True, effect=2.0)]}
         ),
@@ -370,7 +382,8 @@ def test_a_report_that_github_denies_is_not_shown() -> None:
     assert text == golden.read_text(encoding="utf-8")
 
 
-GREEN = {"nothing_changed", "better", "worse_within_noise", "no_base_yet", "data_and_schema",
+GREEN = {"nothing_changed", "better", "worse", "worse_within_chance", "no_base_yet",
+         "data_and_schema",
          "head_moved", "truncated", "another_environment", "new_metric"}  # fmt: skip
 LOOK = {
     "fork_fresh",
@@ -380,6 +393,7 @@ LOOK = {
     "stage_deleted",
     "another_target",
     "judges_changed",
+    "not_comparable",
 }
 
 
@@ -549,7 +563,7 @@ GOOD = json.loads(facts().model_dump_json())
         json.dumps(GOOD | {"surprise": 1}).encode(),
         json.dumps(GOOD | {"format": 2}).encode(),
         json.dumps(GOOD | {"metrics": [{"file": "a", "name": "b", "now": float("nan")}]}).encode(),
-        json.dumps(GOOD | {"noise": {"a": float("inf")}}).encode(),
+        json.dumps(GOOD | {"history": [{"commit": HEAD, "value": float("inf")}]}).encode(),
         json.dumps(GOOD | {"problem": "x" * 501}).encode(),
         json.dumps(GOOD | {"params": [{"name": "a"}] * 501}).encode(),
         json.dumps(GOOD | {"gates": [{"metric": "a"}]}).encode(),

@@ -49,6 +49,7 @@ def gate(
     ] = None,
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
+    from esteira.comparison import says
     from esteira.gate import judge_all, remarks
     from esteira.repository import base as bases
 
@@ -69,6 +70,8 @@ def gate(
     for verdict in verdicts:
         if verdict.not_compared:
             print(f"{verdict.metric} is not compared: {verdict.not_compared}")
+        elif verdict.comparison:
+            print(f"{verdict.metric}: {says(verdict.comparison)}")
     for remark in remarks(verdicts):
         print(f"gate: {remark}")
     broken = [verdict.reason for verdict in verdicts if verdict.reason]
@@ -305,16 +308,6 @@ def check() -> None:
     from esteira.repository.remote import check
 
     print(check())
-
-
-@app.command(rich_help_panel=LINE, epilog="Example: uv run esteira noise --seeds 5")
-def noise(
-    seeds: Annotated[int, typer.Option(min=2, help="How many seeds to train with.")] = 5,
-) -> None:
-    """Measure how far the metrics move between seeds; do it on main, and commit the result."""
-    from esteira.noise import measure
-
-    print(measure(seeds))
 
 
 def main() -> None:

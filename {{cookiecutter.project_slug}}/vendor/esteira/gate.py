@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,8 +20,12 @@ from esteira.line.params import parse
 from esteira.repository import git, snapshot
 from esteira.repository.snapshot import Stored
 
+if TYPE_CHECKING:
+    from esteira.comparison import Comparison
+
 DRIFT_FILE = "reports/drift_check/metrics.json"
 DRIFT_METRIC = "action"
+EVALUATION = "reports/evaluate/metrics.json"  # whose metrics are of rows held out
 AGAIN = "run `uv run dvc repro`, and commit both."
 
 Better = Literal["higher", "lower"]
@@ -37,7 +41,7 @@ class Rule(BaseModel):
     better: Better
     limit: float
     regression: float | None = None
-    file: str = "reports/evaluate/metrics.json"
+    file: str = EVALUATION
 
 
 class Gates(BaseModel):
@@ -64,14 +68,24 @@ class Verdict:
     reason: str
     word: str = ""  # instead of `now`, for what is no number: the drift check's action
     not_compared: str = ""  # why `base` is not known although there is a base, one sentence
+    comparison: "Comparison | None" = None  # with the base on the same rows, whence `base` is then
 
 
 @dataclass(frozen=True)
 class Before:
-    """A metric at the base: its value, or None and why."""
+    """A metric at the base: its value, or None and why.
+
+    Where models were compared on the same rows, the value is of those rows, as is `beside`.
+    """
 
     value: float | None
     why_not: str = ""
+    comparison: "Comparison | None" = None
+
+    @property
+    def beside(self) -> float | None:
+        """The value now that is of the same rows, where that is not the metric as it is now."""
+        return self.comparison.now if self.comparison else None
 
 
 @dataclass(frozen=True)
@@ -114,19 +128,18 @@ def read_metrics(file: str, revision: str | None = None) -> MetricsFile:
     return MetricsFile(place, values)
 
 
-def judge_rule(rule: Rule, base: str | None, locked: Mapping[str, Stored]) -> Verdict:
-    """Judge one rule over its metric as it is now and, where there is a base, as it was there.
+def judge_rule(rule: Rule, before: Before, locked: Mapping[str, Stored]) -> Verdict:
+    """Judge one rule over its metric as it is now and as it was at the base.
 
     `locked` is what dvc.lock names, by path.
     """
-    before = value_at(rule, base)
     now, reason = None, ""
     try:
         measured = read_metrics(rule.file)
         reason = not_the_locked_one(rule.file, locked)
         if not reason:
             now = measured.number(rule.metric)
-            reason = broken(rule, before.value, now)
+            reason = broken(rule, now, before.value, before.beside)
     except UserError as error:
         reason = str(error)
     return Verdict(
@@ -139,7 +152,40 @@ def judge_rule(rule: Rule, base: str | None, locked: Mapping[str, Stored]) -> Ve
         regression=rule.regression,
         reason=reason,
         not_compared=before.why_not,
+        comparison=before.comparison,
     )
+
+
+def compared(rules: list[Rule], base: str | None) -> list[Before]:
+    """Return each rule's metric at the base.
+
+    A metric of the evaluation is that of the rows which both models answered, or is not known.
+    """
+    names = [rule.metric for rule in rules if rule.file == EVALUATION]
+    by_name = compare(base, names) if base and names else {}
+    return [
+        before(rule, base, by_name.get(rule.metric) if rule.file == EVALUATION else None)
+        for rule in rules
+    ]
+
+
+def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Before:
+    """Return one rule's metric at the base, by the comparison on the same rows if there is one."""
+    in_file = value_at(rule, base)
+    if same_rows is None:
+        return in_file
+    if same_rows.base is None:
+        return Before(None, same_rows.reason)
+    if same_rows.difference == same_rows.low == same_rows.high == 0:
+        return in_file  # the same answers; where the numbers differ, they are measured otherwise
+    return Before(same_rows.base, comparison=same_rows)
+
+
+def compare(base: str, names: list[str]) -> dict[str, "Comparison"]:
+    """Compare metrics on the rows that both models answered, by their names."""
+    from esteira import comparison  # imports pandas, which a gate without a base does not need
+
+    return {found.metric: found for found in comparison.compare(base, names)}
 
 
 def value_at(rule: Rule, base: str | None) -> Before:
@@ -162,8 +208,11 @@ def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:
     return ""
 
 
-def broken(rule: Rule, base: float | None, now: float) -> str:
-    """Say in one sentence how a value breaks a rule; "" where it keeps it."""
+def broken(rule: Rule, now: float, base: float | None = None, beside: float | None = None) -> str:
+    """Say in one sentence how a value breaks a rule; "" where it keeps it.
+
+    `beside` is what stands beside `base`, where that is not `now`: a value of the same rows.
+    """
     higher_is_better = rule.better == "higher"
     beyond_limit = now < rule.limit if higher_is_better else now > rule.limit
     if beyond_limit:
@@ -171,12 +220,13 @@ def broken(rule: Rule, base: float | None, now: float) -> str:
         return f"{rule.metric} is {now:g}, {side} the limit of {rule.limit:g}."
     if base is None or rule.regression is None:
         return ""
-    loss = base - now if higher_is_better else now - base
+    beside = now if beside is None else beside
+    loss = base - beside if higher_is_better else beside - base
     if loss <= rule.regression:
         return ""
     comparison = "lower" if higher_is_better else "higher"
     return (
-        f"{rule.metric} went from {base:g} to {now:g}, {comparison} by "
+        f"{rule.metric} went from {base:g} to {beside:g}, {comparison} by "
         f"{significant(loss, 3):g}, where {rule.regression:g} is allowed."
     )
 
@@ -239,7 +289,9 @@ def judge_all(base: str | None = None) -> list[Verdict]:
     if not Path("dvc.lock").is_file():
         raise UserError("there is no dvc.lock, so no report can be believed: `uv run dvc repro`.")
     locked = snapshot.locked_outputs(None)
-    judged = [judge_rule(rule, base, locked) for rule in gates.rules]
+    befores = compared(gates.rules, base)
+    pairs = zip(gates.rules, befores, strict=True)
+    judged = [judge_rule(rule, before, locked) for rule, before in pairs]
     return [*judged, judge_drift(gates.drift, locked)]
 
 

@@ -8,9 +8,10 @@ import tempfile
 from io import StringIO
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from esteira import gate
+from esteira.comparison import Comparison
 from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
@@ -21,11 +22,10 @@ from esteira.pull_request.compare import short
 from esteira.pull_request.github import PullRequest, PullRequestEvent, event
 from esteira.pull_request.reproduce import reproduce
 from esteira.repository import base as bases
-from esteira.repository import dvc, git, remote, snapshot
+from esteira.repository import dvc, git, remote
 from esteira.repository.base import Base
 
 DRIFT_COLUMNS = "reports/drift_check/columns.csv"
-NOISE = "reports/noise.json"  # `esteira noise` writes it
 HISTORY = 12  # earlier values of the leading metric that the chart shows
 NO_COMMIT = "0" * 40
 UNSETTLED = "the lock is stale, so what it names is not what will be merged"
@@ -49,7 +49,6 @@ def collect(base: str | None, output: str | Path) -> f.Facts:
         )
         facts = with_texts(facts)
         facts = with_measurements(facts, found)
-        facts = with_noise(facts)
     except UserError as error:
         facts = facts.model_copy(update={"problem": short(str(error))})
     facts = capped(facts)
@@ -196,9 +195,20 @@ def judged(base: str | None) -> list[f.Gate]:
             regression=verdict.regression,
             reason=short(verdict.reason),
             not_compared=short(verdict.not_compared),
+            compared=compared(verdict.comparison),
         )
         for verdict in gate.judge_all(base)
     ]
+
+
+def compared(found: Comparison | None) -> f.Compared | None:
+    """Return a comparison on the same rows, where there is one."""
+    if found is None or found.base is None or found.now is None:
+        return None
+    low, high = found.low, found.high
+    if low is None or high is None:
+        return None
+    return f.Compared(base=found.base, now=found.now, low=low, high=high, rows=found.rows)
 
 
 def drift() -> f.Drift | None:
@@ -242,28 +252,6 @@ def history(base: str | None, gates: list[f.Gate]) -> list[f.Point]:
             continue
         points.append(f.Point(commit=commit, value=value))
     return points
-
-
-class Noise(BaseModel):
-    """What `esteira noise` wrote."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    seeds: list[int]
-    spread: dict[str, float]
-
-
-def with_noise(facts: f.Facts) -> f.Facts:
-    """Add the spread of each metric over a few seeds, as the base knows it; see noise.py."""
-    text = git.text_at(facts.base, NOISE) if facts.base else None
-    try:
-        known = Noise.model_validate_json(text or snapshot.text_of(NOISE, None))
-    except ValidationError:
-        return facts
-    spread = {
-        short(name): value for name, value in known.spread.items() if finite(value) is not None
-    }
-    return facts.model_copy(update={"noise": spread, "noise_seeds": len(known.seeds)})
 
 
 def capped(facts: f.Facts) -> f.Facts:

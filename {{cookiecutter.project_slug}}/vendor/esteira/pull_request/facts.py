@@ -82,6 +82,16 @@ class Metric(Part):
     fault: Text = ""
 
 
+class Compared(Part):
+    """A metric of two models on the rows that both answered, with the difference's interval."""
+
+    base: Number
+    now: Number
+    low: Number
+    high: Number
+    rows: Count
+
+
 class Gate(Part):
     """One rule of gates.yaml and its verdict; `reason` is empty where it passes."""
 
@@ -95,6 +105,7 @@ class Gate(Part):
     regression: Number | None = None
     reason: Text = ""
     not_compared: Text = ""  # why there is no `base` although the change has one
+    compared: Compared | None = None  # whence `base` is then
 
 
 class Column(Part):
@@ -157,8 +168,6 @@ class Facts(Part):
     run: Run = Run()
     metrics: Listed[Metric] = []
     gates: Listed[Gate] = []
-    noise: Annotated[dict[Text, Number], Field(max_length=MOST_ENTRIES)] = {}
-    noise_seeds: Count = 0
     drift: Drift | None = None
     drift_blocks: Annotated[list[Blockable], Field(max_length=2)] = []  # as gates.yaml says
     params: Listed[Change] = []

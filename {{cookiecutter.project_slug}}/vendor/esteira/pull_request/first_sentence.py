@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from esteira.pull_request import judge
 from esteira.pull_request.facts import Facts, Gate
-from esteira.pull_request.markdown import Markdown, Value, code, difference, joined, number
+from esteira.pull_request.markdown import Markdown, Value, code, joined, number, words
+from esteira.pull_request.movement import movement
 from esteira.pull_request.trusted import Outside
 
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
@@ -53,29 +54,20 @@ def leading_metric(facts: Facts) -> Markdown:
     gate = leading_gate(facts)
     if gate is None:
         return Markdown("nothing was measured")
-    name, base, now = code(gate.metric, 60), number(gate.base), number(gate.now)
+    name, now = code(gate.metric, 60), number(gate.now)
     if gate.now is None:
         return Markdown(f"{name} is missing")
-    if gate.base is None and facts.base and facts.not_compared:
+    if gate.base is None and facts.base and (facts.not_compared or gate.not_compared):
         return Markdown(f"{name} {now}")
     if gate.base is None:
         return Markdown(f"{name} {now}, with no base yet")
-    if gate.base == gate.now:
+    moved = movement(gate)
+    if moved == "0":
         return Markdown(f"{name} {now}, unchanged")
-    change = difference(gate.base, gate.now)
-    word = direction(gate, gate.now - gate.base, facts.noise)
-    return Markdown(f"{name} {base} → {now} ({change}, {word})")
+    base, beside = number(gate.base), number(gate.compared.now if gate.compared else gate.now)
+    return Markdown(f"{name} {base} → {beside} ({words(moved)})")
 
 
 def leading_gate(facts: Facts) -> Gate | None:
     """Return the first gate that has a limit: its metric is the one that the report leads with."""
     return next((gate for gate in facts.gates if gate.limit is not None), None)
-
-
-def direction(gate: Gate, change: float, noise: dict[str, float]) -> str:
-    """Say whether a metric that changed became better or worse, by its gate's direction."""
-    if change == 0:
-        return ""
-    word = "better" if (change > 0) == (gate.better == "higher") else "worse"
-    within_noise = abs(change) <= noise.get(gate.metric, -1)
-    return f"{word}, within noise" if within_noise else word

@@ -6,9 +6,10 @@ report that says yes where its numbers say no contradicts itself, and that is a 
 
 from esteira import gate as gates
 from esteira.gate import Rule
-from esteira.pull_request.facts import Facts, Gate, Metric
+from esteira.pull_request.facts import Compared, Facts, Gate, Metric
 
 NOT_CHECKED = "whether the data is pushed was not checked"
+ROUNDING = 1e-5  # values are written with six significant digits
 DRIFT = "drift"  # what the gate on the drift check is called
 
 
@@ -39,6 +40,9 @@ def remarks(facts: Facts) -> list[str]:
     found = []
     if facts.base and facts.not_compared:
         found.append(f"not compared with the base: {facts.not_compared}")
+    not_compared = [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]
+    if not_compared:
+        found.append(f"not compared with the base: {', '.join(not_compared[:3])}")
     gone = [
         metric.name
         for metric in facts.metrics
@@ -76,7 +80,8 @@ def recomputed(gate: Gate, facts: Facts) -> str:
     rule = Rule(
         metric=gate.metric, better=gate.better, limit=gate.limit, regression=gate.regression
     )
-    return gates.broken(rule, gate.base, gate.now)
+    beside = gate.compared.now if gate.compared else None
+    return gates.broken(rule, gate.now, gate.base, beside)
 
 
 def recomputed_drift(gate: Gate, facts: Facts) -> str:
@@ -99,6 +104,8 @@ def contradictions(facts: Facts) -> list[str]:
         metric = metrics.get((gate.file, gate.metric))
         if disagree(gate, metric):
             found.append(f"the report has two values of {gate.metric}")
+        if gate.compared and not holds_together(gate, gate.compared):
+            found.append(f"the comparison of {gate.metric} contradicts itself")
         if silently_not_compared(gate, facts):
             found.append(f"{gate.metric} is not compared with the base, and no reason is given")
         if gate.base is not None and (facts.base is None or facts.not_compared):
@@ -119,7 +126,30 @@ def disagree(gate: Gate, metric: Metric | None) -> bool:
     """Whether a gate judged another value than the report has of its metric."""
     if metric is None or gate.reason:
         return False
-    return (gate.base, gate.now) != (metric.base, metric.now)
+    # Else `base` is that of the rows that both answered, or it is told why there is none.
+    of_all_rows = gate.compared is None and not gate.not_compared
+    return gate.now != metric.now or (of_all_rows and gate.base != metric.base)
+
+
+def has_uncompared_base(gate: Gate, facts: Facts) -> bool:
+    """Whether a gate's metric is measured at the base, and was not compared with it."""
+    measured = any(
+        metric.base is not None
+        for metric in facts.metrics
+        if (metric.file, metric.name) == (gate.file, gate.metric)
+    )
+    return measured and gate.base is None and gate.not_compared != ""
+
+
+def holds_together(gate: Gate, compared: Compared) -> bool:
+    """Whether a comparison is of the gate's base, and its interval holds its difference."""
+    rounding = ROUNDING * max(abs(compared.base), abs(compared.now))
+    change = compared.now - compared.base
+    return (
+        gate.base == compared.base
+        and compared.low - rounding <= change <= compared.high + rounding
+        and compared.rows > 0
+    )
 
 
 def silently_not_compared(gate: Gate, facts: Facts) -> bool:

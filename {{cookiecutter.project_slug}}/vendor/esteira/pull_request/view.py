@@ -11,16 +11,15 @@ from esteira.drift import verdicts
 from esteira.pull_request import facts as f
 from esteira.pull_request.first_sentence import (
     FirstSentence,
-    direction,
     first_sentence,
     leading_gate,
 )
 from esteira.pull_request.judge import refusal
 from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
+from esteira.pull_request.movement import movement
 from esteira.pull_request.trusted import NOTHING_ELSE, Outside
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
-EVALUATION = "reports/evaluate/metrics.json"
 VALIDATION = "reports/validate/metrics.json"
 MOST_ROWS = 12  # of a table outside of the details
 MOST_GATES = 50
@@ -72,7 +71,6 @@ class GateRow:
     base: float | None
     now: str | float | None
     change: str
-    noise: str
     must_be: str
     not_compared: str
     reason: str  # why it refuses; "" where it passes
@@ -80,10 +78,10 @@ class GateRow:
 
 @dataclass(frozen=True)
 class GateTable:
-    """All rules; the noise band is that of so many seeds, 0 where it was not measured."""
+    """All rules, and how many rows both models answered: 0 where they were not compared so."""
 
     rows: Some[GateRow]
-    noise_seeds: int | None
+    shared_rows: int
 
 
 @dataclass(frozen=True)
@@ -246,32 +244,22 @@ def gate_table(facts: f.Facts) -> GateTable | None:
     if not facts.gates:
         return None
     rows = [gate_row(gate, facts) for gate in facts.gates]
-    return GateTable(Some.of(rows, MOST_GATES), facts.noise_seeds if facts.noise else None)
+    shared = [gate.compared.rows for gate in facts.gates if gate.compared]
+    return GateTable(Some.of(rows, MOST_GATES), max(shared, default=0))
 
 
 def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
     """Prepare one gate; its verdict is that of the numbers, whatever the report says."""
-    noise = facts.noise  # the band of each metric of the evaluation
-    band = noise.get(gate.metric) if gate.file == EVALUATION else None
     return GateRow(
         metric=gate.metric,
         better=gate.better or "–",
         base=gate.base,
         now=words(gate.word, 40) or gate.now,
-        change=movement(gate, noise),
-        noise="–" if band is None else f"± {number(band)}",
+        change=movement(gate),
         must_be=terms(gate),
         not_compared=gate.not_compared,
         reason=refusal(gate, facts),
     )
-
-
-def movement(gate: f.Gate, noise: dict[str, float]) -> str:
-    """Say how far a gate's metric moved, and whether that is better: `+0.003 better`."""
-    if gate.base is None or gate.now is None:
-        return "–"
-    word = direction(gate, gate.now - gate.base, noise)
-    return f"{difference(gate.base, gate.now)} {word}".rstrip()
 
 
 def terms(gate: f.Gate) -> str:
