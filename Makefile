@@ -45,8 +45,11 @@ test: .venv/ready
 soak: .venv/ready
 	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py $(ARGS)
 
+# The generated project's own settings leave vendor/ out, so it is named here.
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check --config pyproject.toml "$(PROJECT)/vendor"
+	.venv/bin/ruff format --config pyproject.toml --check "$(PROJECT)/vendor"
 	@mkdir -p .cache/lint && ln -sfn "../../$(PROJECT)/src/{{cookiecutter.package_name}}" .cache/lint/squad
 	.venv/bin/pyrefly check --python-interpreter-path .venv/bin/python --output-format min-text
 

@@ -1,1 +1,1 @@
-"""The toolbox. Floors: `line`, `drift`, `repository`, `gate`; then a room a capability; then `cli`."""
+"""The toolbox: floors `line`, `drift`, `repository`, `gate`; a room a capability; then `cli`."""

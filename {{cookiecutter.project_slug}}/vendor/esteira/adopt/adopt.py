@@ -14,8 +14,8 @@ from esteira.adopt import baseline, project, rows, texts
 from esteira.adopt.decisions import Decision
 from esteira.adopt.detect import Asked, detect
 from esteira.adopt.names import closest
-from esteira.adopt.sniff import sniff
 from esteira.adopt.newest import FirstCheck, first_check
+from esteira.adopt.sniff import sniff
 from esteira.line import holdout, table
 from esteira.line.errors import UserError
 from esteira.line.files import replacing, transaction, write_text
@@ -116,11 +116,12 @@ def _plan(
     }
     if proposal.algorithm != before.algorithm:  # another one's would stop it
         settings["train"]["hyperparameters"] = {}
+    broken = found.rejects["column"].nunique()  # columns with cells that are not of their type
     files = {
         "schema.yaml": texts.schema_text(found),
         "params.yaml": texts.params_text(settings, scoring.name),
         "dvc.yaml": texts.line_text(own.as_posix(), schema.task),
-        "gates.yaml": texts.gates_text(proposal.rules, found.rejects["column"].nunique(), first.accepted),
+        "gates.yaml": texts.gates_text(proposal.rules, broken, first.accepted),
     }
     copies = {own: Path(path), **batch.copies}
     decisions = [

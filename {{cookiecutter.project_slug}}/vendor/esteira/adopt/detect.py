@@ -172,9 +172,7 @@ def _time(guesses: dict[str, Guess], asked: Asked) -> time_column.Choice:
     return time_column.choose(dates)
 
 
-def _put_aside(
-    guesses: dict[str, Guess], related: Related, but: set[str | None]
-) -> list[Decision]:
+def _put_aside(guesses: dict[str, Guess], related: Related, but: set[str | None]) -> list[Decision]:
     """Say which columns are no features, and why: by themselves, or beside another column."""
     found = []
     for name, seen in guesses.items():

@@ -1,4 +1,4 @@
-"""Whether the newest rows differ from those that the model learns from: what the first gate meets."""
+"""Whether the newest rows differ from those the model learns from: what the first gate meets."""
 
 from dataclasses import dataclass
 from typing import Any

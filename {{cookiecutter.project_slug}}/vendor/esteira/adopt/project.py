@@ -114,7 +114,7 @@ def _package() -> str:
         text = Path("pyproject.toml").read_text(encoding="utf-8")
         return str(tomllib.loads(text)["tool"]["esteira"]["package"])
     except FileNotFoundError:
-        raise UserError("pyproject.toml does not exist: run this in the project's folder.") from None
+        raise UserError("pyproject.toml is not here: run this in the project's folder.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"pyproject.toml is not valid TOML: {error}.") from None
     except (KeyError, TypeError):

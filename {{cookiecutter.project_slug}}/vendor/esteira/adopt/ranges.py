@@ -112,9 +112,7 @@ def _rounded_up(bound: float) -> float:
     return max(bound, float(f"{math.ceil(bound / step) * step:.3g}"))
 
 
-def find_sentinel(
-    values: pd.Series, counts: pd.Series, written: pd.Series
-) -> Sentinel | None:
+def find_sentinel(values: pd.Series, counts: pd.Series, written: pd.Series) -> Sentinel | None:
     """Find a repeated lowest or highest value that is far from all others.
 
     `values` are the filled numbers, `counts` the numbers of cells by value, ascending, and

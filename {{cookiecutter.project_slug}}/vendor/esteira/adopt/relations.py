@@ -184,7 +184,7 @@ def _intraclass(groups: pd.Series, target: pd.Series) -> float:
 
 
 def _is_measure(groups: pd.Series, target: pd.Series, schema: Schema) -> bool:
-    """Whether neighbouring numbers have alike targets, as ages have and patients' codes have not."""
+    """Whether neighbouring numbers have alike targets, as ages have and codes have not."""
     if groups.dtype.kind != "f":
         return False
     if schema.task == "regression":
@@ -206,8 +206,8 @@ def _suggestions(table: Table) -> list[Decision]:
         size = groups.count() / different
         if different >= GROUPS and size <= GROUP_ROWS:
             why = (
-                f"by its name, and its values come about {size:.1f} times: if rows of one are alike,"
-                f" write group: {name}"
+                f"by its name, and its values come about {size:.1f} times: if rows of one are"
+                f" alike, write group: {name}"
             )
             what = f"`{name}`: rows may belong together, and are split all the same"
             return [Decision(what, why, "params.yaml, split.group", warning=True)]

@@ -26,7 +26,7 @@ NESTED = 0.95  # share of cells that hold lists or objects
 
 
 def first_finding(cells: Cells) -> tuple[Rule[Cells], Finding] | None:
-    """Return the first rule of the table that finds something in this column, with what it found."""
+    """Return the first rule of the table that sees something in this column, and its finding."""
     for rule in RULES:
         for finding in rule.find(cells):
             return rule, finding

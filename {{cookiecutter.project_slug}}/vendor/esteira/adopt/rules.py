@@ -50,6 +50,9 @@ class Rule(Generic[Scope]):
         return column.model_copy(update=update)
 
 
+TEXT = Column(type="text")
+
+
 @dataclass(frozen=True)
 class Cells:
     """One raw column whose missing tokens are blanked out, counted once for all rules."""
@@ -58,12 +61,10 @@ class Cells:
     values: pd.Series  # as read: shape (rows,)
     counts: pd.Series  # number of cells by different value, the most frequent first
     form: FileFormat
-    column: Column = Column(type="text")  # with the type that the cells show, once it is known
+    column: Column = TEXT  # with the type that the cells show, once it is known
 
     @classmethod
-    def of(
-        cls, values: pd.Series, form: FileFormat, counts: pd.Series | None = None
-    ) -> "Cells":
+    def of(cls, values: pd.Series, form: FileFormat, counts: pd.Series | None = None) -> "Cells":
         """Count the cells of a raw column, unless that is done."""
         if counts is None:
             counts = values.value_counts()

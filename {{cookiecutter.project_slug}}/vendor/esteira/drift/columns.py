@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from esteira.drift import statistics
-from esteira.drift.records import Cells, Counted, Kind, ReferenceColumn, Sizes, Comparison
+from esteira.drift.records import Cells, Comparison, Counted, Kind, ReferenceColumn, Sizes
 from esteira.drift.source import Source, kind_of, numbers, tally, texts
 
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes

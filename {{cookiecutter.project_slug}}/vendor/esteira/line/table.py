@@ -133,8 +133,8 @@ def _ragged(error: str, form: "FileFormat") -> str:
         return ""
     expected, line, found = said.groups()
     return (
-        f"line {int(line) + form.skip} has {found} cells where {expected} were expected; put cells that hold"
-        f" {form.delimiter!r} between quotes, or correct the line"
+        f"line {int(line) + form.skip} has {found} cells where {expected} were expected; put cells"
+        f" that hold {form.delimiter!r} between quotes, or correct the line"
     )
 
 

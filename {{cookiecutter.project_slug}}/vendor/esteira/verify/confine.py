@@ -110,7 +110,7 @@ def main() -> None:
     """Restrict this process as the first argument says, and become the rest."""
     rules, *command = sys.argv[1:]
     restrict(**json.loads(rules))
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from esteira.repository.imports import only_docstring
 from esteira.verify import confine
 from esteira.verify.limits import Limits
 
-WRITABLE = ("/dev/null", "/dev/shm")  # shared memory: locks of processes that work together
+WRITABLE = ("/dev/null", "/dev/shm")  # noqa: S108 shared memory: locks of processes that work together
 CACHES = ("tmp", ".cache", ".config", ".local")  # in a home: what libraries keep there
 KINDS = ("read", "import", "write", "look", "variable", "network")  # of the observer's notes
 
