@@ -5,6 +5,7 @@
 # make benchmark-overhead   what DVC and imports add to the line's work
 # make benchmark-bytes      what a pull request downloads
 # make benchmark-drift-quality   false alarms and power of the drift check
+# make benchmark-drift-expected  how well quality is expected where labels are not there yet
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
 # make benchmark-comparison     errors and power of the comparison of two models
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
@@ -23,7 +24,7 @@ help:
 	@grep "^# make" Makefile
 
 .PHONY: help demo test soak lint lock clean
-.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -61,6 +62,9 @@ benchmark-bytes: .venv/ready
 
 benchmark-drift-quality: .venv/ready
 	.venv/bin/python benchmarks/drift_quality.py --runs 100 --seed 50000 --write
+
+benchmark-drift-expected: .venv/ready
+	.venv/bin/python benchmarks/drift_expected.py --runs 100 --write
 
 benchmark-drift-speed: .venv/ready
 	.venv/bin/python benchmarks/drift_speed.py --write

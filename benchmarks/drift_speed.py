@@ -42,7 +42,7 @@ texts = [name for name in old if old[name].dtype == object]
 OURS = """
 from esteira.line import files
 from dataclasses import asdict
-from esteira.drift import profile
+from esteira.drift import profile, profile_file
 from esteira.drift.check import check
 from esteira.drift.limits import Settings
 found = check({profile}, "current.parquet", Settings(classifier=False))
@@ -63,15 +63,15 @@ for group in range(file.num_row_groups):
     for name in file.schema_arrow.names:
         file.read_row_group(group, [name], use_threads=False)
 """,
-    "esteira": OURS.format(profile="profile.read('profile.json')"),
+    "esteira": OURS.format(profile="profile_file.read('profile.json')"),
     "esteira, both files": OURS.format(profile="profile.build('reference.parquet')"),
     "esteira, all of it": """
-from esteira.drift import profile, report
+from esteira.drift import profile, profile_file, report
 from esteira.drift.check import check
 from esteira.drift.limits import Settings
 from esteira.drift.source import Source
 batch = Source("current.parquet")
-known, answers = profile.read("full.json"), batch.sample("p")
+known, answers = profile_file.read("full.json"), batch.sample("p")
 found = check(known, batch, Settings(), lambda rows: answers)
 assert found.metrics.concept_assessable
 report.write(found, "out")
@@ -126,10 +126,10 @@ def make_tables(folder: Path, rows: int, columns: int) -> None:
         table["y"] = np.where(draw.random(rows) < table["p"], "yes", "no")
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     code = """
-from esteira.drift import profile
+from esteira.drift import profile, profile_file
 from esteira.drift.source import Source
 for name, named in (("profile", (None, None)), ("full", ("y", "p"))):
-    profile.write(name + ".json", profile.of_table(Source("reference.parquet"), *named))
+    profile_file.write(name + ".json", profile.of_table(Source("reference.parquet"), *named))
 """
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=surroundings(), check=True)
 

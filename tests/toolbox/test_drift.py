@@ -18,7 +18,17 @@ import pytest
 from scipy import signal, stats
 
 from esteira.adopt import typed
-from esteira.drift import columns, joint, profile, report, say, source, statistics, two_tables
+from esteira.drift import (
+    columns,
+    joint,
+    profile,
+    profile_file,
+    report,
+    say,
+    source,
+    statistics,
+    two_tables,
+)
 from esteira.drift.check import Checked, check
 from esteira.drift.limits import Settings
 from esteira.drift.records import JudgedColumn, Profile, Sizes, UsualChanges
@@ -60,7 +70,7 @@ def build(
 
 def reference(train: pd.DataFrame, holdout: pd.DataFrame) -> Profile:
     made = build(train, "left", holdout, lambda rows: model(holdout.iloc[rows]), "yes")
-    return profile.from_json(profile.to_json(made))
+    return profile_file.from_json(profile_file.to_json(made))
 
 
 @pytest.fixture(scope="module")
@@ -488,7 +498,7 @@ def test_constants_dates_booleans_text_and_empty_columns_are_at_ease() -> None:
     found = check(known, odd_table(800, 2), Settings())
     assert found.verdict.action == "keep", found.told.reasons
     assert says(found, "always") == says(found, "same") == "constant in the reference"
-    assert says(found, "day") == "dates move on: only missing ones are tested"
+    assert says(found, "day") == "dates move on: compared by hour and weekday"
     assert says(found, "note") == "free text: only missing ones are tested"
     for empty in ("nothing", "blank"):
         assert says(found, empty) == "not compared: the reference has no values"
@@ -559,7 +569,7 @@ def test_what_the_reference_never_had_is_seen_and_what_cannot_be_compared_is_tol
     words = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 200), pa.array(["a", None]))
     days = pa.array(pd.date_range("2026-01-01", periods=400)).dictionary_encode()
     odd = pa.table({"far": far, "words": words, "days": days, "low": np.full(400, -1.7976e308)})
-    known = profile.from_json(profile.to_json(build(odd)))
+    known = profile_file.from_json(profile_file.to_json(build(odd)))
     assert check(known, odd, Settings()).verdict.action == "keep"
 
 
@@ -577,13 +587,328 @@ def test_a_missing_or_foreign_reference_is_an_error(tmp_path: Path) -> None:
         if text:
             path.write_text(text)
         with pytest.raises(UserError, match=says):
-            profile.read(path)
+            profile_file.read(path)
     small = build(squad_table(9, 1))
     found = check(small, squad_table(99, 2), Settings())
     says = "The reference has 9 rows: for a verdict it needs at least 50."
     assert found.told.reasons == (says,)
     with pytest.raises(UserError, match="the reference has no rows"):
         build(squad_table(0, 1))
+
+
+# ---- a profile from a stranger
+
+
+def followed_profile() -> Profile:
+    train, holdout = squad_table(300, 1), squad_table(200, 2)
+    train["day"], holdout["day"] = (
+        pd.date_range("2026-01-01", periods=len(frame), freq="h") for frame in (train, holdout)
+    )
+    made = build(train, "left", holdout, lambda at: model(holdout.iloc[at]), "yes")
+    return profile.calibrate(made, train)
+
+
+def column_in(text: dict, name: str) -> dict:
+    return next(column for column in text["features"] if column["name"] == name)
+
+
+HOSTILE: dict[str, Callable[[dict], object]] = {
+    "no counts": lambda p: column_in(p, "x0")["counted"].update(counts=None),
+    "counts are text": lambda p: column_in(p, "x0")["counted"].update(counts="many"),
+    "counts are fractions": lambda p: column_in(p, "x0")["counted"].update(counts=[0.5] * 252),
+    "all zero": lambda p: column_in(p, "x0")["counted"].update(
+        counts=[0] * len(column_in(p, "x0")["counted"]["counts"])
+    ),
+    "zero and all missing": lambda p: column_in(p, "plan")["counted"].update(
+        counts=[0, 0, 0], missing=300
+    ),
+    "negative": lambda p: column_in(p, "plan")["counted"].update(counts=[-1, 151, 150]),
+    "counts that do not add up": lambda p: column_in(p, "plan")["counted"].update(counts=[1, 2, 3]),
+    "too few counts": lambda p: column_in(p, "x0")["counted"]["counts"].pop(),
+    "huge counts": lambda p: column_in(p, "plan")["counted"].update(counts=[10**300, 0, 0]),
+    "edges not finite": lambda p: column_in(p, "x0")["cells"]["edges"].__setitem__(3, 1e999),
+    "edges not a number": lambda p: column_in(p, "x0")["cells"]["edges"].__setitem__(
+        3, float("nan")
+    ),
+    "edges that do not ascend": lambda p: column_in(p, "x0")["cells"]["edges"].reverse(),
+    "no edges": lambda p: column_in(p, "x0")["cells"].update(edges=[]),
+    "categories twice": lambda p: column_in(p, "plan")["cells"].update(
+        categories=["gold", "gold", "tin"]
+    ),
+    "an unknown kind": lambda p: column_in(p, "x0")["cells"].update(kind="spell"),
+    "a short sample": lambda p: column_in(p, "x0")["counted"].update(codes="AAAA"),
+    "a sample that is no base64": lambda p: column_in(p, "x0")["counted"].update(codes="é"),
+    "a short holdout": lambda p: column_in(p, "x0").update(holdout_codes="AAAA"),
+    "two columns alike": lambda p: p["features"].append(p["features"][0]),
+    "no features": lambda p: p.update(features=[]),
+    "a feature that is a number": lambda p: p.update(features=[7]),
+    "other rows": lambda p: p.update(rows=10**6),
+    "infinite rows": lambda p: p.update(rows=float("inf")),
+    "residuals beyond 1": lambda p: p["followed"]["residuals"].__setitem__(0, 40.0),
+    "probabilities beyond 1": lambda p: p["followed"]["probabilities"].__setitem__(0, 40.0),
+    "no probabilities": lambda p: p["followed"].update(probabilities=[]),
+    "a model and no target": lambda p: p.pop("target"),
+    "usual changes that are no numbers": lambda p: p["usual"].update(auc=None),
+    "hours of another planet": lambda p: column_in(p, "day")["counted"]["calendar"].update(
+        hour=[1] * 30
+    ),
+    "dates that end before they begin": lambda p: column_in(p, "day")["counted"]["calendar"].update(
+        last=-1, first=10**9
+    ),
+    "dates beyond all years": lambda p: column_in(p, "day")["counted"]["calendar"].update(
+        last=10**18
+    ),
+    "a field too many": lambda p: p.update(verdict="keep"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_profile_that_contradicts_itself_is_refused_in_one_sentence(
+    what: str, tmp_path: Path
+) -> None:
+    honest = profile_file.to_json(followed_profile())
+    path = tmp_path / "reference.json"
+    path.write_text(honest)
+    assert profile_file.read(path) == profile_file.from_json(honest)
+    value = json.loads(honest)
+    HOSTILE[what](value)
+    path.write_text(json.dumps(value))
+    with pytest.raises(
+        UserError, match=r"cannot be believed \(.+\): `uv run dvc repro` makes"
+    ) as told:
+        profile_file.read(path)
+    assert str(told.value).count("\n") == 0
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, '{"a":' * 5000, '{"version": 7', "\x00\xff", '{"version": "7"}', '"profile"', "7"],
+)
+def test_a_file_that_is_no_profile_is_refused_in_one_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "reference.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="is absent or no profile of this version"):
+        profile_file.read(path)
+
+
+def test_a_file_too_large_for_a_profile_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "reference.json"
+    profile_file.write(path, followed_profile())
+    monkeypatch.setattr(profile_file, "MOST_BYTES", 100)
+    with pytest.raises(UserError, match="is too large to be a profile"):
+        profile_file.read(path)
+
+
+# ---- dates
+
+
+def visits(rows: int, seed: int, days: int = 90) -> pd.DataFrame:
+    """Shop visits: by day between 8 and 20 h, few at weekends."""
+    draw = np.random.default_rng(seed)
+    day = draw.choice(
+        days,
+        rows,
+        p=np.tile([3, 3, 3, 3, 3, 1, 1], days)[:days]
+        / np.sum(np.tile([3, 3, 3, 3, 3, 1, 1], days)[:days]),
+    )
+    hour = draw.normal(14, 2.5, rows).clip(8, 19.9)
+    when = pd.Timestamp("2024-01-01") + pd.to_timedelta(day * 24 + hour, "h")
+    return pd.DataFrame({"when": when.astype("datetime64[us]"), "x": draw.normal(size=rows)})
+
+
+def test_hours_that_moved_are_named() -> None:
+    known = build(visits(2000, 1))
+    calm = check(known, visits(1000, 2), Settings())
+    assert calm.verdict.action == "keep", calm.told.reasons
+    assert says(calm, "when") == "dates move on: compared by hour and weekday"
+    batch = visits(1000, 3)
+    batch["when"] += pd.Timedelta("4h")
+    found = check(known, batch, Settings())
+    assert found.verdict.action == "retrain"
+    assert found.told.reasons[0] == "1 of 2 features drifted: the hour of `when`."
+
+
+def test_weekdays_and_months_that_moved_are_named() -> None:
+    known = build(visits(4000, 1, 730))
+    calm = check(known, visits(2000, 2, 730), Settings())
+    assert calm.verdict.action == "keep", calm.told.reasons
+    batch = visits(2000, 3, 730)
+    sunday = batch["when"].dt.day_of_week == 6
+    moved = batch.assign(when=batch["when"].where(sunday, batch["when"] + pd.Timedelta("2D")))
+    found = check(known, moved, Settings())
+    assert found.told.reasons[0] == "1 of 2 features drifted: the weekday of `when`."
+    winter = batch[batch["when"].dt.month.isin([1, 2, 12]) | (batch.index % 4 == 0)]
+    found = check(known, winter, Settings())
+    assert found.told.reasons[0] == "1 of 2 features drifted: the month of `when`."
+
+
+def test_a_batch_of_one_month_or_day_is_no_drift_of_months_or_weekdays() -> None:
+    known = build(visits(6000, 1, 730))
+    everything = visits(20000, 2, 730)
+    july = everything[everything["when"].dt.strftime("%Y-%m") == "2025-07"]
+    week = everything[everything["when"].dt.strftime("%Y-%W") == "2025-20"]
+    for batch, compared in ((july, "hour and weekday"), (week, "hour")):
+        found = check(known, batch, Settings())
+        assert len(batch) >= 50
+        assert found.verdict.action == "keep", found.told.reasons
+        assert says(found, "when") == f"dates move on: compared by {compared}"
+
+
+def test_dates_without_a_time_of_day_are_not_compared_by_hour() -> None:
+    def days(seed: int) -> pd.DataFrame:
+        return visits(800, seed).assign(when=lambda frame: frame["when"].dt.normalize())
+
+    known = build(days(1))
+    for batch in (days(2), visits(800, 2)):
+        found = check(known, batch, Settings())
+        assert found.verdict.action == "keep", found.told.reasons
+        assert says(found, "when") == "dates move on: compared by weekday"
+
+
+def test_dates_count_alike_in_every_unit_and_in_parts(tmp_path: Path) -> None:
+    when = visits(500, 4)["when"]
+    whole = source.Source(pa.table({"when": pa.array(when)}))
+    want = columns.describe(whole, "when").counted.calendar
+    assert want.hour[14] == (when.dt.hour == 14).sum()
+    assert want.weekday[6] == (when.dt.day_of_week == 6).sum()
+    assert want.month[1] == (when.dt.month == 2).sum()
+    for unit in ("s", "ms", "ns"):
+        other = pa.table({"when": pa.array(when.astype(f"datetime64[{unit}]"))})
+        assert columns.describe(source.Source(other), "when").counted.calendar == want
+    pq.write_table(pa.table({"when": pa.array(when)}), tmp_path / "a.parquet", row_group_size=37)
+    parts = source.Source(tmp_path / "a.parquet")
+    assert columns.describe(parts, "when").counted.calendar == want
+
+
+# ---- what else is told
+
+
+def test_features_target_and_prediction_are_told_apart(known: Profile, tmp_path: Path) -> None:
+    batch = squad_table(1500, 12)
+    batch = pd.concat([batch, batch[batch["left"] == "yes"], batch[batch["left"] == "yes"]])
+    found = judge(known, batch)
+    report.write(found, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    drifted_features = [x for x in found.judged.drifted if x.measured.role == "feature"]
+    assert figures["columns_drifted"] == len(drifted_features)
+    assert figures["target_drifted"] == figures["prediction_drifted"] == 1
+    features = f"{len(drifted_features)} of 5 features drifted"
+    for text in (found.summary(), page.replace('"', "`").replace("&#34;", "`")):
+        assert (features in text) == bool(drifted_features)
+        assert "The target `left` drifted: " in text
+        assert "The predictions drifted: " in text
+
+
+@pytest.mark.parametrize("kind", ["spread", "tails", "heap", "long list"])
+def test_what_is_said_of_a_drifted_column_moved(kind: str) -> None:
+    def table(seed: int, moved: bool) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=4000).round(1)
+        x = np.concatenate([x, -x])  # the median is 0
+        words = draw.integers(0, 240, 8000)
+        if moved and kind == "spread":
+            x = x * 2
+        if moved and kind == "tails":
+            x = np.where(draw.random(8000) < 0.3, 9 * np.sign(x), x)
+        if moved and kind == "heap":
+            x = np.where(np.abs(x) < 0.6, 0, x)
+        if moved and kind == "long list":
+            words = np.where(draw.random(8000) < 0.5, words, words // 2)
+        return pd.DataFrame({"x": x, "word": [f"w{word}" for word in words]})
+
+    found = check(build(table(1, False)), table(2, True), Settings(classifier=False))
+    name = "word" if kind == "long list" else "x"
+    assert drifted(found) == {name}
+    text = says(found, name)
+    before, now = re.search(r"(\S+%) → (\S+%)", text).groups()
+    assert before != now, text
+    assert "stays" not in text
+
+
+def test_extra_columns_and_repeated_rows_are_told(known: Profile) -> None:
+    batch = squad_table(900, 21)
+    assert not list(judge(known, batch).told.notes)
+    found = judge(known, batch.assign(bonus=1.0, colour="red"))
+    assert found.told.notes == (
+        "Columns that the reference does not have, not checked: `bonus`, `colour`.",
+    )
+    assert found.metrics.columns_extra == 2
+    found = judge(known, pd.concat([batch, batch[:100]]))
+    assert found.told.notes == (
+        "Rows that repeat an earlier one: 10.0% of the batch, 0.0% of the reference.",
+    )
+    assert found.metrics.rows_repeated_share == pytest.approx(0.1)
+
+
+def test_rows_are_compared_in_every_kind_of_column_and_whole(tmp_path: Path) -> None:
+    frame = odd_table(600, 1).drop(columns=["nested", "note"])
+    frame["low"] = np.where(frame.index % 2, -0.0, 0.0)
+    days = source.Source(frame)
+    assert days.repeated(["day"]) == 0
+    assert days.repeated(["always", "same", "low"]) == pytest.approx(599 / 600)
+    assert days.repeated(["whole", "flag"]) == pytest.approx(
+        frame.duplicated(["whole", "flag"]).mean()
+    )
+    some = ["whole", "rare", "flag", "nothing", "blank"]
+    want = frame.duplicated(some).mean()
+    assert 0 < want < 1
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=70)
+    for table in (frame, tmp_path / "a.parquet"):
+        assert source.Source(table).repeated(some) == pytest.approx(want)
+
+
+def test_the_models_error_is_always_told_or_why_it_is_not(known: Profile, tmp_path: Path) -> None:
+    batch = squad_table(1500, 12)
+    cases = {
+        "on the batch": judge(known, batch),
+        "is not assessable, as 0%": judge(known, batch.assign(x2=lambda frame: frame["x2"] + 8)),
+        "not assessable without labels": judge(known, batch.drop(columns="left")),
+        "not assessable without predictions": check(known, batch, Settings()),
+        "not assessable, as the batch cannot be used": judge(known, batch[:9]),
+        "9 rows have an answer, 50 are needed": judge(
+            known, batch.assign(left=batch["left"].where(batch.index < 9))
+        ),
+    }
+    for what, found in cases.items():
+        assert what in found.told.error
+        assert found.told.error in found.summary()
+        report.write(found, tmp_path)
+        assert found.told.error in (tmp_path / "report.html").read_text()
+        assert json.loads((tmp_path / "metrics.json").read_text())["loss_reference"] > 0
+    assert f"{cases['on the batch'].metrics.loss_current_expected:.4g} expected" in (
+        cases["on the batch"].told.error
+    )
+
+
+@pytest.mark.parametrize("wrong_by", [1.0, 2.5])
+def test_without_labels_the_quality_is_expected_even_of_overconfident_models(
+    wrong_by: float,
+) -> None:
+    def odds(frame: pd.DataFrame) -> np.ndarray:
+        return 1 / (1 + np.exp(-2 * wrong_by * (frame["x0"] + frame["x1"]).to_numpy()))
+
+    holdout = squad_table(2000, 2)
+    known = build(squad_table(2000, 1), "left", holdout, lambda at: odds(holdout.iloc[at]), "yes")
+    batch = squad_table(2000, 12)
+    batch[["x0", "x1"]] *= 0.4  # harder rows: the model is right less often
+    chance = 1 / (1 + np.exp(-2 * (batch["x0"] + batch["x1"])))
+    batch["left"] = np.where(np.random.default_rng(3).random(2000) < chance, "yes", "no")
+    found = check(known, batch.drop(columns="left"), Settings(), lambda at: odds(batch.iloc[at]))
+    truth = batch["left"] == "yes"
+    right = ((odds(batch) >= 0.5) == truth).mean()
+    held = ((odds(holdout) >= 0.5) == (holdout["left"] == "yes")).mean()
+    assert held - right > 0.08
+    assert found.metrics.accuracy_expected == pytest.approx(right, abs=0.03)
+    assert found.metrics.brier_expected == pytest.approx(
+        np.mean((odds(batch) - truth) ** 2), abs=0.02
+    )
+    assert "an expectation, blind to concept drift" in found.told.error
+    with_labels = check(known, batch, Settings(), lambda at: odds(batch.iloc[at]))
+    assert with_labels.metrics.accuracy_expected is None
 
 
 # ---- thresholds
@@ -770,7 +1095,7 @@ def test_the_report_is_one_small_file_that_needs_nothing_else(tmp_path: Path) ->
     assert not page.links
     assert "http" not in text
     assert page.tags.count("svg") == page.tags.count("article") == 50
-    assert text.index("The data drifted: retrain") < text.index("50 of 50 columns drifted")
+    assert text.index("The data drifted: retrain") < text.index("50 of 50 features drifted")
     assert "color-scheme: light dark" in text
     assert "@media print" in text
     assert re.search(r"rows_reference</td>\s*<td>3000<", text)
@@ -808,7 +1133,7 @@ def drift(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_tells_its_verdict_by_its_exit_status(known: Profile, tmp_path: Path) -> None:
-    (tmp_path / "known.json").write_text(profile.to_json(known))
+    (tmp_path / "known.json").write_text(profile_file.to_json(known))
     tables = {"old": squad_table(1500, 20), "same": squad_table(900, 21)}
     tables["moved"] = tables["same"].assign(x2=tables["same"]["x2"] + 1)
     tables["turned"] = squad_table(900, 22, flip=True)
@@ -840,6 +1165,9 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: Profile, tmp_pa
     assert "in 20.8% of rows: maybe" in (tmp_path / "drift" / "columns.csv").read_text()
     (tmp_path / "dates.csv").write_text("x0\n" + "2026-01-02\n2026-01-03\n" * 40)
     (tmp_path / "noise.parquet").write_bytes(b"not a table")
+    hollow = json.loads(profile_file.to_json(known))
+    hollow["features"][0]["counted"]["counts"] = None
+    (tmp_path / "hollow.json").write_text(json.dumps(hollow))
     for arguments, says in (
         (("old.csv", "absent.csv"), "absent.csv does not exist"),
         (("old.csv", "few.csv"), "The batch has 1 rows"),
@@ -861,6 +1189,7 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: Profile, tmp_pa
         (("known.json", "same.csv", "--predictions", "x1"), "no column `x1` like the predictions"),
         (("old.csv", "same.csv", "--target", "left", "--predictions", "left"), "another column"),
         (("old.csv", "few.csv", *given[:4]), "few.csv has no column `score`"),
+        (("hollow.json", "same.csv"), "hollow.json cannot be believed (`features.0.counted.counts"),
     ):
         done = drift(*arguments, folder=tmp_path)
         assert done.returncode == 2
@@ -869,13 +1198,14 @@ def test_the_command_tells_its_verdict_by_its_exit_status(known: Profile, tmp_pa
 
 
 def test_the_fast_path_leaves_slow_imports_alone(tmp_path: Path) -> None:
-    profile_file, batch = tmp_path / "reference.json", tmp_path / "batch.parquet"
-    profile.write(profile_file, build(squad_table(500, 1)))
+    path, batch = tmp_path / "reference.json", tmp_path / "batch.parquet"
+    profile_file.write(path, build(squad_table(500, 1)))
     squad_table(500, 2).to_parquet(batch)
     code = (
-        "import sys; from esteira.drift import profile; from esteira.drift.check import check; "
+        "import sys; from esteira.drift import profile_file; "
+        "from esteira.drift.check import check; "
         "from esteira.drift.limits import Settings; "
-        "found = check(profile.read('reference.json'), 'batch.parquet', "
+        "found = check(profile_file.read('reference.json'), 'batch.parquet', "
         "Settings(classifier=False)); assert found.judged.columns;"
         "print({'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
     )

@@ -359,6 +359,13 @@ def test_each_state_reads_as_designed(state: str) -> None:
     assert text == golden.read_text(encoding="utf-8")
 
 
+def test_what_drifted_beside_the_features_is_told_apart() -> None:
+    found = drift("retrain", 1).model_copy(update={"target": True, "prediction": True})
+    text = r.render(facts(drift=found))
+    assert "1 of 4 features drifted, and the target did, and the predictions did. " in text
+    assert "1 of 4 features drifted. " in r.render(facts(drift=drift("retrain", 1)))
+
+
 def test_every_golden_report_has_its_state() -> None:
     assert {path.stem for path in GOLDEN.glob("*.md")} == set(STATES) | {
         "no_report",

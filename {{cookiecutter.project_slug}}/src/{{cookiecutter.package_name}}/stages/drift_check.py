@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from esteira.drift import limits, profile, report
+import pandas as pd
+from esteira.drift import limits, profile, profile_file, report
 from esteira.drift.check import check
 from esteira.line import schema as schemas
 from esteira.line import table
@@ -25,13 +26,15 @@ def read_batch(path: str, schema: schemas.Schema) -> tuple[Any, list[str]]:
         return table.read(path), []
     raw = table.read_batch(path, schema)
     typed, rejects = table.parse(raw, schema)
-    return typed[[name for name in typed if name in raw]], table.says(rejects)
+    known = [name for name in typed if name in raw]
+    extra = [name for name in raw if name not in schema.columns]  # told of, not checked
+    return pd.concat([typed[known], raw[extra]], axis=1), table.says(rejects)
 
 
 def main(settings: Settings) -> None:
     """Check the batch against the reference profile and write the report's files."""
     schema = schemas.load()
-    reference = profile.read("models/reference.json")
+    reference = profile_file.read("models/reference.json")
     batch, says = read_batch(settings.current, schema)
 
     def predict(rows: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from dvclive import Live
-from esteira.drift import profile
+from esteira.drift import profile, profile_file
 from esteira.line import holdout, plots, predictions, schema, table
 from esteira.line.errors import UserError
 from esteira.line.estimators import faults_told
@@ -104,7 +104,7 @@ def main(settings: Settings) -> None:
     if settings.reference != "all":
         known = holdout.latest(known, rows, settings.reference)
     reference = profile.of_line(known, rows, model, what)
-    profile.write("models/reference.json", reference)
+    profile_file.write("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
         live.summary["rows"] = len(rows)

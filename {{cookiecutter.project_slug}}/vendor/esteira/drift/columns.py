@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from esteira.drift import statistics
+from esteira.drift import dates, statistics
 from esteira.drift.records import Cells, Comparison, Counted, Kind, ReferenceColumn, Sizes
 from esteira.drift.source import Source, kind_of, numbers, tally, texts
 
@@ -79,6 +79,7 @@ def count(cells: Cells, source: Source, name: str) -> Counted:
     told = Counter[str]()
     uncounted = infinite = 0  # rows that are there, of a kind that has no cells
     codes = []
+    calendar = None
     for piece in source.pieces(name):
         codes.append(encode(cells, piece.drawn).tobytes())
         if cells.kind == "category":
@@ -92,13 +93,23 @@ def count(cells: Cells, source: Source, name: str) -> Counted:
             infinite += int(low + end - high)
         else:
             uncounted += len(piece.cells) - piece.cells.null_count
+            if cells.kind == "date" == kind_of(piece.cells.type):
+                calendar = dates.merge(calendar, dates.tally(dates.seconds(piece.cells)))
     there = int(in_cells.sum()) + uncounted + told.total()
     if cells.kind == "number":
         counts = in_cells.tolist()
     else:
         counts = [told.pop(category, 0) for category in cells.categories]
     missing = source.rows - there
-    return Counted(source.rows, missing, infinite, tuple(counts), b"".join(codes), told)
+    return Counted(
+        rows=source.rows,
+        missing=missing,
+        infinite=infinite,
+        counts=tuple(counts),
+        codes=b"".join(codes),
+        unseen=told,
+        calendar=calendar,
+    )
 
 
 def encode(cells: Cells, values: pa.Array) -> np.ndarray:
@@ -133,6 +144,8 @@ def compare(reference: ReferenceColumn, batch: Counted) -> tuple[Comparison, ...
     tests = []
     if before.missing + batch.missing:
         tests.append(compare_missing(before, batch))
+    if before.calendar and batch.calendar:
+        tests += dates.compare(before.calendar, batch.calendar)
     nothing_there = not (any(batch.counts) or batch.unseen)
     if nothing_there:
         return tuple(tests)

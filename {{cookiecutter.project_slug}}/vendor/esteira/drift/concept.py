@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from esteira.drift import statistics
 from esteira.drift.columns import MISSING, stack
+from esteira.drift.expected import require_probabilities
 from esteira.drift.joint import cross_fit, tell_apart
 from esteira.drift.limits import Settings
 from esteira.drift.records import (
@@ -24,7 +25,7 @@ from esteira.drift.records import (
     TooLittleOverlap,
 )
 from esteira.drift.source import numbers, texts
-from esteira.line.errors import UserError
+from esteira.drift.statistics import losses
 
 NOTHING = np.array(None, dtype=object)  # what a missing label or answer equals
 DENSEST = 10  # inputs this much denser in the batch than in the holdout are out of its reach
@@ -61,19 +62,12 @@ def residuals(
         missed = label != said
     else:
         probability = numbers(answers)
-        if (np.abs(probability - 0.5) > 0.5).any():
-            raise UserError("the predictions are no probabilities: give numbers from 0 to 1.")
+        require_probabilities(probability)
         missed = (label == positive) - probability
     if target.kind == "category":
         missed = np.where(np.isin(label, target.cells.categories), missed, 1.0)
     unknown = np.equal(label, NOTHING) | np.equal(said, NOTHING)
     return np.where(unknown, np.nan, missed)
-
-
-def losses(residual: np.ndarray, positive: str | None) -> np.ndarray:
-    """Loss of each row: the absolute error, or of probabilities Brier's square."""
-    power = 1 if positive is None else 2
-    return np.abs(residual) ** power
 
 
 # ---- measuring

@@ -28,7 +28,7 @@ class RankCorrelations:
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
-    """A model's answers on the half of the rows that it was not fitted on; both of shape (rows,)."""
+    """Answers on the half of the rows that a model was not fitted on; both of shape (rows,)."""
 
     answers: np.ndarray
     first_half: np.ndarray

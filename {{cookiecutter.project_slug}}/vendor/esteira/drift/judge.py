@@ -30,7 +30,7 @@ SMALLEST_LIMIT = 1e-9  # so that a limit of 0 can be divided by
 
 
 def judge(measured: Measured, profile: Profile, settings: Settings) -> Judged:
-    """Judge what was measured of a batch, by the settings' limits and the profile's usual changes."""
+    """Judge what was measured, by the settings' limits and the profile's usual changes."""
     columns = judge_columns(measured.columns, settings)
     predictions = [] if measured.prediction is None else [measured.prediction]
     prediction = next(iter(judge_columns(predictions, settings)), None)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from esteira.drift import joint
 from esteira.drift.columns import compare, count, fits, stack
+from esteira.drift.expected import expected_quality, require_probabilities
 from esteira.drift.limits import Settings
 from esteira.drift.records import (
     Absent,
@@ -16,6 +17,7 @@ from esteira.drift.records import (
     ForeignLabels,
     Measured,
     MeasuredColumn,
+    Need,
     NoPredictions,
     Profile,
     ReferenceColumn,
@@ -24,7 +26,8 @@ from esteira.drift.records import (
     TypeChanged,
     WhollyMissing,
 )
-from esteira.drift.source import Source
+from esteira.drift.source import Source, numbers
+from esteira.drift.statistics import losses
 
 # Numbers of rows to the model's answers, in NumPy or Arrow; None where there is no model.
 Predict = Callable[[np.ndarray], Any] | None
@@ -37,13 +40,14 @@ def measure(profile: Profile, source: Source, settings: Settings, predict: Predi
     `predict` gives the model's answers for the rows of these numbers, as in `profile.follow`. The
     model is not asked about a batch with faults, which it need not bear.
     """
-    measured = Measured(profile.rows, source.rows, too_few_rows(profile, source, settings))
+    measured = measure_table(profile, source)
+    measured = replace(measured, faults=too_few_rows(profile, source, settings))
     if measured.faults:
         return measured
 
     labels = labels_of(profile.target, source)
     labelled = labels.is_null(nan_is_null=True).false_count > 0
-    measured = measure_columns(profile, source, labelled)
+    measured = measure_columns(measured, profile, source, labelled)
     features = [column for column in measured.columns if column.role == "feature"]
     if len(features) < len(profile.features):
         return measured
@@ -51,7 +55,7 @@ def measure(profile: Profile, source: Source, settings: Settings, predict: Predi
     before = stack(feature.reference.counted.codes for feature in features)
     now = stack(feature.batch.codes for feature in features)
     known = predict is not None and profile.followed is not None
-    needs: dict[Literal["labels", "predictions"], bool] = {"labels": labelled, "predictions": known}
+    needs: dict[Need, bool] = {"labels": labelled, "predictions": known}
     measured = replace(
         measured,
         correlations=joint.compare_correlations(profile.features, before, now),
@@ -69,6 +73,11 @@ def measure(profile: Profile, source: Source, settings: Settings, predict: Predi
     measured = replace(measured, prediction=prediction)
     if prediction.batch.missing == prediction.batch.rows:
         measured = replace(measured, faults=(NoPredictions(),))
+    if not labelled and profile.followed.positive is not None:
+        probabilities = numbers(told)
+        require_probabilities(probabilities)
+        quality = expected_quality(profile.followed, probabilities)
+        measured = replace(measured, expected=quality)
     if labelled and profile.target is not None:
         from esteira.drift import concept  # imports pandas
 
@@ -96,8 +105,33 @@ def labels_of(target: ReferenceColumn | None, source: Source) -> pa.Array:
     return source.sample(target.name)
 
 
-def measure_columns(profile: Profile, source: Source, labelled: bool) -> Measured:
-    """Measure each column of the profile that the batch has; the target only where it has labels."""
+def measure_table(profile: Profile, source: Source) -> Measured:
+    """What can be told of the table without a look at single columns."""
+    watched = [column.name for column in profile.watched]
+    known = {*watched, *profile.others}
+    return Measured(
+        rows_reference=profile.rows,
+        rows_current=source.rows,
+        loss_reference=holdout_loss(profile),
+        extra=tuple(name for name in source.kinds if name not in known),
+        repeated=source.repeated([name for name in watched if name in source.kinds]),
+        repeated_reference=profile.repeated,
+    )
+
+
+def holdout_loss(profile: Profile) -> float | None:
+    """Mean loss of the model on the holdout; None where no model was followed."""
+    followed = profile.followed
+    if followed is None or not followed.residuals:
+        return None
+    loss = losses(np.array(followed.residuals), followed.positive)
+    return float(loss.mean())
+
+
+def measure_columns(
+    measured: Measured, profile: Profile, source: Source, labelled: bool
+) -> Measured:
+    """Measure each column of the profile that the batch has; the target where it has labels."""
     columns: list[MeasuredColumn] = []
     faults: list[Fault] = []
     watched: list[tuple[Role, ReferenceColumn]] = [("feature", x) for x in profile.features]
@@ -113,7 +147,7 @@ def measure_columns(profile: Profile, source: Source, labelled: bool) -> Measure
             column = measure_column(role, reference, source)
             columns.append(column)
             faults += faults_of(column)
-    return Measured(profile.rows, source.rows, tuple(faults), tuple(columns))
+    return replace(measured, faults=tuple(faults), columns=tuple(columns))
 
 
 def measure_column(role: Role, reference: ReferenceColumn, source: Source) -> MeasuredColumn:

@@ -33,8 +33,14 @@ class Metrics:
     unseen_category_max_share: float
     correlation_pairs_changed: int
     schema_faults: int
+    target_drifted: int | None  # 0 or 1, where the batch has labels
     target_psi: float | None
+    prediction_drifted: int | None  # 0 or 1, where there are predictions
     prediction_psi: float | None
+    accuracy_expected: float | None  # without labels: of calibrated probabilities, no measure
+    brier_expected: float | None
+    columns_extra: int  # that the reference does not have
+    rows_repeated_share: float  # of the batch's rows, that repeat another
     action: int  # code of the verdict
 
     def known(self) -> dict[str, float]:
@@ -49,6 +55,7 @@ def metrics_of(judged: Judged) -> Metrics:
     assessed = concept if isinstance(concept, MeasuredConcept) else None
     asked = concept if isinstance(concept, MeasuredConcept | TooLittleOverlap) else None
     separation = measured.separation
+    expected = measured.expected
     features = judged.features
     drifted = sum(column.drifted for column in features)
     targets = [column for column in judged.columns if column.measured.role == "target"]
@@ -61,7 +68,7 @@ def metrics_of(judged: Judged) -> Metrics:
         concept_assessable=int(assessed is not None),
         concept_drift=int(judged.concept_drift),
         domain_auc=separation.area if separation else None,
-        loss_reference=asked.loss_reference if asked else None,
+        loss_reference=asked.loss_reference if asked else measured.loss_reference,
         loss_current=asked.loss_current if asked else None,
         concept_support=asked.support if asked else None,
         loss_current_expected=assessed.loss_expected if assessed else None,
@@ -75,8 +82,14 @@ def metrics_of(judged: Judged) -> Metrics:
         unseen_category_max_share=max([0.0, *sizes(features, "unseen")]),
         correlation_pairs_changed=len(judged.pairs),
         schema_faults=len(measured.faults),
+        target_drifted=next((int(column.drifted) for column in targets), None),
         target_psi=next(iter(sizes(targets, "psi")), None),
+        prediction_drifted=next((int(column.drifted) for column in predictions), None),
         prediction_psi=next(iter(sizes(predictions, "psi")), None),
+        accuracy_expected=expected.accuracy if expected else None,
+        brier_expected=expected.brier if expected else None,
+        columns_extra=len(measured.extra),
+        rows_repeated_share=measured.repeated,
         action=judged.verdict.code,
     )
 

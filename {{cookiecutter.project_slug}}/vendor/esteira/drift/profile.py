@@ -5,19 +5,16 @@ time series differ by anyway; each returns a new profile.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
 from esteira.drift.columns import describe, encode
 from esteira.drift.limits import Settings
 from esteira.drift.measure import measure
+from esteira.drift.profile_file import VERSION
 from esteira.drift.records import (
     Followed,
     Measured,
@@ -27,10 +24,10 @@ from esteira.drift.records import (
     UsualChanges,
 )
 from esteira.drift.source import Source, numbers, texts
+from esteira.drift.statistics import losses
 from esteira.line.errors import UserError
-from esteira.line.files import significant, write_text
+from esteira.line.files import significant
 
-VERSION = 6
 MOST_BLOCKS, FEWEST_BLOCKS = 20, 4  # of a time series; fewer tell nothing
 ROWS_OF_BLOCK = 50  # at least
 BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
@@ -100,10 +97,18 @@ def build(train: Any, target: str | None = None, features: Sequence[str] | None 
     names = features or [name for name in source.kinds if name != target]
     if not (source.rows and names):
         raise UserError("the reference has no rows, or no column besides the target.")
+    watched = [*names, target] if target else [*names]
+    profile = describe_columns(source, target, names)
+    others = tuple(name for name in source.kinds if name not in watched)
+    return replace(profile, others=others, repeated=significant(source.repeated(watched)))
+
+
+def describe_columns(source: Source, target: str | None, features: Sequence[str]) -> Profile:
+    """Describe the columns of a reference that has rows."""
     return Profile(
         version=VERSION,
         rows=source.rows,
-        features=tuple(describe(source, name) for name in names),
+        features=tuple(describe(source, name) for name in features),
         target=describe(source, target) if target else None,
     )
 
@@ -135,8 +140,13 @@ def follow(
     for feature in profile.features:
         codes = encode(feature.cells, held.sample(feature.name))[answered]
         features.append(replace(feature, holdout_codes=codes.tobytes()))
-    rounded = tuple(significant(residual) for residual in missed[answered])
-    followed = Followed(prediction, positive, rounded)
+    probabilities = () if positive is None else numbers(answers)[answered]
+    followed = Followed(
+        prediction=prediction,
+        positive=positive,
+        residuals=tuple(significant(residual) for residual in missed[answered]),
+        probabilities=tuple(significant(probability) for probability in probabilities),
+    )
     return replace(profile, features=tuple(features), followed=followed)
 
 
@@ -198,11 +208,13 @@ def measure_blocks(profile: Profile, source: Source, blocks: int) -> Iterable[Me
         columns[column.name] = pa.chunked_array(pieces)
     table = pa.table(columns)
     target = profile.target.name if profile.target else None
+    features = [feature.name for feature in profile.features]
     for rows in np.array_split(np.arange(source.rows), blocks):
         first, end = rows[0], rows[-1] + 1
         block = table.slice(first, len(rows))
         rest = pa.concat_tables([table.slice(0, first), table.slice(end)])
-        yield measure(build(rest, target), Source(block), Settings(), None)
+        known = describe_columns(Source(rest), target, features)
+        yield measure(known, Source(block), Settings(), None)
 
 
 def column_sizes(measured: Measured) -> Iterable[Observed]:
@@ -226,8 +238,6 @@ def joint_sizes(measured: Measured) -> Iterable[Observed]:
 
 def block_losses(profile: Profile, blocks: int) -> Iterable[Observed]:
     """How much the model's loss on each block of the holdout exceeds that on all, as a share."""
-    from esteira.drift.concept import losses
-
     if profile.followed is None:
         return
     loss = losses(np.array(profile.followed.residuals), profile.followed.positive)
@@ -259,37 +269,3 @@ def with_usual(column: ReferenceColumn, usual: Iterable[Observed]) -> ReferenceC
     """A column with the sizes that were observed of it."""
     own = {observed.scale: observed.size for observed in usual if observed.column == column.name}
     return replace(column, usual=Sizes(**own))
-
-
-# ---- in a file
-
-
-@cache
-def adapter() -> TypeAdapter[Profile]:
-    """What turns profiles into JSON and back, checking every type."""
-    return TypeAdapter(Profile)
-
-
-def to_json(profile: Profile) -> str:
-    """A profile as JSON, on one line."""
-    return adapter().dump_json(profile, exclude_defaults=True).decode() + "\n"
-
-
-def from_json(text: str | bytes) -> Profile:
-    """A profile from JSON. Raises ValueError for anything else."""
-    profile = adapter().validate_json(text, strict=True)
-    if profile.version != VERSION:
-        raise ValueError(f"the profile is of version {profile.version}, not {VERSION}")
-    return profile
-
-
-def write(path: str | Path, profile: Profile) -> None:
-    """Write a profile, whole or not at all."""
-    write_text(path, to_json(profile))
-
-
-def read(path: str | Path) -> Profile:
-    """Read a profile. Raises UserError if it is absent or of another version."""
-    with suppress(OSError, ValidationError, ValueError):
-        return from_json(Path(path).read_bytes())
-    raise UserError(f"{path} is absent or no profile of this version: `uv run dvc repro` makes it.")

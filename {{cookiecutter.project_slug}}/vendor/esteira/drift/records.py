@@ -6,9 +6,10 @@ First what is stored of a reference (`Profile`), then what each of the three ste
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from esteira.drift.verdicts import Verdict
 
@@ -17,10 +18,19 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "category", "date", "empty", "other", "text"]
 Role = Literal["feature", "target", "prediction"]
-Aspect = Literal["missing", "distribution", "unseen"]  # what of a column may have changed
+DatePart = Literal["hour", "weekday", "month"]
+Aspect = Literal["missing", "distribution", "unseen", "hour", "weekday", "month"]  # what may change
+Need = Literal["labels", "predictions"]  # for concept drift to be told
+Rows = Annotated[int, Field(ge=0, le=2**53)]
+Size = Annotated[float, Field(ge=0)]
 
-# in a profile's file, bytes are text of base64, and a field that is not known is an error
-IN_A_FILE = {"ser_json_bytes": "base64", "val_json_bytes": "base64", "extra": "forbid"}
+# in a profile's file, bytes are text of base64, numbers finite, and a field not known is an error
+IN_A_FILE = {
+    "ser_json_bytes": "base64",
+    "val_json_bytes": "base64",
+    "allow_inf_nan": False,
+    "extra": "forbid",
+}
 
 
 # ---- the reference
@@ -30,11 +40,27 @@ IN_A_FILE = {"ser_json_bytes": "base64", "val_json_bytes": "base64", "extra": "f
 class Sizes:
     """How large a change of one column is, on each scale that fits the column; else None."""
 
-    ks: float | None = None
-    psi: float | None = None
-    total_variation: float | None = None
-    missing: float | None = None
-    unseen: float | None = None
+    ks: Size | None = None
+    psi: Size | None = None
+    total_variation: Size | None = None
+    missing: Size | None = None
+    unseen: Size | None = None
+
+    __pydantic_config__ = IN_A_FILE
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Rows of a column of dates by hour of the day, weekday (from Monday) and month.
+
+    They lie between `first` and `last`, in seconds from 1970 on.
+    """
+
+    first: int
+    last: int
+    hour: tuple[Rows, ...]
+    weekday: tuple[Rows, ...]
+    month: tuple[Rows, ...]
 
     __pydantic_config__ = IN_A_FILE
 
@@ -47,12 +73,13 @@ class Counted:
     of a table. `codes` are the cells of the rows in the sample, one byte each.
     """
 
-    rows: int
-    missing: int  # the infinite ones among them
-    infinite: int
-    counts: tuple[int, ...]  # one per cell; none where the reference has no cells
+    rows: Rows
+    missing: Rows  # the infinite ones among them
+    infinite: Rows
+    counts: tuple[Rows, ...]  # one per cell; none where the reference has no cells
     codes: bytes
-    unseen: Mapping[str, int] = field(default_factory=dict)  # rows by category never seen before
+    unseen: Mapping[str, Rows] = field(default_factory=dict)  # rows by category never seen before
+    calendar: Calendar | None = None  # of dates, where there are any
 
     __pydantic_config__ = IN_A_FILE
 
@@ -108,6 +135,7 @@ class Followed:
     prediction: ReferenceColumn
     positive: str | None  # the class that predictions are probabilities of; else None
     residuals: tuple[float, ...]  # one per row of the holdout's sample, see concept.residuals
+    probabilities: tuple[float, ...] = ()  # of these rows, where `positive` is a class
 
     __pydantic_config__ = IN_A_FILE
 
@@ -128,9 +156,11 @@ class Profile:
     """All that a batch is compared with, so that the training data can stay away."""
 
     version: int
-    rows: int
+    rows: Rows
     features: tuple[ReferenceColumn, ...]
     target: ReferenceColumn | None = None
+    others: tuple[str, ...] = ()  # columns that the reference had, and that are not watched
+    repeated: Size = 0.0  # share of the rows that repeat another in all that is watched
     followed: Followed | None = None  # where a model's answers are known, and a target
     usual: UsualChanges = UsualChanges()
 
@@ -198,7 +228,10 @@ Fault = TooFewRows | Absent | TypeChanged | WhollyMissing | ForeignLabels | NoPr
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a column with the reference: the chance of such a change without drift, and how large it is."""
+    """One comparison of a column with the reference.
+
+    `p` is the chance of such a change without drift; `sizes` say how large it is.
+    """
 
     aspect: Aspect
     p: float
@@ -225,9 +258,9 @@ class MeasuredColumn:
         return self.batch.missing_share - self.reference.counted.missing_share
 
     def size(self, scale: str) -> float | None:
-        """Size of the change on one scale, a field of `Sizes`; None where it was not measured."""
-        sizes = (getattr(test.sizes, scale) for test in self.comparisons)
-        return next((size for size in sizes if size is not None), None)
+        """Largest change on one scale, a field of `Sizes`; None where it was not measured."""
+        sizes = [getattr(test.sizes, scale) for test in self.comparisons]
+        return max((size for size in sizes if size is not None), default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,6 +337,14 @@ class MeasuredConcept:
 
 
 @dataclass(frozen=True)
+class ExpectedQuality:
+    """What to expect of the model on a batch without labels, from its calibrated probabilities."""
+
+    accuracy: float
+    brier: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """All that was measured of a batch; with faults, what could be measured in spite of them."""
 
@@ -315,7 +356,12 @@ class Measured:
     separation: Separation | None = None
     prediction: MeasuredColumn | None = None
     concept: MeasuredConcept | TooFewAnswers | TooLittleOverlap | None = None
-    lacking: tuple[Literal["labels", "predictions"], ...] = ()  # for concept drift to be told
+    lacking: tuple[Need, ...] = ()  # what concept drift cannot be told without
+    loss_reference: float | None = None  # mean over the holdout, where a model was followed
+    expected: ExpectedQuality | None = None  # where labels are lacking
+    extra: tuple[str, ...] = ()  # columns that the reference does not have
+    repeated: float = 0.0  # share of the rows that repeat another in all that is watched
+    repeated_reference: float = 0.0
 
 
 # ---- judged
@@ -381,6 +427,11 @@ class Judged:
         return [column for column in self.columns if column.measured.role == "feature"]
 
     @property
+    def target(self) -> JudgedColumn | None:
+        """The target; None where the batch has no labels."""
+        return next((x for x in self.columns if x.measured.role == "target"), None)
+
+    @property
     def drifted(self) -> list[JudgedColumn]:
         """Features and target that drifted, the largest effect first."""
         drifted = [column for column in self.columns if column.drifted]
@@ -396,4 +447,5 @@ class Told:
 
     advice: str
     reasons: tuple[str, ...]
+    error: str  # of the model on the batch, beside what is expected; or why it is not known
     notes: tuple[str, ...]

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from jinja2 import Template
 
+from esteira.drift import dates
 from esteira.drift.check import Checked
-from esteira.drift.records import Counted, JudgedColumn, ReferenceColumn
+from esteira.drift.records import Counted, JudgedColumn, MeasuredColumn, ReferenceColumn
 from esteira.drift.say import remarks
 from esteira.line import files
 
@@ -154,7 +155,7 @@ def card(column: JudgedColumn) -> Card:
         unseen=size("unseen"),
         says=remarks(column),
     )
-    return Card(line, bars(reference, batch))
+    return Card(line, bars_of_dates(measured) or bars(reference, batch))
 
 
 # ---- drawings
@@ -167,6 +168,25 @@ def bars(reference: ReferenceColumn, batch: Counted) -> list[Bar]:
     if reference.kind == "number":
         return bars_of_numbers(np.array(reference.cells.edges), before, now)
     return bars_of_categories(reference.cells.categories, before, now)
+
+
+def bars_of_dates(column: MeasuredColumn) -> list[Bar]:
+    """A bar for each hour, weekday or month: of dates, the part that moved most; else none."""
+    before, now = column.reference.counted.calendar, column.batch.calendar
+    if before is None or now is None:
+        return []
+    size = {test.aspect: test.sizes.total_variation or 0.0 for test in column.comparisons}
+    compared = [part for part in dates.CELLS if part in size]
+    if not compared:
+        return []
+    part = max(compared, key=lambda part: size[part])
+    counts = dates.expected(before, now, part)
+    if counts is None:
+        return []
+    expected = counts.reference / counts.reference.sum()
+    seen = counts.batch / counts.batch.sum()
+    both = zip(counts.names, expected.tolist(), seen.tolist(), strict=True)
+    return [Bar(f"{part} {name}", old, new) for name, old, new in both]
 
 
 def shares(counted: Counted) -> np.ndarray:

@@ -1,17 +1,21 @@
 """The third step of the check, *say*: the verdict and what it stands on, in words."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
+from esteira.drift import dates
 from esteira.drift.records import (
     Absent,
     Counted,
+    DatePart,
     Fault,
     ForeignLabels,
     Judged,
     JudgedColumn,
     Kind,
+    Measured,
     MeasuredConcept,
     NoPredictions,
     ReferenceColumn,
@@ -25,6 +29,8 @@ from esteira.drift.records import (
 from esteira.drift.verdicts import KEEP
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
+MOST_DIGITS = 6  # of a share in percent
+REPEATED_BY_CHANCE = 0.01  # share of rows, where the reference has repeated ones as well
 SMALLEST_P = 1e-6  # told of: the tails beyond are no more exact than this
 NOT_COMPARED: dict[Kind, str] = {
     "date": "dates move on: only missing ones are tested",
@@ -41,6 +47,7 @@ def say(judged: Judged, notes: Iterable[str] = ()) -> Told:
     return Told(
         advice=advice(judged),
         reasons=tuple(faults or found or ["Nothing is both significant and large."]),
+        error=error_in_words(judged),
         notes=(*own_notes(judged), *notes),
     )
 
@@ -48,7 +55,7 @@ def say(judged: Judged, notes: Iterable[str] = ()) -> Told:
 def summary(judged: Judged, told: Told) -> str:
     """The verdict in a few lines of text."""
     first = f"{judged.verdict.action}: {told.advice}"
-    return "\n  ".join([first, *told.reasons, *told.notes])
+    return "\n  ".join([first, *told.reasons, told.error, *told.notes])
 
 
 def advice(judged: Judged) -> str:
@@ -76,26 +83,33 @@ def fault_in_words(fault: Fault) -> str:
 
 
 def drifted_columns(judged: Judged) -> list[str]:
-    """Which columns drifted, and how sure that is."""
+    """Which features drifted, whether the target did, and how sure that is."""
     drifted = judged.drifted
     if not drifted:
         return []
-    names = [named(column) for column in drifted]
-    more = f" and {len(names) - COLUMNS_TOLD} more" if len(names) > COLUMNS_TOLD else ""
-    listed = ", ".join(names[:COLUMNS_TOLD])
-    columns = len(judged.columns)
+    said = []
+    features = [column for column in drifted if column.measured.role == "feature"]
+    if features:
+        names = [named(column) for column in features]
+        more = f" and {len(names) - COLUMNS_TOLD} more" if len(names) > COLUMNS_TOLD else ""
+        listed = ", ".join(names[:COLUMNS_TOLD])
+        said.append(f"{len(names)} of {len(judged.features)} features drifted: {listed}{more}.")
+    if judged.target is not None and judged.target.drifted:
+        name = judged.target.measured.name
+        said.append(f"The target `{name}` drifted: {remarks(judged.target)}.")
     smallest_p = max(SMALLEST_P, min(column.p for column in drifted))
-    chance = 100 * min(1.0, smallest_p * columns)
-    return [
-        f"{len(names)} of {columns} columns drifted: {listed}{more}.",
-        f"Without drift, the chance of a change this clear is at most {chance:.2g} %.",
-    ]
+    chance = 100 * min(1.0, smallest_p * len(judged.columns))
+    said.append(f"Without drift, the chance of a change this clear is at most {chance:.2g} %.")
+    return said
 
 
 def named(column: JudgedColumn) -> str:
-    """A column's name, and that it is the target if it is."""
-    target = " (target)" if column.measured.role == "target" else ""
-    return f"`{column.measured.name}`{target}"
+    """A column's name; of dates, with what of them moved."""
+    name = f"`{column.measured.name}`"
+    moved = [part for part in dates.CELLS if part in column.sure]
+    if not moved:
+        return name
+    return f"the {' and the '.join(moved)} of {name}"
 
 
 def other_reasons(judged: Judged) -> list[str]:
@@ -127,6 +141,37 @@ def concept_in_words(judged: Judged) -> list[str]:
     return []
 
 
+def error_in_words(judged: Judged) -> str:
+    """The model's mean error on the batch, beside what is expected; or why it is not known."""
+    measured = judged.measured
+    known_before = measured.loss_reference is not None
+    holdout = f"{measured.loss_reference:.4g} on the holdout" if known_before else "no holdout"
+    match measured.concept:
+        case MeasuredConcept() as concept:
+            return (
+                f"Model error: {concept.loss_observed:.4g} on the batch,"
+                f" {concept.loss_expected:.4g} expected of such inputs, {holdout}."
+            )
+        case TooLittleOverlap() as concept:
+            return (
+                f"Model error: {concept.loss_current:.4g} on the batch, {holdout}; what to expect"
+                f" is not assessable, as {concept.support:.0%} of the batch is like the holdout."
+            )
+        case TooFewAnswers(rows, needed):
+            return f"Model error: not assessable, {rows} rows have an answer, {needed} are needed."
+    if measured.faults:
+        return "Model error: not assessable, as the batch cannot be used."
+    known = f"Model error: not assessable without {' and '.join(measured.lacking)}"
+    if measured.expected is not None:
+        quality = measured.expected
+        known += (
+            f"; by its calibrated probabilities {quality.accuracy:.1%} of the answers are expected"
+            f" to be right, with a Brier score of {quality.brier:.4g}"
+            " (an expectation, blind to concept drift)"
+        )
+    return f"{known}."
+
+
 def own_notes(judged: Judged) -> list[str]:
     """What else a reader should know."""
     notes = []
@@ -138,6 +183,25 @@ def own_notes(judged: Judged) -> list[str]:
         notes.append(f"The predictions drifted: {how} (a hint, no alarm).")
     if judged.data_drift and judged.concept_drift:
         notes.append("Data and concept moved together: see first where the model got worse.")
+    return [*notes, *notes_on_table(judged.measured)]
+
+
+def notes_on_table(measured: Measured) -> list[str]:
+    """What else a reader should know of the batch as a table."""
+    notes = []
+    if measured.extra:
+        names = ", ".join(f"`{name}`" for name in measured.extra[:COLUMNS_TOLD])
+        more = len(measured.extra) - COLUMNS_TOLD
+        listed = f"{names} and {more} more" if more > 0 else names
+        notes.append(f"Columns that the reference does not have, not checked: {listed}.")
+    usual = measured.repeated_reference
+    tolerated = usual + REPEATED_BY_CHANCE if usual else 0.0
+    if measured.repeated > tolerated:
+        words = told_apart(usual, measured.repeated)
+        notes.append(
+            f"Rows that repeat an earlier one: {words.now} of the batch,"
+            f" {words.before} of the reference."
+        )
     return notes
 
 
@@ -149,22 +213,29 @@ def remarks(column: JudgedColumn) -> str:
     reference, batch = column.measured.reference, column.measured.batch
     before, now = reference.counted.missing_share, batch.missing_share
     says = []
-    if reference.kind in NOT_COMPARED:
+    parts = [test.aspect for test in column.measured.comparisons if test.aspect in dates.CELLS]
+    if parts:
+        says.append(f"dates move on: compared by {' and '.join(parts)}")
+    elif reference.kind in NOT_COMPARED:
         says.append(NOT_COMPARED[reference.kind])
     if np.count_nonzero(reference.counted.counts) == 1:
         says.append("constant in the reference")
     if column.measured.role == "target" and batch.missing:
         says.append(f"{now:.0%} of the rows have no label")
     if "missing" in column.sure:
-        says.append(f"missing {before:.1%} → {now:.1%}")
+        words = told_apart(before, now)
+        says.append(f"missing {words.before} → {words.now}")
     if batch.infinite:
         says.append(f"{batch.infinite} infinite values, taken as missing")
     if batch.unseen:
         share = column.measured.size("unseen") or 0
         listed = ", ".join(commonest(batch))
-        says.append(f"never seen before, in {share:.1%} of rows: {listed}")
+        says.append(f"never seen before, in {told_apart(0, share).now} of rows: {listed}")
     if "distribution" in column.sure:
         says.append(movement(reference, batch))
+    for part in dates.CELLS:
+        if part in column.sure:
+            says.append(movement_of_dates(reference, batch, part))
     if column.significant and not column.drifted:
         says.append("significant but small")
     return "; ".join(says)
@@ -180,11 +251,60 @@ def commonest(batch: Counted) -> list[str]:
 def movement(reference: ReferenceColumn, batch: Counted) -> str:
     """How the distribution of one column moved."""
     if reference.kind == "number":
-        before, now = median(reference, reference.counted), median(reference, batch)
-        return f"median {before} → {now}" if before != now else f"the median stays {now}"
+        return movement_of_numbers(reference, batch)
     before, now = shares(reference.counted), shares(batch)
     most = np.abs(before - now).argmax()
-    return f"{reference.cells.categories[most]} {before[most]:.1%} → {now[most]:.1%}"
+    words = told_apart(before[most], now[most])
+    return f"{reference.cells.categories[most]} {words.before} → {words.now}"
+
+
+def movement_of_numbers(reference: ReferenceColumn, batch: Counted) -> str:
+    """How numbers moved: their median, or else the value up to which the share moved most."""
+    before, now = median(reference, reference.counted), median(reference, batch)
+    if before != now:
+        return f"median {before} → {now}"
+    upto_before, upto_now = upto(reference.counted), upto(batch)
+    most = np.abs(upto_before - upto_now)[:-1].argmax()
+    edge = reference.cells.edges[max(1, most)]
+    words = told_apart(upto_before[most], upto_now[most])
+    below = "below" if most == 0 else "up to"
+    return f"{below} {edge:.6g}: {words.before} → {words.now}, around an unmoved median {now}"
+
+
+def movement_of_dates(reference: ReferenceColumn, batch: Counted, part: DatePart) -> str:
+    """How the rows moved between the hours, weekdays or months."""
+    before, now = reference.counted.calendar, batch.calendar
+    counts = dates.expected(before, now, part) if before and now else None
+    if counts is None:
+        return part
+    expected = counts.reference / counts.reference.sum()
+    seen = counts.batch / counts.batch.sum()
+    most = int(np.abs(expected - seen).argmax())
+    words = told_apart(expected[most], seen[most])
+    return f"{part} {counts.names[most]}: {words.before} → {words.now}"
+
+
+@dataclass(frozen=True)
+class TwoShares:
+    """Two shares in percent, with as many digits as tell them apart."""
+
+    before: str
+    now: str
+
+
+def told_apart(before: float, now: float) -> TwoShares:
+    """Two shares in words that differ where the shares do."""
+    for digits in range(1, MOST_DIGITS):
+        words = TwoShares(f"{before:.{digits}%}", f"{now:.{digits}%}")
+        if words.before != words.now or before == now:
+            return words
+    return TwoShares(f"{before:.3e}", f"{now:.3e}")
+
+
+def upto(counted: Counted) -> np.ndarray:
+    """Share of the rows up to each cell's upper end."""
+    rows = np.cumsum(counted.counts)
+    return rows / rows[-1]
 
 
 def median(reference: ReferenceColumn, counted: Counted) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from esteira.line.errors import UserError
 
 ROWS_AT_A_TIME = 2**20
 ROWS_IN_SAMPLE = 2000  # for what needs whole rows
+ROWS_COMPARED = 50_000  # the first ones, with each other
 
 # Arrow's names of the types of each kind; the first that matches holds. Categories of which there
 # are too many become "text": see columns.describe.
@@ -71,7 +72,9 @@ class Source:
         file = pq.ParquetFile(path, read_dictionary=words)
         self.rows: int = file.metadata.num_rows
         self._form: pa.Schema = file.schema_arrow
-        self._batches = lambda names: file.iter_batches(ROWS_AT_A_TIME, columns=names)
+        self._batches = lambda names, rows=None: file.iter_batches(
+            rows or ROWS_AT_A_TIME, columns=names
+        )
 
     def _hold(self, table: Any) -> None:
         """Take a table that is in memory."""
@@ -79,7 +82,7 @@ class Source:
         whole = table if ready else pa.Table.from_pandas(table, preserve_index=False)
         self.rows = whole.num_rows
         self._form = whole.schema
-        self._batches = lambda names: whole.select(names).to_batches()
+        self._batches = lambda names, rows=None: whole.select(names).to_batches(rows)
 
     def pieces(self, name: str) -> Iterator[Piece]:
         """Read one column piece by piece."""
@@ -97,6 +100,51 @@ class Source:
         """The cells of one column in the rows of the sample."""
         return pa.chunked_array([piece.drawn for piece in self.pieces(name)]).combine_chunks()
 
+    def repeated(self, names: Sequence[str]) -> float:
+        """Share of the rows that are the same as an earlier one in these columns.
+
+        Of the first ROWS_COMPARED rows. Columns that are neither numbers, words nor dates are
+        passed over.
+        """
+        rows = min(self.rows, ROWS_COMPARED)
+        prints = np.zeros(rows, np.uint64)
+        compared = [name for name in names if self.kinds[name] in ("number", "category", "date")]
+        for name in compared:
+            start = 0
+            for batch in self._batches([name], ROWS_COMPARED):
+                cells = batch[name][: rows - start]
+                here = slice(start, start + len(cells))
+                prints[here] = mix(prints[here], fingerprints(cells, self.kinds[name]))
+                start += len(cells)
+                if start == rows:
+                    break
+        if not (rows and compared):
+            return 0.0
+        return 1 - len(np.unique(prints)) / rows
+
+
+def fingerprints(cells: pa.Array, kind: Kind) -> np.ndarray:
+    """A number for each cell, the same for the same value: 64 bits, unsigned."""
+    if kind == "number":
+        values = numbers(cells)
+        values = np.where(np.isnan(values), np.nan, values + 0.0)  # -0.0 is 0.0
+        return values.view(np.uint64)
+    if kind == "date":
+        values = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+        width = pa.int32() if values.type == pa.date32() else pa.int64()
+        return numbers(values.view(width)).view(np.uint64)
+    coded = cells.dictionary_encode()
+    words = np.array([hash(word) for word in texts(coded.dictionary)] + [0], np.int64)
+    places = filled(coded.indices.cast(pa.int64()), len(words) - 1)
+    return words[places].view(np.uint64)
+
+
+def mix(prints: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Fingerprints of rows from those so far and one more column's (by the steps of splitmix64)."""
+    spread = (more ^ (more >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (prints ^ spread ^ (spread >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
 
 def kind_of(form: pa.DataType) -> Kind:
     """What the check does with an Arrow type."""
@@ -106,9 +154,21 @@ def kind_of(form: pa.DataType) -> Kind:
 
 def numbers(cells: pa.Array) -> np.ndarray:
     """Cells as float64, missing as NaN."""
-    cells = cells.cast(pa.float64(), safe=False)
-    # to_numpy() would import pandas
-    return np.from_dlpack(cells.fill_null(np.nan) if cells.null_count else cells)
+    return filled(cells.cast(pa.float64(), safe=False), np.nan)
+
+
+def filled(cells: pa.Array, missing: float) -> np.ndarray:
+    """Cells of numbers as NumPy has them, the missing ones filled.
+
+    Neither to_numpy() nor fill_null(): both would import pandas.
+    """
+    if not cells.null_count:
+        return np.from_dlpack(cells)
+    there = np.from_dlpack(cells.is_valid().cast(pa.uint8())).astype(bool)
+    known = np.from_dlpack(cells.drop_null())
+    values = np.full(len(cells), missing, known.dtype)
+    values[there] = known
+    return values
 
 
 def texts(cells: pa.Array) -> list[str | None]:

@@ -22,6 +22,7 @@ class BothCounts:
 
     reference: np.ndarray
     batch: np.ndarray
+    names: tuple[str, ...] = ()  # of the cells, where they have some
 
 
 @dataclass(frozen=True)
@@ -203,3 +204,9 @@ def benjamini_hochberg(p: np.ndarray, alpha: float) -> float:
     ascending = np.sort(p)
     steps = alpha * np.arange(1, len(ascending) + 1) / max(1, len(ascending))
     return float(ascending[ascending <= steps].max(initial=-1.0))
+
+
+def losses(residual: np.ndarray, positive: str | None) -> np.ndarray:
+    """Loss of each row: the absolute error, or of probabilities Brier's square."""
+    power = 1 if positive is None else 2
+    return np.abs(residual) ** power

@@ -1,11 +1,12 @@
 """`esteira drift`: the same check on any two tables, outside the line."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from esteira.drift import profile as profiles
-from esteira.drift import report
+from esteira.drift import profile_file, report
 from esteira.drift.check import Checked, check
 from esteira.drift.columns import fits
 from esteira.drift.limits import Settings
@@ -48,6 +49,7 @@ def compare_files(
         if not (followed and there and fits(followed.prediction, batch.kinds[predictions])):
             raise UserError(f"{new} has no column `{predictions}` like the predictions of {old}.")
         predict = answers_in(batch, predictions)
+        profile = replace(profile, others=(*profile.others, predictions))
     found = check(profile, batch, Settings(), predict, notes)
     report.write(found, out, f"{Path(new).name} against {Path(old).name}")
     return found
@@ -60,7 +62,7 @@ def open_reference(
     if Path(path).suffix != ".json":
         table, _ = open_table(path, {}, read_text)
         return profiles.of_table(table, target, predictions)
-    profile = profiles.read(path)
+    profile = profile_file.read(path)
     known = profile.target.name if profile.target else None
     if target and target != known:
         raise UserError(f"the target in {path} is not `{target}`: leave --target out.")

@@ -222,6 +222,8 @@ def drift() -> f.Drift | None:
             action=verdict.action,
             checked=int(measured.number("columns_checked")),
             drifted=int(measured.number("columns_drifted")),
+            target=measured.values.get("target_drifted") == 1,
+            prediction=measured.values.get("prediction_drifted") == 1,
             columns=columns[: f.MOST_ENTRIES],
         )
     except (UserError, OSError, KeyError, ValueError, TypeError):

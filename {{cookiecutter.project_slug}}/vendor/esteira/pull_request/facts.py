@@ -119,11 +119,13 @@ class Column(Part):
 
 
 class Drift(Part):
-    """The drift check's verdict."""
+    """The drift check's verdict; `checked` and `drifted` count features alone."""
 
     action: Action
     checked: Count
     drifted: Count
+    target: bool = False  # whether the target drifted
+    prediction: bool = False  # whether the predictions did
     columns: Listed[Column] = []  # the worst first
 
 

@@ -92,6 +92,7 @@ class DriftView:
     advice: str
     drifted: int
     checked: int
+    also: str  # what drifted beside features
     worst: tuple[f.Column, ...] | None
 
 
@@ -275,13 +276,16 @@ def drift(found: f.Drift | None) -> DriftView | None:
     """Prepare the drift check's verdict, with its three worst columns where there are any."""
     if found is None:
         return None
-    calm = found.action == "keep" and not found.drifted
+    calm = found.action == "keep" and not any(column.drifted for column in found.columns)
+    beside = {"the target": found.target, "the predictions": found.prediction}
+    also = "".join(f", and {what} did" for what, drifted in beside.items() if drifted)
     drifted_first = sorted(found.columns, key=lambda column: not column.drifted)
     return DriftView(
         action=found.action,
         advice=verdicts.BY_ACTION[found.action].advice,
         drifted=found.drifted,
         checked=found.checked,
+        also=also,
         worst=None if calm else tuple(drifted_first[:3]),
     )
 
