@@ -260,7 +260,7 @@ def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path
     done = run(project, "esteira", "gate", check=False)
     assert done.returncode == 1
     [said] = [line for line in done.stdout.splitlines() if line.startswith("log_loss: worse by ")]
-    low, high = map(float, re.search(r"\[(\S+), (\S+)\]", said)[1:3])
+    low, high = map(float, re.search(r"\[(\S+), (\S+)\]", said).groups())
     assert 0 < low < high
     assert "log_loss went from" in done.stderr or "above the limit" in done.stderr
     run(project, "esteira", "pull-request", "collect", "--base", "main")

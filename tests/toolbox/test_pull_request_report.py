@@ -131,7 +131,7 @@ STATES: dict[str, f.Facts] = {
     "worse": facts(metrics=metrics(0.9862), gates=gates(0.9862)),
     "not_comparable": facts(
         gates=[
-            gate(base=None, now=0.991, not_compared=NO_ANSWERS),
+            gate(base=None, now=0.991, regression=0.005, not_compared=NO_ANSWERS),
             gate("log_loss", "lower", None, 0.1, 0.25, not_compared=NO_ANSWERS),
             *gates()[2:],
         ],

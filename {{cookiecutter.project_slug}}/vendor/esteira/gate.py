@@ -175,7 +175,7 @@ def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Befo
     if same_rows is None:
         return in_file
     if same_rows.base is None:
-        return Before(None, same_rows.reason)
+        return Before(None, in_file.why_not or same_rows.reason)
     if same_rows.difference == same_rows.low == same_rows.high == 0:
         return in_file  # the same answers; where the numbers differ, they are measured otherwise
     return Before(same_rows.base, comparison=same_rows)

@@ -132,13 +132,14 @@ def disagree(gate: Gate, metric: Metric | None) -> bool:
 
 
 def has_uncompared_base(gate: Gate, facts: Facts) -> bool:
-    """Whether a gate's metric is measured at the base, and was not compared with it."""
+    """Whether a rule asks how a metric moved that the base has, and it was not compared."""
     measured = any(
         metric.base is not None
         for metric in facts.metrics
         if (metric.file, metric.name) == (gate.file, gate.metric)
     )
-    return measured and gate.base is None and gate.not_compared != ""
+    asks = gate.regression is not None
+    return asks and measured and gate.base is None and gate.not_compared != ""
 
 
 def holds_together(gate: Gate, compared: Compared) -> bool:
