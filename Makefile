@@ -70,7 +70,7 @@ benchmark-drift-speed: .venv/ready
 	.venv/bin/python benchmarks/drift_speed.py --write
 
 benchmark-comparison: .venv/ready
-	.venv/bin/python benchmarks/comparison.py --runs 1000 --seed 1 --write
+	.venv/bin/python benchmarks/comparison.py --runs 200 --seed 1 --write
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

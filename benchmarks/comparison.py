@@ -131,7 +131,7 @@ def tables(runs: int, seed: int) -> list[str]:
 def main() -> None:
     """Measure, print, and write the tables if asked to."""
     parse = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parse.add_argument("--runs", type=int, default=1000)
+    parse.add_argument("--runs", type=int, default=200)
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--write", action="store_true", help=f"rewrite {RESULT.name}")
     given = parse.parse_args()
