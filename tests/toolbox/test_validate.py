@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,8 +137,11 @@ def run_stage(folder: Path, raw: pd.DataFrame) -> subprocess.CompletedProcess:
     (folder / "schema.yaml").write_text(SCHEMA)
     (folder / "params.yaml").write_text("validate:\n  examples: 2\n")
     table.write(raw, folder / "data/ingested.parquet")
+    stages = folder / "src" / "squad" / "stages"
+    stages.mkdir(parents=True)
+    shutil.copy(STAGE, stages)
     return subprocess.run(
-        [sys.executable, str(STAGE)],
+        [sys.executable, "-m", "esteira.line", "validate"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         capture_output=True,
