@@ -349,9 +349,9 @@ def test_the_base_is_found_with_names_that_git_quotes(
     (raw / f"{name}.csv.dvc").write_text(
         json.dumps({"outs": [{"md5": "b", "path": f"{name}.csv"}]})
     )
-    from esteira.pull_request import compare
+    from esteira.pull_request import commit_changes
 
-    [moved] = compare.data("main")
+    [moved] = commit_changes.data("main")
     assert (moved.path, moved.old_hash, moved.new_hash) == (f"data/raw/{name}.csv", "a", "b")
     assert bases.find("main").commit is not None
     with pytest.raises(UserError, match="no commit here"):

@@ -15,7 +15,7 @@ from actions import act, git
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from esteira.pull_request import trusted
+from esteira.pull_request import by_github
 
 HOUSES = {"root": helpers.ROOT, "generated": helpers.TEMPLATE}
 
@@ -193,9 +193,9 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
               "/setup.cfg"}  # fmt: skip
     anywhere = {path for path in owned if not path.startswith("/")}
     assert {p for p in owned - anywhere if not (project / p[1:]).exists()} == absent
-    folders = {f"/{folder}/" for folder in trusted.JUDGING_FOLDERS}
-    assert owned >= folders | {f"/{file}" for file in trusted.JUDGING_FILES}
-    assert anywhere == set(trusted.JUDGING_ANYWHERE)
+    folders = {f"/{folder}/" for folder in by_github.JUDGING_FOLDERS}
+    assert owned >= folders | {f"/{file}" for file in by_github.JUDGING_FILES}
+    assert anywhere == set(by_github.JUDGING_ANYWHERE)
 
 
 # -- Run for real

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from esteira.line.errors import UserError
-from esteira.line.estimators import (
+from esteira.line.pipeline_parts import (
     Features,
     NumberedLabels,
     arose_in_pipeline,

@@ -36,7 +36,7 @@ from sklearn.utils._test_common.instance_generator import _construct_instances
 from sklearn.utils.estimator_checks import _enforce_estimator_tags_X, _enforce_estimator_tags_y
 from threadpoolctl import threadpool_limits
 
-from esteira.line import model_file, trusted
+from esteira.line import loadable, model_file
 from esteira.line.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -267,7 +267,7 @@ def test_the_names_that_may_be_named_are_there() -> None:
     """A name that has moved in a newer version would let nothing through, without a word."""
     import importlib
 
-    for names in trusted.ALLOWED.values():
+    for names in loadable.ALLOWED.values():
         for name in names:
             module, _, attribute = name.rpartition(".")
             assert hasattr(importlib.import_module(module), attribute), name

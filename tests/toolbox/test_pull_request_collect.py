@@ -8,7 +8,7 @@ import helpers
 import pytest
 
 from esteira.pull_request import collect as room
-from esteira.pull_request import compare, judge
+from esteira.pull_request import commit_changes, judge
 from esteira.pull_request import facts as f
 from esteira.pull_request.render import render
 
@@ -134,7 +134,7 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
 
     def moved(**versions: str) -> list[f.Change]:
         record.write_text(json.dumps(versions))
-        return compare.texts("main").environment
+        return commit_changes.texts("main").environment
 
     assert moved(lock="a", python="3.12.1") == []
     helpers.run(branch, "git", "checkout", "--quiet", "main")
@@ -147,7 +147,7 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
         f.Change(name="blas", new="x"),
     ]
     record.unlink()
-    assert compare.texts("main").environment == []
+    assert commit_changes.texts("main").environment == []
 
 
 def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:

@@ -19,7 +19,7 @@ from esteira.pull_request import facts as f
 from esteira.pull_request import judge as j
 from esteira.pull_request import markdown
 from esteira.pull_request import render as r
-from esteira.pull_request.trusted import Outside
+from esteira.pull_request.by_github import Outside
 from esteira.pull_request.view import Place
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from test_pull_request_report import GOOD, STATES, facts
 
 from esteira.line.errors import UserError
+from esteira.pull_request import by_github, judge, post
 from esteira.pull_request import facts as f
-from esteira.pull_request import judge, post, trusted
+from esteira.pull_request.by_github import Outside, judging_files, other_rules
 from esteira.pull_request.first_sentence import first_sentence
 from esteira.pull_request.github import (
     Account,
@@ -23,7 +24,6 @@ from esteira.pull_request.github import (
     Side,
     WorkflowRun,
 )
-from esteira.pull_request.trusted import Outside, judging_files, other_rules
 
 
 def icon(found: f.Facts) -> str:
@@ -336,7 +336,7 @@ def test_the_list_of_files_is_asked_for_page_by_page(monkeypatch: pytest.MonkeyP
             else []
         )
 
-    monkeypatch.setattr(trusted.Api, "call", call)
-    files = trusted.Api("", "", "squad/radar").changed_files(12)
+    monkeypatch.setattr(by_github.Api, "call", call)
+    files = by_github.Api("", "", "squad/radar").changed_files(12)
     assert judging_files(files) == ["uv.lock"]
     assert asked == [f"/pulls/12/files?per_page=100&page={page}" for page in (1, 2)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from esteira.repository.dvc import Entry, Stage
-from esteira.verify import compare, confine, explain, limits
+from esteira.verify import allowed, compare, confine, explain
 from esteira.verify.sandbox import Sandbox
 
 needs_landlock = pytest.mark.skipif(not confine.version(), reason="the kernel has no Landlock")
@@ -257,6 +257,6 @@ def test_a_project_among_the_systems_folders_is_hidden_all_the_same(tmp_path: Pa
     for name in ("apps/squad", "apps/other", "lib"):
         (tmp_path / name).mkdir(parents=True)
     root = tmp_path / "apps" / "squad"
-    assert not any(root.is_relative_to(folder) for folder in limits.readable_folders(root))
-    shown = {str(path) for path in limits._all_but(root, tmp_path)}
+    assert not any(root.is_relative_to(folder) for folder in allowed.readable_folders(root))
+    shown = {str(path) for path in allowed._all_but(root, tmp_path)}
     assert shown == {str(tmp_path / "apps" / "other"), str(tmp_path / "lib")}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from esteira.line import model_file
-from esteira.line.estimators import Features, NumberedLabels, learns_words
+from esteira.line.pipeline_parts import Features, NumberedLabels, learns_words
 from scipy.stats import loguniform, randint
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import (

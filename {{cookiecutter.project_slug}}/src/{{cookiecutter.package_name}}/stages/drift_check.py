@@ -38,7 +38,9 @@ def main(settings: Settings) -> None:
     batch, says = read_batch(settings.current, schema)
 
     def predict(rows: Any) -> Any:
-        from esteira.line.estimators import faults_told  # scikit-learn, if a model is asked at all
+        from esteira.line.pipeline_parts import (
+            faults_told,  # scikit-learn, if a model is asked at all
+        )
 
         from ..model import load
 

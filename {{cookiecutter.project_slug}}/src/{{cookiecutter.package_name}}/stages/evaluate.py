@@ -7,9 +7,9 @@ from dvclive import Live
 from esteira.drift import profile, profile_file
 from esteira.line import holdout, plots, predictions, schema, table
 from esteira.line.errors import UserError
-from esteira.line.estimators import faults_told
 from esteira.line.files import significant
 from esteira.line.params import Section, run
+from esteira.line.pipeline_parts import faults_told
 from pandas import Series
 from pydantic import Field
 from sklearn import metrics as scores

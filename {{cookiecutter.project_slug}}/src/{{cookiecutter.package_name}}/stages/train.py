@@ -6,9 +6,9 @@ from typing import Any
 
 from esteira.line import schema, table
 from esteira.line.errors import UserError, one_line
-from esteira.line.estimators import arose_in_pipeline, said
 from esteira.line.files import write_metrics
 from esteira.line.params import Section, run
+from esteira.line.pipeline_parts import arose_in_pipeline, said
 from pandas import DataFrame, Series
 from pydantic import Field
 from sklearn.base import is_classifier

@@ -15,7 +15,7 @@ from typing import Any
 
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import replacing
-from esteira.line.trusted import ALLOWED
+from esteira.line.loadable import ALLOWED
 
 SCHEMA = "schema.json"
 # To how many bytes a file and its schema may unpack, or else to how many times the file's size.
@@ -64,7 +64,7 @@ def save(model: Any, path: str | Path, trusted: Names = (), functions: Functions
 def load(path: str | Path, trusted: Names = (), functions: Functions = ()) -> Any:
     """Read a fitted estimator that `save` wrote.
 
-    `trusted` are names of classes and functions beside those in `trusted.py`, and `functions` the
+    `trusted` are names of classes and functions beside those in `loadable.py`, and `functions` the
     project's own that the model may call, such as `features.engineer`. Raises UserError for a file
     that is absent, broken, or names anything else
     (https://skops.readthedocs.io/en/stable/persistence.html).

@@ -16,9 +16,9 @@ from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
 from esteira.line.params import parse
-from esteira.pull_request import compare
+from esteira.pull_request import commit_changes
 from esteira.pull_request import facts as f
-from esteira.pull_request.compare import short
+from esteira.pull_request.commit_changes import short
 from esteira.pull_request.github import PullRequest, PullRequestEvent, event
 from esteira.pull_request.reproduce import reproduce
 from esteira.repository import base as bases
@@ -67,7 +67,7 @@ def identity(pull: PullRequest | None) -> f.Facts:
 
 def with_texts(facts: f.Facts) -> f.Facts:
     """Add what differs in the files that people write."""
-    found = compare.texts(facts.base)
+    found = commit_changes.texts(facts.base)
     return facts.model_copy(
         update={
             "params": found.params,
@@ -89,7 +89,7 @@ def with_measurements(facts: f.Facts, base: Base) -> f.Facts:
         now = dvc.metrics(repo)
         before = dvc.metrics(repo, base.comparable) if base.comparable else []
     gates = [] if stopped else judged(base.comparable)
-    stages = run.stages + compare.removed_stages(base.commit)
+    stages = run.stages + commit_changes.removed_stages(base.commit)
     return facts.model_copy(
         update={
             "lock": lock,
@@ -99,7 +99,7 @@ def with_measurements(facts: f.Facts, base: Base) -> f.Facts:
             "pushed": pushed(unusable) if settled else f.Pushed(reason=UNSETTLED),
             "drift": None if stopped else drift(),
             "drift_blocks": [] if stopped else gate.read_gates().drift,
-            "data": compare.data(base.commit),
+            "data": commit_changes.data(base.commit),
             "history": history(base.comparable, gates),
         }
     )

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from esteira.pull_request import judge
+from esteira.pull_request.by_github import Outside
 from esteira.pull_request.facts import Facts, Gate
 from esteira.pull_request.markdown import Markdown, Value, code, joined, number, words
 from esteira.pull_request.movement import movement
-from esteira.pull_request.trusted import Outside
 
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"

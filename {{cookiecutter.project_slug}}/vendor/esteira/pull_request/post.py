@@ -7,6 +7,7 @@ from pathlib import Path
 
 from esteira.line.errors import UserError
 from esteira.pull_request import facts as f
+from esteira.pull_request.by_github import outside
 from esteira.pull_request.github import (
     Api,
     PullRequest,
@@ -16,7 +17,6 @@ from esteira.pull_request.github import (
     event,
 )
 from esteira.pull_request.render import no_report, not_believed, render
-from esteira.pull_request.trusted import outside
 from esteira.pull_request.view import MARKER, Place
 
 AUTHOR = "github-actions[bot]"

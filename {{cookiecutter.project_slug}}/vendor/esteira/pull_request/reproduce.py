@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from esteira.pull_request import facts as f
-from esteira.pull_request.compare import short
+from esteira.pull_request.commit_changes import short
 from esteira.repository import dvc, snapshot
 
 COMMAND = ["repro"]

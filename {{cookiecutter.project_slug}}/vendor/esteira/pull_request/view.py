@@ -9,6 +9,7 @@ from typing import Generic, Self, TypeVar
 
 from esteira.drift import verdicts
 from esteira.pull_request import facts as f
+from esteira.pull_request.by_github import NOTHING_ELSE, Outside
 from esteira.pull_request.first_sentence import (
     FirstSentence,
     first_sentence,
@@ -17,7 +18,6 @@ from esteira.pull_request.first_sentence import (
 from esteira.pull_request.judge import refusal
 from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
 from esteira.pull_request.movement import movement
-from esteira.pull_request.trusted import NOTHING_ELSE, Outside
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 VALIDATION = "reports/validate/metrics.json"

@@ -23,7 +23,7 @@ from esteira.repository import dvc
 from esteira.repository.dvc import Entry, Stage
 from esteira.repository.imports import only_docstring
 from esteira.verify import confine
-from esteira.verify.limits import Limits
+from esteira.verify.allowed import Limits
 
 WRITABLE = ("/dev/null", "/dev/shm")  # noqa: S108 shared memory: locks of processes that work together
 CACHES = ("tmp", ".cache", ".config", ".local")  # in a home: what libraries keep there

@@ -12,7 +12,7 @@ ufuncs, plain containers) is not repeated.
 # By skops' name of the place (https://skops.readthedocs.io/en/stable/persistence.html), by module.
 _NAMES: dict[str, dict[str, str]] = {
     "ObjectNode": {
-        "esteira.line.estimators": "Features NumberedLabels",
+        "esteira.line.pipeline_parts": "Features NumberedLabels",
         "scipy.interpolate._bsplines": "BSpline",
         "sklearn._loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
         "sklearn.calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
