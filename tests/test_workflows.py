@@ -416,7 +416,7 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
 
 def test_unpushed_outputs_are_red_and_the_next_push_updates_the_comment(pull: Pull) -> None:
     pull.github.comment(12, "<!-- esteira:pull-request --> mine", "stranger")
-    edit(pull.author, "params.yaml", C, "hyperparameters: {C: 0.2}")
+    edit(pull.author, "params.yaml", C, "hyperparameters: {C: 0.5}")
     helpers.run(pull.author, "dvc", "repro")
     commit(pull.author)
     assert not passed(pull.check(), "pull-request"), pull.said

@@ -310,6 +310,7 @@ def close_the_loop(
     """Alarm, absorb, reproduce; `fresh` are rows of the old and the new kind that nobody learns."""
     assert verdict(project, batch, "august")["data_drift"] == 1
     before = {kind: loss(project, rows) for kind, rows in fresh.items()}
+    run(project, "dvc", "repro")  # the check of the usual batch again
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "--no-verify", "-m", "Before the batch")
 
