@@ -102,14 +102,14 @@ def own_model(task: str) -> Any:
     """Return what the template's own model.py offers for a task, as `adopt` would load it."""
     from esteira.adopt.project import OwnModel
 
-    if "squad" not in sys.modules:
+    if "template_squad" not in sys.modules:
         (source,) = (TEMPLATE / "src").glob("*/__init__.py")
         spec = importlib.util.spec_from_file_location(
-            "squad", source, submodule_search_locations=[str(source.parent)]
+            "template_squad", source, submodule_search_locations=[str(source.parent)]
         )
         assert spec is not None
-        sys.modules["squad"] = importlib.util.module_from_spec(spec)
-    model = importlib.import_module("squad.model")
+        sys.modules["template_squad"] = importlib.util.module_from_spec(spec)
+    model = importlib.import_module("template_squad.model")
     return OwnModel(tuple(model.ALGORITHMS[task]), lambda name: model.build(task, name, 42))
 
 

@@ -93,12 +93,12 @@ def test_each_sin_of_a_real_stage_is_named(project: Path) -> None:
     (project / "overrides.json").write_text("{}")
     edit(
         package / "stages" / "split.py",
-        "    for name, part in parts.items():\n        table.write",
+        "    holdout.write(found)",
         "    from contextlib import suppress\n    from pathlib import Path\n"
         "    with suppress(ImportError):\n        from ..helper import SHIFT\n"
         "    with suppress(OSError):\n        Path('overrides.json').read_text()\n"
         "    Path('data/notes.txt').write_text('note')\n"
-        "    for name, part in parts.items():\n        table.write",
+        "    holdout.write(found)",
     )
     edit(
         package / "stages" / "train.py",

@@ -4,7 +4,7 @@ rerun what changed."""
 from pathlib import Path
 from types import ModuleType
 
-from esteira.gate import judge_all
+from esteira.gate import read_gates
 from esteira.line.files import read_yaml
 from esteira.repository.imports import undeclared
 
@@ -22,5 +22,5 @@ def test_every_module_that_a_stage_imports_is_among_its_deps() -> None:
     assert undeclared() == {}, "add these files, or their folders, to the `deps` in dvc.yaml"
 
 
-def test_gates_can_be_judged() -> None:
-    assert judge_all()
+def test_gates_can_be_read() -> None:
+    assert read_gates().rules

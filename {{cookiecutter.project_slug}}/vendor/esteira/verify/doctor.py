@@ -241,7 +241,13 @@ def lock_and_data(repo: "Repo", kept: list[Kept]) -> Iterator[Finding]:
         yield Finding(f"{', '.join(gone)} not here, as after a stop", "`uv run dvc repro`")
     absent = [each for each in kept if not each.here]
     if absent:
-        yield Finding(f"{', '.join(each.path for each in absent)} not here", get(absent))
+        names = [each.path for each in absent]
+        # DVC removes the outputs of a stage before it runs, and those of no other stage.
+        of_one = any(set(names) == {out.path for out in stage.outs} for stage in dvc.line(repo))
+        stopped = of_one and all(all_in_cache(each) for each in absent)
+        when = ", as after a stop" if stopped else ""
+        advice = "`uv run dvc repro`" if stopped else get(absent)
+        yield Finding(f"{', '.join(names)} not here{when}", advice)
 
 
 def only_data_differs(repo: "Repo", others: list[str]) -> bool:
