@@ -20,6 +20,10 @@ unexport VIRTUAL_ENV
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Tests run side by side: threads of theirs that wait for a busy core cost more than they save.
+test soak: export OMP_NUM_THREADS := 1
+test soak: export OPENBLAS_NUM_THREADS := 1
+
 help:
 	@grep "^# make" Makefile
 

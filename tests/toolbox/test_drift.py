@@ -343,6 +343,14 @@ def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
     assert found.metrics.concept_residual_gain == pytest.approx(0.69, abs=0.02)
 
 
+def test_errors_as_large_as_numbers_go_have_a_finite_mean():
+    residuals = np.array([1.7e308, -1.7e308, 1.0, np.nan])
+    losses = statistics.losses(residuals, None)
+    assert np.isnan(losses[3])
+    assert np.isfinite(losses[:3].sum())
+    assert np.isfinite(np.var(losses[:3]))
+
+
 def test_labels_written_otherwise_are_no_error_of_the_model(known: Profile) -> None:
     batch = squad_table(1500, 12)
     batch["left"] = batch["left"].map({"yes": "1", "no": "0"})

@@ -56,7 +56,7 @@ class TestFiles:
         path = tmp_path / "m.json"
         files.write_metrics(path, {"a": 0.123456789, "b": 123456789, "c": np.float64(1e-9)})
         assert json.loads(path.read_text()) == {"a": 0.123457, "b": 123456789, "c": 1e-9}
-        with pytest.raises(ValueError, match="not finite numbers: b"):
+        with pytest.raises(UserError, match="not finite numbers: b"):
             files.write_metrics(path, {"a": 1, "b": float("nan")})
 
     def test_yes_and_no_are_words(self, tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def rehearse(kind: str, strength: float = 1.0) -> str:
     batch, done = KINDS[kind](rows, what, strength, np.random.default_rng(0))
     path = FOLDER / f"{kind}.parquet"
     table.write(batch, path)
-    before = _point_at(path.as_posix())
-    if not BEFORE.exists():
-        write_text(BEFORE, before)
+    if not BEFORE.exists():  # first, so that a drill that is killed can be undone
+        write_text(BEFORE, _setting()[2])
+    _point_at(path.as_posix())
     try:
         _reproduce()
     except UserError:
@@ -132,15 +132,21 @@ def undo(reproduce: bool = True) -> str:
     return f"The drift check looks at {before} again.\n{_alarm() if reproduce else ''}".strip()
 
 
-def _point_at(path: str) -> str:
-    """Change `drift_check.current` in params.yaml, and not another byte; return what it was."""
+def _setting() -> re.Match[str]:
+    """Find `drift_check.current` in params.yaml; its value is group 2. Raises UserError."""
     text = Path("params.yaml").read_text(encoding="utf-8")
     pattern = r"(?m)(^drift_check:[^\n]*\n(?:[ #][^\n]*\n|\n)*?  current:[ ]*)([^\s#]+)"
     found = re.search(pattern, text)
     if not found:
         raise UserError("params.yaml has no `current:` in section `drift_check:`; add it.")
+    return found
+
+
+def _point_at(path: str) -> None:
+    """Change `drift_check.current` in params.yaml, and not another byte."""
+    found = _setting()
+    text = found.string
     write_text("params.yaml", text[: found.start(2)] + path + text[found.end(2) :])
-    return found[2]
 
 
 def _reproduce() -> None:

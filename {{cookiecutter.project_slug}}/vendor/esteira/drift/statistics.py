@@ -14,6 +14,7 @@ import numpy as np
 
 FEWEST_EXPECTED = 5  # rows in a cell, for the chi-squared distribution to hold
 FEWEST_FOR_NORMAL = 10  # rows of the rarer kind, for the normal distribution to hold
+LARGEST_LOSS = 1e150
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +208,9 @@ def benjamini_hochberg(p: np.ndarray, alpha: float) -> float:
 
 
 def losses(residual: np.ndarray, positive: str | None) -> np.ndarray:
-    """Loss of each row: the absolute error, or of probabilities Brier's square."""
+    """Loss of each row: the absolute error, or of probabilities Brier's square.
+
+    An error beyond LARGEST_LOSS counts as that, so that sums and squares of losses stay finite.
+    """
     power = 1 if positive is None else 2
-    return np.abs(residual) ** power
+    return np.minimum(np.abs(residual), LARGEST_LOSS) ** power

@@ -176,12 +176,15 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_metrics(path: str | Path, metrics: Mapping[str, float], digits: int = 6) -> None:
     """Write flat metrics for DVC, rounded to `digits` significant digits.
 
-    Rounding keeps last-digit noise of another processor out of the diff. Raises ValueError for a
+    Rounding keeps last-digit noise of another processor out of the diff. Raises UserError for a
     metric that is not finite, because DVC would show it as changed for ever.
     """
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        raise ValueError(f"metrics that are not finite numbers: {', '.join(bad)}")
+        raise UserError(
+            f"{path} would hold metrics that are not finite numbers: {', '.join(bad)}. Look for "
+            "values too large to compute with, or a model that answers with infinity."
+        )
     write_json(path, {name: significant(value, digits) for name, value in metrics.items()})
 
 
