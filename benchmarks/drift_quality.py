@@ -31,7 +31,7 @@ from esteira.drift.metrics import Metrics  # noqa: E402
 
 Table = dict[str, np.ndarray]
 Draw = np.random.Generator
-SIZES = ((200, 200), (2000, 200), (2000, 2000), (20000, 20000))
+SIZES = ((200, 200), (2000, 200), (2000, 2000), (20000, 20000), (2000, 60))
 LETTERS = np.array(list("abcde"))
 CACHE = ROOT / ".cache" / "drift_quality.json"  # cells that are done: the run can be resumed
 KEPT = json.loads(CACHE.read_text()) if CACHE.exists() else {}

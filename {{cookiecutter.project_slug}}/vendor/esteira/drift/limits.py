@@ -22,14 +22,14 @@ class ColumnLimits(Section):
 class Settings(ColumnLimits):
     """All limits and levels of significance; `columns` overrules the limits of one column."""
 
-    alpha: float = 0.035  # level of all columns together
+    alpha: float = 0.03  # level of all columns together
     correlation: float = 0.1  # change of a rank correlation
-    correlation_alpha: float = 0.003
+    correlation_alpha: float = 0.001
     auc: float = 0.55  # how well a classifier tells batch from reference; 0.5 is not at all
-    auc_alpha: float = 0.01
+    auc_alpha: float = 0.005
     loss: float = 0.15  # rise of the model's error, as a share of what is expected
     gain: float = 0.1  # share of the squared residual that the inputs explain, beyond the holdout's
-    concept_alpha: float = 0.03
+    concept_alpha: float = 0.02
     support: float = 0.5  # share of the batch that must be like the holdout to judge the concept
     least_rows: int = Field(50, ge=8)  # of reference and batch, for any verdict
     classifier: bool = True  # whether to train one, which takes most of the time
