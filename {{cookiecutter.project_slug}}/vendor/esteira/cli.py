@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 # The panels of `esteira --help`, in the order in which their first commands stand below.
 LINE = "The line: is the model good enough?"
 DATA = "Data: your table, new batches, drift"
+USE = "Use: what does the model say?"
 TRUST = "Trust: can a number be reproduced?"
 PULL_REQUEST = "Pull requests: what did a change move?"
 
@@ -214,6 +215,17 @@ def drill(
     from esteira import drill as room
 
     print(room.undo() if undo else room.rehearse(kind, strength))
+
+
+@app.command(rich_help_panel=USE, epilog="Example: uv run esteira predict august.csv answers.csv")
+def predict(
+    source: Annotated[str, typer.Argument(help="A table like the one that was adopted.")],
+    out: Annotated[str, typer.Argument(help="Where to write the answers: .parquet or .csv.")],
+) -> None:
+    """Let the model answer every row of a table, and say beside it which rules a row breaks."""
+    from esteira import predict as room
+
+    print(room.predict(source, out).says())
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: uv run esteira validate data/raw/august.csv")

@@ -30,6 +30,7 @@ class Outputs(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    deps: list[Stored] = []
     outs: list[Stored] = []
 
 
@@ -86,6 +87,13 @@ def locked_outputs(revision: str | None) -> dict[str, Stored]:
     """Return what dvc.lock says that the line wrote, by path. Raises UserError."""
     lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
     return {out.path: out for stage in lock.stages.values() for out in stage.outs}
+
+
+def maker(path: str, revision: str | None) -> Outputs | None:
+    """Return the stage of dvc.lock that wrote a file, or None where none did. Raises UserError."""
+    lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
+    wrote = (stage for stage in lock.stages.values() if path in [out.path for out in stage.outs])
+    return next(wrote, None)
 
 
 def raw_files(revision: str | None) -> dict[str, Stored]:
