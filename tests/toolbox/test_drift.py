@@ -343,6 +343,23 @@ def test_a_regression_model_is_followed_in_any_unit(unit: float) -> None:
     assert found.metrics.concept_residual_gain == pytest.approx(0.69, abs=0.02)
 
 
+def test_a_batch_smaller_than_the_blocks_of_a_series_may_differ_more(tmp_path: Path) -> None:
+    noise = np.random.default_rng(4).normal(size=(3000, 3))
+    level = signal.lfilter([1], [1, -0.95], noise, axis=0)[300:]
+    series = pd.DataFrame(level, columns=list("abc"))
+    known = build(series[:2000], ordered=True)
+    assert known.usual.block_rows == 100
+    actions = [
+        check(known, series[first : first + 60], Settings(classifier=False)).verdict.action
+        for first in range(2000, 2600, 60)
+    ]
+    assert actions.count("keep") >= 9
+    moved = series[2000:2060] + 60
+    assert check(known, moved, Settings(classifier=False)).verdict.action == "retrain"
+    profile_file.write(tmp_path / "known.json", known)
+    assert profile_file.read(tmp_path / "known.json") == known
+
+
 def test_errors_as_large_as_numbers_go_have_a_finite_mean():
     residuals = np.array([1.7e308, -1.7e308, 1.0, np.nan])
     losses = statistics.losses(residuals, None)

@@ -83,8 +83,7 @@ def test_a_released_model_is_named_by_its_release(squad: Path) -> None:
     for name in ("model@v1.0.0", "model@v1.1.0", "other@v9.0.0"):
         run(squad, "git", "tag", "--annotate", name, "--message", "A release")
     run(squad, "git", "commit", "--quiet", "--allow-empty", "--no-verify", "-m", "Later")
-    assert room.origin_of_model().version in ("model@v1.0.0", "model@v1.1.0")
-    assert room.release_of("0" * 32) is None
+    assert room.origin_of_model().version == "model@v1.1.0"
 
 
 def test_numbers_are_answered_with_twelve_digits() -> None:

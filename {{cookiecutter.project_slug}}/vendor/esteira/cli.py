@@ -306,6 +306,106 @@ def post(report: Report = Path(REPORT)) -> None:
     print(main(report))
 
 
+model = typer.Typer(
+    no_args_is_help=True,
+    help="Released versions of the model: which there are, and which is in use.",
+    epilog="Example: uv run esteira model list",
+)
+app.add_typer(model, name="model", rich_help_panel=USE)
+Name = Annotated[str, typer.Argument(help="A version, such as v1.2.0.", metavar="VERSION")]
+Stage = Annotated[str, typer.Argument(help="Where a version is used.")]
+
+
+@model.command("list", epilog="Example: uv run esteira model list")
+def list_versions() -> None:
+    """List the versions, the highest first, with the metrics of the gates, and which is where."""
+    from esteira import release
+    from esteira.gate import EVALUATION, read_gates
+    from esteira.repository.releases import how_to_release
+
+    known, where = release.overview()
+    if not known:
+        print(f"No version is released yet: {how_to_release()}.")
+        return
+    metrics = [rule.metric for rule in read_gates().rules if rule.file == EVALUATION]
+    shown = Table("version", "in", "date", "commit", *metrics)
+    for version in known:
+        stages = ", ".join(stage for stage, there in where.items() if there.name == version.name)
+        try:
+            measured = {figure.name: figure.says() for figure in release.figures(version)}
+        except UserError:  # a version without reports is listed all the same
+            measured = {}
+        values = [measured.get(metric, "–") for metric in metrics]
+        shown.add_row(version.name, stages, version.date, version.commit[:10], *values)
+    Console().print(shown)
+
+
+@model.command(epilog="Example: uv run esteira model show v1.2.0")
+def show(version: Name) -> None:
+    """Show what a version is: metrics with 95 % intervals, data, commit, environment."""
+    from esteira import release
+
+    card = release.card(version)
+    shown = Table("what", "value", show_header=False)
+    shown.add_row("version", f"{card.version.tag}, {card.version.date}")
+    shown.add_row("in", ", ".join(card.stages) or "no stage")
+    for figure in card.figures:
+        shown.add_row(figure.name, escape(figure.says()))
+    shown.add_row("model", card.model)
+    shown.add_row("learnt from", escape(f"{card.learnt} of {card.source}"))
+    shown.add_row("commit", card.version.commit)
+    shown.add_row("environment", escape(card.environment))
+    Console().print(shown)
+
+
+@model.command(epilog="Example: uv run esteira model diff v1.1.0 v1.2.0")
+def diff(before: Name, after: Name) -> None:
+    """Say what two versions differ in: metrics, settings, data."""
+    from esteira import release
+
+    changes = release.differences(before, after)
+    if not changes:
+        print(f"{before} and {after} do not differ.")
+        return
+    shown = Table("what", before, after)
+    for change in changes:
+        shown.add_row(*(escape(text) for text in (change.what, change.before, change.after)))
+    Console().print(shown)
+
+
+@model.command(epilog="Example: uv run esteira model get v1.2.0 --out served")
+def get(
+    version: Name,
+    out: Annotated[Path, typer.Option(help="A new folder for them.")] = Path("released"),
+) -> None:
+    """Bring a version's model, drift profile and schema, from DVC's cache or the remote."""
+    from esteira import release
+
+    found = release.get(version, out)
+    print(f"{found.tag} is in {out}: model.skops, reference.json, schema.yaml.")
+
+
+@model.command(epilog="Example: uv run esteira model promote v1.2.0 prod")
+def promote(version: Name, stage: Stage = "prod") -> None:
+    """Put a version into use, where its own gates let it: one tag, which you push."""
+    from esteira import release
+
+    found, tag = release.promote(version, stage)
+    if tag:
+        print(f"{found.name} is in {stage}. Tell others: git push origin '{tag}'")
+    else:
+        print(f"{found.name} is in {stage} already.")
+
+
+@model.command(epilog="Example: uv run esteira model rollback prod")
+def rollback(stage: Stage = "prod") -> None:
+    """Put the version back that was in use before: one tag, nothing is rebuilt."""
+    from esteira import release
+
+    found, tag = release.rollback(stage)
+    print(f"{found.name} is in {stage} again. Tell others: git push origin '{tag}'")
+
+
 remote = typer.Typer(
     no_args_is_help=True,
     help="Check the DVC remote.",

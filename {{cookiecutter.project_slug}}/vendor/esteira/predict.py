@@ -23,12 +23,11 @@ from esteira.line.pipeline_parts import faults_told
 from esteira.line.predictions import PROBABILITY
 from esteira.line.schema import Schema
 from esteira.line.validate import check
-from esteira.repository import git, own_code, snapshot
+from esteira.repository import git, own_code, releases, snapshot
+from esteira.repository.releases import MODEL
 
-MODEL = "models/model.skops"
 SCHEMA = "schema.yaml"
 LEARNT = "data/train.parquet"
-RELEASES = "model@*"  # tags of versions, as GTO names them (https://github.com/iterative/gto)
 PART = 10_000  # rows that the model answers at once
 DIGITS = 12  # of a number: a linear model's last digits differ with the rows beside it
 ROW, PREDICTION, REASONS, VERSION, DATA = "row", "prediction", "reasons", "model", "data"
@@ -144,18 +143,8 @@ def origin_of_model() -> Origin:
         raise UserError(
             f"{SCHEMA} is not the one that the model was trained by: run `uv run dvc repro`."
         )
-    return Origin(release_of(stored[MODEL]) or stored[MODEL], stored.get(LEARNT, ""))
-
-
-def release_of(model: str) -> str | None:
-    """Return the newest release whose dvc.lock names this model by its hash, if there is one."""
-    if not git.is_repository():
-        return None
-    for tag in git.run("tag", "--list", RELEASES, "--sort=-creatordate").split():
-        named = snapshot.locked_outputs(tag).get(MODEL)
-        if named is not None and named.md5 == model:
-            return tag
-    return None
+    released = releases.of_model(stored[MODEL]) if git.is_repository() else None
+    return Origin(released.tag if released else stored[MODEL], stored.get(LEARNT, ""))
 
 
 def _md5(path: str) -> str:

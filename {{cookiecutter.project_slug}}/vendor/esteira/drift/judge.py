@@ -26,21 +26,24 @@ from esteira.drift.records import (
 )
 from esteira.drift.verdicts import KEEP, RETRAIN, REWORK, UNUSABLE, Verdict
 
+ENOUGH_BLOCKS = 2  # whose rows make a batch steady; by benchmarks/drift_quality.py, one is too few
 SMALLEST_LIMIT = 1e-9  # so that a limit of 0 can be divided by
 
 
 def judge(measured: Measured, profile: Profile, settings: Settings) -> Judged:
     """Judge what was measured, by the settings' limits and the profile's usual changes."""
-    columns = judge_columns(measured.columns, settings)
+    widening = widening_of(profile.usual, measured.rows_current)
+    usual = widened_together(profile.usual, widening)
+    columns = judge_columns(measured.columns, settings, widening)
     predictions = [] if measured.prediction is None else [measured.prediction]
-    prediction = next(iter(judge_columns(predictions, settings)), None)
-    pairs = changed_pairs(measured.correlations, settings, profile.usual)
-    told_apart = is_told_apart(measured.separation, settings, profile.usual)
+    prediction = next(iter(judge_columns(predictions, settings, widening)), None)
+    pairs = changed_pairs(measured.correlations, settings, usual)
+    told_apart = is_told_apart(measured.separation, settings, usual)
     data_drift = bool(pairs) or told_apart or any(column.drifted for column in columns)
     segments = ()
     concept_drift = False
     if isinstance(measured.concept, MeasuredConcept):
-        concept_drift = has_drifted(measured.concept, settings, profile.usual)
+        concept_drift = has_drifted(measured.concept, settings, usual)
         if concept_drift:
             from esteira.drift import concept  # imports pandas
 
@@ -67,8 +70,52 @@ def conclude(faults: bool, data_drift: bool, concept_drift: bool) -> Verdict:
     return RETRAIN if data_drift else KEEP
 
 
+# ---- batches smaller than the blocks of a time series
+
+
+def widening_of(usual: UsualChanges, rows: int) -> float:
+    """How much more a batch of so many rows differs anyway than the blocks that were measured.
+
+    As means do: by the root of how many times fewer rows it has than ENOUGH_BLOCKS blocks.
+    """
+    return float(np.sqrt(max(1.0, ENOUGH_BLOCKS * usual.block_rows / max(1, rows))))
+
+
+def widened(usual: Sizes, widening: float) -> Sizes:
+    """What a column of the smaller batch differs by anyway.
+
+    A share comes nearer to 1 and never reaches it, so that what differs wholly is told.
+    """
+    sizes = {}
+    for scale in fields(Sizes):
+        size = getattr(usual, scale.name)
+        if size is None:
+            continue
+        if scale.name in ("ks", "total_variation", "unseen"):
+            sizes[scale.name] = 1 - (1 - size) ** widening
+        elif scale.name == "psi":  # grows with the squares of differences
+            sizes[scale.name] = size * widening**2
+        else:
+            sizes[scale.name] = size * widening
+    return Sizes(**sizes)
+
+
+def widened_together(usual: UsualChanges, widening: float) -> UsualChanges:
+    """What the smaller batch differs by anyway beside its columns."""
+    chance = 0.5  # the area that tells nothing apart
+    return UsualChanges(
+        correlation=usual.correlation * widening,
+        auc=chance + (usual.auc - chance) * widening if usual.auc > chance else usual.auc,
+        loss=usual.loss * widening,
+        block_rows=usual.block_rows,
+    )
+
+
+# ---- columns and pairs
+
+
 def judge_columns(
-    measured: Iterable[MeasuredColumn], settings: Settings
+    measured: Iterable[MeasuredColumn], settings: Settings, widening: float = 1.0
 ) -> tuple[JudgedColumn, ...]:
     """Say which columns changed for sure, and which of them by much.
 
@@ -81,7 +128,8 @@ def judge_columns(
     judged = []
     for column in measured:
         limits = settings.of_column(column.name)
-        effects = [effect(test, limits, column.reference.usual) for test in column.comparisons]
+        usual = widened(column.reference.usual, widening)
+        effects = [effect(test, limits, usual) for test in column.comparisons]
         each = list(zip(column.comparisons, effects, strict=True))
         sure = [(test, size) for test, size in each if test.p * len(each) <= cut]
         judged.append(

@@ -196,7 +196,8 @@ def calibrate(profile: Profile, train: Any) -> Profile:
     together = usual_sizes(joint, blocks, profile)
     features = tuple(with_usual(feature, usual) for feature in profile.features)
     target = None if profile.target is None else with_usual(profile.target, usual)
-    changes = UsualChanges(**{observed.scale: observed.size for observed in together})
+    of_both = {observed.scale: observed.size for observed in together}
+    changes = UsualChanges(**of_both, block_rows=source.rows // blocks)
     return replace(profile, features=features, target=target, usual=changes)
 
 

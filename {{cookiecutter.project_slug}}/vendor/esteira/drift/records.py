@@ -147,6 +147,7 @@ class UsualChanges:
     correlation: float = 0.0
     auc: float = 0.0
     loss: float = 0.0
+    block_rows: int = 0  # rows of the smallest block
 
     __pydantic_config__ = IN_A_FILE
 
