@@ -157,12 +157,20 @@ def test_a_wrong_name_gets_a_sentence(two_releases: Path, words: tuple, said: st
     assert said in refused(two_releases, *words)
 
 
+def test_a_shallow_clone_says_how_to_get_the_versions(two_releases: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    source = f"file://{two_releases}"
+    git(two_releases, "clone", "--quiet", "--depth=1", "--no-tags", source, str(clone))
+    assert "this clone is shallow, fetch them by" in model(clone, "list")
+    assert "this clone is shallow, fetch them by" in refused(clone, "show", "v1.0.0")
+
+
 def test_without_a_release_it_says_how_to_make_one(project: Path) -> None:
-    assert "No version is released yet: release one by `git tag -a 'model@v1.0.0'" in model(
+    assert "No version is here yet: release one by `git tag -a 'model@v1.0.0'" in model(
         project, "list"
     )
     assert "nor any other: release one by" in refused(project, "promote", "v1.0.0")
     release(project, "v1.0.0")
     assert "v1.0.0" in model(project, "list")
     release(project, "v1.0.0!")
-    assert "No version is released yet" in model(project, "list"), "it was taken back"
+    assert "No version is here yet" in model(project, "list"), "it was taken back"

@@ -321,11 +321,11 @@ def list_versions() -> None:
     """List the versions, the highest first, with the metrics of the gates, and which is where."""
     from esteira import release
     from esteira.gate import EVALUATION, read_gates
-    from esteira.repository.releases import how_to_release
+    from esteira.repository.releases import where_to_get_one
 
     known, where = release.overview()
     if not known:
-        print(f"No version is released yet: {how_to_release()}.")
+        print(f"No version is here yet: {where_to_get_one()}.")
         return
     metrics = [rule.metric for rule in read_gates().rules if rule.file == EVALUATION]
     shown = Table("version", "in", "date", "commit", *metrics)

@@ -19,7 +19,7 @@ from esteira.gate import EVALUATION, judge_all, read_metrics
 from esteira.influence import Undefined
 from esteira.line import predictions
 from esteira.line.errors import UserError
-from esteira.line.files import read_json, significant, write_text
+from esteira.line.files import significant, write_text
 from esteira.repository import dvc, git, releases, snapshot
 from esteira.repository.releases import MODEL, Version
 
@@ -88,6 +88,7 @@ def card(name: str) -> Card:
     version = releases.find(name)
     outputs = snapshot.locked_outputs(version.commit)
     source = snapshot.source(version.commit)
+    path = snapshot.section_of("params.yaml", "ingest", version.commit).get("source", "")
     where = releases.stages(releases.versions())
     return Card(
         version=version,
@@ -95,7 +96,7 @@ def card(name: str) -> Card:
         figures=tuple(_with_intervals(version, figures(version))),
         model=outputs[MODEL].md5 if MODEL in outputs else "",
         learnt=outputs[LEARNT].md5 if LEARNT in outputs else "",
-        source=f"{source.path} {source.md5}".strip() if source else "",
+        source=f"{path} {source.md5}".strip() if source else "",
         environment=_environment(version),
     )
 
@@ -123,6 +124,8 @@ def _with_intervals(version: Version, plain: list[Figure]) -> list[Figure]:
                 measured = metric.measure(answers, target.positive or None)
                 error = float(np.std(measured.influence, ddof=1)) / np.sqrt(len(answers.keys))
                 low, high = figure.value - reach * error, figure.value + reach * error
+                # Scores are at most 1, and errors at least 0.
+                low, high = (low, min(high, 1.0)) if metric.higher else (max(low, 0.0), high)
                 figure = Figure(figure.name, figure.value, low, high)
         found.append(figure)
     return found
@@ -130,17 +133,10 @@ def _with_intervals(version: Version, plain: list[Figure]) -> list[Figure]:
 
 def _environment(version: Version) -> str:
     """Say in a few words what made a version, as environment.json of its commit has it."""
-    text = git.text_at(version.commit, ENVIRONMENT)
-    if text is None:
-        return "not recorded (`uv run esteira record`)"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ENVIRONMENT
-        write_text(path, text)
-        known = read_json(path)
-    if not isinstance(known, dict):
-        return "not recorded (`uv run esteira record`)"
+    known = snapshot.yaml_of(ENVIRONMENT, version.commit)  # JSON is YAML
     named = ("python", "platform", "scikit-learn", "pandas", "numpy")
-    return ", ".join(f"{name} {known[name]}" for name in named if name in known)
+    told = [f"{name} {known[name]}" for name in named if name in known]
+    return ", ".join(told) or "not recorded (`uv run esteira record`)"
 
 
 def differences(before: str, after: str) -> list[Change]:

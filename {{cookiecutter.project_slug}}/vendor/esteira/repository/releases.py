@@ -70,19 +70,19 @@ def find(name: str) -> Version:
         if version.name == wanted:
             return version
     if not known:
-        shallow = git.is_shallow()
-        why = (
-            "this clone is shallow: `git fetch --unshallow --tags`" if shallow else how_to_release()
+        raise UserError(
+            f"there is no version {name} of the model, nor any other: {where_to_get_one()}."
         )
-        raise UserError(f"there is no version {name} of the model, nor any other: {why}.")
     names = [version.name for version in known]
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the newest is {names[0]}."
     raise UserError(f"there is no version {name} of the model: {hint}")
 
 
-def how_to_release() -> str:
-    """Say how a first version is made."""
+def where_to_get_one() -> str:
+    """Say how a first version is made, or how those that a shallow clone lacks are fetched."""
+    if git.is_shallow():
+        return "this clone is shallow, fetch them by `git fetch --unshallow --tags`"
     return f"release one by `git tag -a '{artifact()}@v1.0.0' -m 'Why'`"
 
 
