@@ -31,7 +31,8 @@ def main() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     toolbox = tomllib.loads((PROJECT / "vendor/pyproject.toml").read_text(encoding="utf-8"))
     squads = [need for need in project["project"]["dependencies"] if need != TOOLBOX]
-    theirs = toolbox["project"]["dependencies"]
+    extras = toolbox["project"]["optional-dependencies"].values()
+    theirs = [*toolbox["project"]["dependencies"], *(need for extra in extras for need in extra)]
     needs = "\n".join([*squads, *theirs, *project["dependency-groups"]["dev"]])
     constraints = PROJECT / "constraints.txt"
     constraints.write_text(NOTE + resolve(requirements=needs), encoding="utf-8", newline="\n")

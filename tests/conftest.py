@@ -19,7 +19,13 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
             shutil.rmtree(project.parent, ignore_errors=True)
             helpers.bake(project.parent, lock=True)
             helpers.run(
-                project, "uv", "sync", "--locked", "--compile-bytecode", env={"UV_NO_SYNC": "0"}
+                project,
+                "uv",
+                "sync",
+                "--locked",
+                "--all-extras",
+                "--compile-bytecode",
+                env={"UV_NO_SYNC": "0"},
             )
             helpers.run(project, "uv", "run", "dvc", "repro")
             helpers.run(project, "git", "add", "--all")
