@@ -8,7 +8,7 @@ import pytest
 from helpers import ran, run
 
 PACKAGE = "src/churn_radar"
-AFTER_TRAIN = ["train", "evaluate", "drift_check"]
+AFTER_TRAIN = ["train", "evaluate", "drift_check", "predict"]
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -85,7 +85,7 @@ def test_a_room_beside_the_line_reruns_nothing_and_the_ground_floor_what_stands_
     change(drift[-1])
     assert stale(project) == ["drift_check", "evaluate"]
     change(line[-1])
-    every = ["drift_check", "evaluate", "ingest", "split", "train", "validate"]
+    every = ["drift_check", "evaluate", "ingest", "predict", "split", "train", "validate"]
     assert stale(project) == every
 
 

@@ -9,7 +9,7 @@ from helpers import run
 
 from esteira.verify import confine
 
-LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check"]
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict"]
 LINEAR = "LogisticRegression(max_iter=1000)"
 STAGE = """
 import sys
@@ -102,8 +102,8 @@ def test_each_sin_of_a_real_stage_is_named(project: Path) -> None:
     )
     edit(
         package / "stages" / "train.py",
-        "    save(model)",
-        "    import time\n    metrics['when'] = time.time() % 1000\n    save(model)",
+        "    save(model, ",
+        "    import time\n    metrics['when'] = time.time() % 1000\n    save(model, ",
     )
     edit(package / "model.py", LINEAR, 'LogisticRegression(solver="saga", max_iter=3)')
     edit(package / "model.py", "set_params(random_state=seed)", "set_params()")
@@ -369,7 +369,7 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
 
     found = stale("src/churn_radar/model.py", "max_iter=1000", "max_iter=2000")
     modified = ["src/churn_radar/model.py modified (deps)"]
-    assert found == dict.fromkeys(("train", "evaluate", "drift_check"), modified)
+    assert found == dict.fromkeys(("train", "evaluate", "drift_check", "predict"), modified)
     assert list(stale("params.yaml", "holdout: 0.25", "holdout: 0.3")) == ["split"]
     assert stale("dvc.yaml", "esteira.line split", "esteira.line  split") == {
         "split": ["changed command"]

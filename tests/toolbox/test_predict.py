@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from sklearn.linear_model import LinearRegression
 
 from esteira import predict as room
+from esteira.line import answers
 from esteira.line.errors import UserError
 
 CLASSES = ["probability of benign", "probability of malignant"]
@@ -89,7 +90,7 @@ def test_a_released_model_is_named_by_its_release(squad: Path) -> None:
 def test_numbers_are_answered_with_twelve_digits() -> None:
     rows = pd.DataFrame({"x": [1.0, 2.0, 4.0]})
     model = LinearRegression().fit(rows, rows["x"] / 3)
-    found = room.answers(model, rows, 2, "the model fails")
+    found = answers.ask(model, rows)
     assert list(found) == ["prediction"]
     assert found["prediction"].tolist() == [0.333333333333, 0.666666666667, 1.33333333333]
 
@@ -134,7 +135,7 @@ def test_a_model_that_is_not_the_locks_or_of_another_schema_answers_nothing(squa
     schema, model = Path("schema.yaml"), Path("models/model.skops")
     kept = schema.read_bytes()
     schema.write_bytes(kept + b"# edited\n")
-    assert "schema.yaml is not the one that the model was trained by" in refused()
+    assert "schema.yaml is not the one that models/model.skops was trained by" in refused()
     schema.write_bytes(kept)
     content = model.read_bytes()
     model.unlink()

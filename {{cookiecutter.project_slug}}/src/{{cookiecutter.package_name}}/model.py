@@ -84,9 +84,14 @@ def build(task: str, algorithm: str, seed: int) -> Pipeline:
     )
 
 
-def save(model: Pipeline, path: str | Path = MODEL) -> None:
-    """Write the fitted pipeline. Raises UserError if `load` would refuse it."""
-    model_file.save(model, path, TRUSTED, functions=(engineer,))
+def save(
+    model: Pipeline, path: str | Path = MODEL, origin: model_file.MadeFrom | None = None
+) -> None:
+    """Write the fitted pipeline, and what it was made from beside it.
+
+    Raises UserError if `load` would refuse it.
+    """
+    model_file.save(model, path, TRUSTED, functions=(engineer,), origin=origin)
 
 
 def load(path: str | Path = MODEL) -> Pipeline:

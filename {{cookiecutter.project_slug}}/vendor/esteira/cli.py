@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -248,6 +249,52 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     rows = faults["row"].nunique()
     print(f"{path} breaks rules: {len(found)}, in {rows} of {len(raw)} rows.")
     sys.exit(1)
+
+
+log = typer.Typer(
+    no_args_is_help=True,
+    help="The log of the service's answers: compact it, label it, make a batch of it.",
+    epilog="Example: uv run esteira log compact",
+)
+app.add_typer(log, name="log", rich_help_panel=USE)
+LogFolder = Annotated[
+    Path, typer.Option("--log", help="The folder that `esteira serve --log` was given.")
+]
+LOGS = Path("logs")
+
+
+@log.command("compact", epilog="Example: uv run esteira log compact --log logs")
+def compact_log(folder: LogFolder = LOGS) -> None:
+    """Turn closed segments into Parquet, and copy what open ones hold so far."""
+    from esteira.log.compact import compact
+
+    print(compact(folder).says())
+
+
+@log.command("label", epilog="Example: uv run esteira log label outcomes.csv --log logs")
+def label_log(
+    labels: Annotated[Path, typer.Argument(help="A table of identifiers and the target.")],
+    folder: LogFolder = LOGS,
+) -> None:
+    """Join labels that came later to the answered rows, by identifier or `request`."""
+    from esteira.log.labels import label
+
+    print(label(labels, folder).says())
+
+
+@log.command("batch", epilog="Example: uv run esteira log batch data/raw/week.parquet --last 5000")
+def batch_of_log(
+    out: Annotated[Path, typer.Argument(help="Where to write it: .parquet.")],
+    folder: LogFolder = LOGS,
+    since: Annotated[datetime | None, typer.Option(help="From this moment on, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before this moment, UTC.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="The newest so many rows.")] = None,
+    answers: Annotated[bool, typer.Option("--answers", help="With the model's answers.")] = False,
+) -> None:
+    """Write answered rows, with the labels that have come, as a batch for the drift check."""
+    from esteira.log.answered import Window, make_batch
+
+    print(make_batch(out, folder, Window(since, until, last), answers).says())
 
 
 pull_request = typer.Typer(

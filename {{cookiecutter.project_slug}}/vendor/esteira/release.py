@@ -7,7 +7,7 @@ nothing is rebuilt, and no working tree is needed.
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from esteira.gate import EVALUATION, judge_all, read_metrics
 from esteira.influence import Undefined
 from esteira.line import predictions
 from esteira.line.errors import UserError
-from esteira.line.files import significant, write_text
+from esteira.line.files import significant, write_json, write_text
 from esteira.repository import dvc, git, releases, snapshot
 from esteira.repository.releases import MODEL, Version
 
@@ -27,6 +27,7 @@ PROFILE = "models/reference.json"
 SCHEMA = "schema.yaml"
 LEARNT = "data/train.parquet"
 ENVIRONMENT = "environment.json"
+RELEASE = "release.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,19 @@ class Card:
     learnt: str  # hash of the rows that it learnt
     source: str  # the table that those come from, with its hash where DVC keeps it
     environment: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """What release.json says of a version, beside its files."""
+
+    version: str
+    tag: str
+    commit: str
+    date: str  # of the tag, YYYY-MM-DD
+    model: str  # hash
+    data: str  # hash of the rows that it learnt
+    metrics: tuple[Figure, ...]
 
 
 @dataclass(frozen=True)
@@ -178,6 +192,8 @@ def _files(version: Version) -> dict[str, str]:
 def get(name: str, folder: Path) -> Version:
     """Put a version's model, profile and schema into a new folder; all of them, or nothing.
 
+    `release.json` beside them says which version it is, and how good.
+
     Raises UserError for an unknown version, a folder that holds something, and files that neither
     cache nor remote has.
     """
@@ -200,8 +216,23 @@ def get(name: str, folder: Path) -> Version:
         for path, source in found.items():
             shutil.copyfile(source, whole / Path(path).name)
         write_text(whole / SCHEMA, schema)
+        write_json(whole / RELEASE, asdict(_note(version)))
         whole.replace(folder)
     return version
+
+
+def _note(version: Version) -> Note:
+    """Say what a version is, for those who have its files and not the repository."""
+    outputs = snapshot.locked_outputs(version.commit)
+    return Note(
+        version=version.name,
+        tag=version.tag,
+        commit=version.commit,
+        date=version.date,
+        model=outputs[MODEL].md5,
+        data=outputs[LEARNT].md5 if LEARNT in outputs else "",
+        metrics=tuple(_with_intervals(version, figures(version))),
+    )
 
 
 def promote(name: str, stage: str) -> tuple[Version, str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from esteira.line import schema, table
 from esteira.line.errors import UserError, one_line
-from esteira.line.files import write_metrics
+from esteira.line.files import md5_of, write_metrics
+from esteira.line.model_file import MadeFrom
 from esteira.line.params import Section, run
 from esteira.line.pipeline_parts import arose_in_pipeline, said
 from pandas import DataFrame, Series
@@ -105,7 +106,8 @@ def main(settings: Settings) -> None:
             f"`{settings.algorithm}` of model.py gives no probabilities, which `evaluate` needs:"
             " put it into a `sklearn.calibration.CalibratedClassifierCV` there."
         )
-    save(model)
+    made_from = MadeFrom(data=md5_of("data/train.parquet"), schema=md5_of("schema.yaml"))
+    save(model, origin=made_from)
     write_metrics("reports/train/metrics.json", metrics)
 
 

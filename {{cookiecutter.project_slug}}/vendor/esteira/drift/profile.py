@@ -103,6 +103,15 @@ def build(train: Any, target: str | None = None, features: Sequence[str] | None 
     return replace(profile, others=others, repeated=significant(source.repeated(watched)))
 
 
+def without(profile: Profile, names: Sequence[str]) -> Profile:
+    """Watch some features no more: those that a batch of the service's log does not have."""
+    kept = tuple(column for column in profile.features if column.name not in names)
+    dropped = [column.name for column in profile.features if column.name in names]
+    if not kept:
+        raise UserError("the log keeps no feature (`log:` in schema.yaml): nothing can be checked.")
+    return replace(profile, features=kept, others=(*profile.others, *dropped))
+
+
 def describe_columns(source: Source, target: str | None, features: Sequence[str]) -> Profile:
     """Describe the columns of a reference that has rows."""
     return Profile(

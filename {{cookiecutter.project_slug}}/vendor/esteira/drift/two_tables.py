@@ -13,6 +13,7 @@ from esteira.drift.limits import Settings
 from esteira.drift.measure import Predict
 from esteira.drift.records import Kind, Profile, ReferenceColumn
 from esteira.drift.source import Source
+from esteira.line import logged
 from esteira.line.errors import UserError
 
 PARQUET = (".parquet", ".pq")
@@ -37,11 +38,15 @@ def compare_files(
     if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
         raise UserError(f"{out} is a file, or lies in one: give a folder with --out.")
     profile = open_reference(old, target, predictions, read_text)
+    note = logged.note_of(new)
+    profile = profiles.without(profile, note.not_logged)
     followed = profile.followed
     expected = {column.name: column for column in profile.watched}
     if predictions and followed:
         expected.setdefault(predictions, followed.prediction)
-    batch, notes = open_table(new, expected, read_text)
+    batch, remarks = open_table(new, expected, read_text)
+    own = [name for name in batch.kinds if name.startswith(logged.OWN)]
+    profile = replace(profile, others=(*profile.others, *own))
     predict = None
     if predictions:
         watched = [column.name for column in profile.watched]
@@ -50,7 +55,7 @@ def compare_files(
             raise UserError(f"{new} has no column `{predictions}` like the predictions of {old}.")
         predict = answers_in(batch, predictions)
         profile = replace(profile, others=(*profile.others, predictions))
-    found = check(profile, batch, Settings(), predict, notes)
+    found = check(profile, batch, Settings(), predict, [*note.says(), *remarks])
     report.write(found, out, f"{Path(new).name} against {Path(old).name}")
     return found
 

@@ -1,5 +1,6 @@
 """Files that are whole or absent, one at a time (`replacing`) or many as one (`transaction`)."""
 
+import hashlib
 import json
 import math
 import os
@@ -191,6 +192,18 @@ def write_metrics(path: str | Path, metrics: Mapping[str, float], digits: int = 
 def significant(value: float, digits: int = 6) -> float:
     """Round to `digits` significant digits; integers stay as they are."""
     return int(value) if isinstance(value, bool | int) else float(f"{value:.{digits}g}")
+
+
+def md5_of(path: str | Path) -> str:
+    """Return the hash of a file, as DVC has it. Raises UserError for a file that is not here."""
+    try:
+        with Path(path).open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is not here: run `uv run dvc pull` or `uv run dvc repro`."
+        ) from None
+    return found.hexdigest()
 
 
 LARGEST_YAML, LARGEST_JSON = 4_000_000, 64_000_000  # bytes of a file of settings or facts

@@ -8,8 +8,9 @@ and where a model was fitted, so that equal models give equal bytes.
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from esteira.line.files import replacing
 from esteira.line.loadable import ALLOWED
 
 SCHEMA = "schema.json"
+ORIGIN = "origin.json"  # what the model was made from: no part of the model, and not read by `load`
+LARGEST_ORIGIN = 10_000  # bytes
+NOTE_ERRORS = (zipfile.BadZipFile, zlib.error, ValueError, TypeError, OSError, RecursionError)
 # To how many bytes a file and its schema may unpack, or else to how many times the file's size.
 FREELY, SCHEMA_FREELY, RATIO = 2**28, 2**25, 100
 # What differs between equal models: threads of binning, an address in text vectorizers, and times.
@@ -29,6 +33,14 @@ Functions = Sequence[Callable]
 
 
 @dataclass(frozen=True)
+class MadeFrom:
+    """What a model was made from, as the hashes that DVC has of the files; "" where not noted."""
+
+    data: str = ""  # the rows that it learnt
+    schema: str = ""  # schema.yaml
+
+
+@dataclass(frozen=True)
 class _Named:
     """What a file names beyond what skops trusts by itself."""
 
@@ -36,18 +48,24 @@ class _Named:
     strangers: list[str]  # of these, what is trusted by neither `ALLOWED` nor the caller
 
 
-def save(model: Any, path: str | Path, trusted: Names = (), functions: Functions = ()) -> None:
+def save(
+    model: Any,
+    path: str | Path,
+    trusted: Names = (),
+    functions: Functions = (),
+    origin: MadeFrom | None = None,
+) -> None:
     """Write a fitted estimator that `load` will take; equal models give equal bytes.
 
-    `trusted` and `functions` are what `load` will be given. Raises UserError for a model that could
-    not be loaded again, and leaves the file as it was.
+    `trusted` and `functions` are what `load` will be given, `origin` is noted beside the model.
+    Raises UserError for a model that could not be loaded again, and leaves the file as it was.
     """
     from skops.io import dumps
 
     allowed = _allowed(trusted, functions)
     _forget_the_run(model)
     try:
-        data = _canonical(dumps(model))
+        data = _canonical(dumps(model), origin)
         named = _named(data, allowed)
     except Exception as error:  # any part of the model may raise
         raise UserError(f"the model cannot be saved: {one_line(error)}.") from None
@@ -83,6 +101,28 @@ def load(path: str | Path, trusted: Names = (), functions: Functions = ()) -> An
         f"{path} is refused: it holds {', '.join(named.strangers)}, which is neither scikit-learn's"
         " own nor in TRUSTED of model.py; use only models that this project's line has trained."
     )
+
+
+def origin(path: str | Path) -> MadeFrom:
+    """Return what a model file says it was made from.
+
+    Raises UserError for a file that is absent, no model file, or notes something else.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} is not here: run `uv run dvc pull`, or `uv run dvc repro`.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if ORIGIN not in archive.namelist():
+                return MadeFrom()
+            if archive.getinfo(ORIGIN).file_size > LARGEST_ORIGIN:
+                raise ValueError("its note of what it was made from is too long")
+            noted = json.loads(archive.read(ORIGIN))
+        made_from = MadeFrom(**noted)
+        if not all(isinstance(each, str) for each in astuple(made_from)):
+            raise ValueError("its note of what it was made from holds more than hashes")
+    except NOTE_ERRORS as error:
+        raise UserError(f"{path} is not a model of this line: {one_line(error)}.") from None
+    return made_from
 
 
 def _allowed(trusted: Names, functions: Functions) -> set[str]:
@@ -207,7 +247,7 @@ def _weight(node: Any, same: dict[Any, list[dict[str, Any]]], known: dict[Any, i
     return known[number]
 
 
-def _canonical(dumped: bytes) -> bytes:
+def _canonical(dumped: bytes, origin: MadeFrom | None) -> bytes:
     """Return a dump whose objects are numbered, and arrays named, in the order of the schema."""
     source = zipfile.ZipFile(io.BytesIO(dumped))
     members = {name: source.read(name) for name in source.namelist() if name != SCHEMA}
@@ -237,6 +277,8 @@ def _canonical(dumped: bytes) -> bytes:
         for old, new in sorted(files.items(), key=lambda pair: pair[1]):
             archive.writestr(_entry(new), members[old])
         archive.writestr(_entry(SCHEMA), json.dumps(schema))
+        if origin is not None:
+            archive.writestr(_entry(ORIGIN), json.dumps(asdict(origin)))
     return target.getvalue()
 
 

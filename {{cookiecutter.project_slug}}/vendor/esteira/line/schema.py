@@ -43,6 +43,7 @@ class Column(BaseModel):
     unit: str | None = None  # a mark beside each number, such as R$ or %; it is taken off
     decimal: str | None = None  # the marks in numbers, where they are not those of the file
     thousands: str | None = None
+    log: Literal["yes", "no", "hash"] = "yes"  # whether the service's log keeps its cells
 
     @property
     def numeric(self) -> bool:

@@ -118,6 +118,11 @@ def read_batch(path: str | Path, schema: "Schema") -> pd.DataFrame:
     return raw
 
 
+def is_of_the_line(path: str | Path) -> bool:
+    """Whether a table is one that the line wrote, directly under data/: its cells have types."""
+    return Path(path).parent == Path("data") and kind(path) == "parquet"
+
+
 def require(path: Path) -> None:
     """Raise UserError unless `path` is a file."""
     if path.is_dir():

@@ -20,6 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from esteira.line.errors import UserError, of_the_disk
+from esteira.line.files import md5_of
 from esteira.repository.remote import unusable
 
 if TYPE_CHECKING:
@@ -301,12 +302,6 @@ def not_on_remote(repo: "Repo") -> list[str]:
 # The data that DVC keeps
 
 
-def file_hash(path: Path) -> str:
-    """Return the MD5 that DVC gives a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def folder_hash(files: dict[str, str]) -> str:
     """Return the hash that DVC gives a folder, of the MD5 of each file by its path in it."""
     listed = [{"md5": files[path], "relpath": path} for path in sorted(files)]
@@ -410,7 +405,7 @@ def fetch(md5: str, what: str) -> Path:
 
 def is_whole(path: Path, md5: str) -> bool:
     """Whether a file is there and has this hash."""
-    return path.is_file() and file_hash(path) == md5
+    return path.is_file() and md5_of(path) == md5
 
 
 def add(paths: list[Path]) -> None:

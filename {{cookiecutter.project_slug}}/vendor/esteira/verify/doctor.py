@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
-from esteira.line.files import interrupted, recover, replacing
+from esteira.line.files import interrupted, md5_of, recover, replacing
 from esteira.repository import dvc, git, remote
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 from esteira.verify import environment
@@ -293,7 +293,7 @@ def room(kept: list[Kept], cache: Path) -> Iterator[Finding]:
 
 def is_whole(path: Path, digest: str) -> bool:
     """Whether a file has the content that its hash says."""
-    return dvc.file_hash(path) == digest.removesuffix(".dir")
+    return md5_of(path) == digest.removesuffix(".dir")
 
 
 def damaged_objects(kept: list[Kept]) -> list[Object]:

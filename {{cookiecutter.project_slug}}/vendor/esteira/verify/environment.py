@@ -10,9 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from esteira.line.errors import UserError
-from esteira.line.files import read_json, write_json
+from esteira.line.files import md5_of, read_json, write_json
 from esteira.line.params import parse
-from esteira.repository import dvc
 
 RECORD = Path("environment.json")
 
@@ -83,7 +82,7 @@ def lock_hash() -> str:
     """Return the MD5 of dvc.lock. Raises UserError if there is none."""
     if not Path("dvc.lock").is_file():
         raise UserError("there is no dvc.lock: `uv run dvc repro` makes it.")
-    return dvc.file_hash(Path("dvc.lock"))
+    return md5_of(Path("dvc.lock"))
 
 
 def record() -> bool:

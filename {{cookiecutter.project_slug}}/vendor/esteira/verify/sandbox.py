@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from esteira.line.errors import UserError
+from esteira.line.files import md5_of
 from esteira.repository import dvc
 from esteira.repository.dvc import Entry, Stage
 from esteira.repository.imports import only_docstring
@@ -148,7 +149,7 @@ class Sandbox:
     def content(self, base: Path, path: str) -> Content:
         """Return what stands at a path of the project below `base`, which is it or a copy of it."""
         here = base / path
-        files = {name: dvc.file_hash(base / name) for name in self._files(base, path)}
+        files = {name: md5_of(base / name) for name in self._files(base, path)}
         if here.is_dir():
             inside = {str(PurePosixPath(name).relative_to(path)): files[name] for name in files}
             return Content(dvc.folder_hash(inside), files)

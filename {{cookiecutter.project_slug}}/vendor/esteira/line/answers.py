@@ -1,0 +1,169 @@
+"""The model's answers to rows of any table that schema.yaml can read, and what is wrong with a row.
+
+Every row gets its line, in the order of the table. One that breaks a rule of schema.yaml is told
+why beside its answer, which then is of what could be read: a cell that cannot is a missing one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from esteira.line import model_file, table
+from esteira.line.errors import UserError
+from esteira.line.files import md5_of, replacing
+from esteira.line.pipeline_parts import faults_told
+from esteira.line.predictions import PROBABILITY
+from esteira.line.schema import Schema
+from esteira.line.validate import check
+
+SCHEMA = "schema.yaml"
+PART = 10_000  # rows that the model answers at once
+DIGITS = 12  # of a number: a linear model's last digits differ with the rows beside it
+ROW, PREDICTION, REASONS, VERSION, DATA = "row", "prediction", "reasons", "model", "data"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where answers come from."""
+
+    version: str  # a release's tag, or the hash of a model that was not released
+    data: str  # hash of the rows that the model learnt
+
+
+def origin_of(model: str | Path, schema: str | Path = SCHEMA) -> Origin:
+    """Say which model lies at a path.
+
+    Raises UserError where there is none, and where it was trained by another schema.yaml than the
+    one here.
+    """
+    noted = model_file.origin(model)
+    if noted.schema not in ("", md5_of(schema)):
+        raise UserError(
+            f"{schema} is not the one that {model} was trained by: run `uv run dvc repro`."
+        )
+    return Origin(md5_of(model), noted.data)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to be answered."""
+
+    source: str
+    typed: pd.DataFrame  # with the schema's types
+    reasons: np.ndarray  # which rules each row breaks, as text of shape (rows,); "" for none
+
+
+def read(source: str | Path, what: Schema) -> Rows:
+    """Read the rows of any table that the schema can read.
+
+    Raises UserError for a table that cannot be read, has no rows, or lacks an input of the model.
+    """
+    if table.is_of_the_line(source):
+        typed = table.read(source)
+        told = np.full(len(typed), "", dtype=object)
+        _require_inputs(typed, what, source)
+    else:
+        raw = table.read_batch(source, what)
+        _require_inputs(raw, what, source)
+        typed, faults = check(raw, what)
+        told = reasons(faults, len(raw), what)
+        typed = typed[[name for name in typed if name in raw]]
+    if typed.empty:
+        raise UserError(f"{source} has no rows: there is nothing to answer.")
+    return Rows(str(source), typed, told)
+
+
+def answer(model: Any, rows: Rows, what: Schema, origin: Origin, part: int = PART) -> pd.DataFrame:
+    """Answer every row.
+
+    Returns `row` (from 1), the identifiers, `prediction`, a probability for each class, `reasons`,
+    `model` and `data`. The model is asked `part` rows at once, and says the same whatever that
+    number. Raises UserError where the model fails.
+    """
+    starts = range(0, len(rows.typed), part)
+    inputs = rows.typed[what.inputs]
+    with faults_told(f"the model cannot answer {rows.source}"):
+        parts = [ask(model, inputs.iloc[start : start + part]) for start in _shown(starts)]
+    said = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+    columns = {
+        ROW: np.arange(1, len(rows.typed) + 1),
+        **{name: rows.typed[name] for name in what.named("identifier") if name in rows.typed},
+        **said,
+        REASONS: rows.reasons,
+        VERSION: origin.version,
+        DATA: origin.data,
+    }
+    return pd.DataFrame(columns)
+
+
+def _shown(starts: range) -> Iterable[int]:
+    """Show progress where the model is asked more than once."""
+    if len(starts) < 2:
+        return starts
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(starts, "Asking the model", console=Console(stderr=True), transient=True)
+
+
+def _require_inputs(raw: pd.DataFrame, what: Schema, source: str | Path) -> None:
+    """Raise UserError for a table that lacks something the model is asked by."""
+    absent = [name for name in what.inputs if name not in raw]
+    if absent:
+        names = ", ".join(f"`{name}`" for name in absent[:5])
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        raise UserError(f"{source} lacks {names}{more}, which the model needs: add what is absent.")
+    ours = {ROW, PREDICTION, REASONS, VERSION, DATA}
+    taken = [name for name in what.named("identifier") if name in ours]
+    if taken:
+        raise UserError(
+            f"the identifier `{taken[0]}` has the name of a column of the answers: rename it in"
+            " the table and in schema.yaml."
+        )
+
+
+def reasons(faults: pd.DataFrame, rows: int, what: Schema) -> np.ndarray:
+    """Say of each row which rules it breaks, as text of shape (rows,); "" where it keeps them.
+
+    `faults` are those of `validate.check`. The target is what is asked for, so its faults and those
+    of whole columns are left out.
+    """
+    told: list[list[str]] = [[] for _ in range(rows)]
+    of_cells = faults[(faults["column"] != what.target) & faults["row"].notna()]
+    places = of_cells["row"].to_numpy(np.int64) - 1
+    for place, (column, rule, _, value) in zip(places, of_cells.to_numpy(), strict=True):
+        found = f" (got {value})" if value != "" else ""
+        told[place].append(f"{column}: {rule}{found}")
+    return np.array(["; ".join(each) for each in told], dtype=object)
+
+
+def ask(model: Any, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the model's answers to at least one row, as columns of shape (rows,) by name.
+
+    A number for each row, or a class and the probability of every class.
+    """
+    if not hasattr(model, "classes_"):
+        return {PREDICTION: _rounded(model.predict(rows))}
+    probabilities = model.predict_proba(rows)
+    classes = [str(name) for name in model.classes_]
+    said = np.array(classes, dtype=object)[probabilities.argmax(axis=1)]
+    columns = zip(classes, probabilities.T, strict=True)
+    return {PREDICTION: said, **{f"{PROBABILITY}{name}": _rounded(p) for name, p in columns}}
+
+
+def _rounded(numbers: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers)])
+
+
+def write(frame: pd.DataFrame, out: str | Path) -> None:
+    """Write answers as Parquet or CSV, as the name says, whole or not at all."""
+    out = Path(out)
+    if out.suffix.lower() != ".csv":
+        table.write(frame, out)
+        return
+    with replacing(out) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Append answered rows to JSON lines, a file of its own for each worker, before they are given.
+
+One write for each group of rows: what was answered is in the file, whatever kills the process. A
+lock says which files are still written to; the system lets go of a dead process's.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from filelock import FileLock
+
+from esteira.line.errors import UserError
+from esteira.line.schema import Schema
+from esteira.log.records import SEGMENTS, Answered, Kept, lock_of
+
+MOST_BYTES = 64 * 2**20  # of a segment
+MOST_SECONDS = 3600.0  # that one is written to
+
+
+class Log:
+    """The log of one worker. Not to be shared by threads that write at once."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        what: Schema,
+        most_bytes: int = MOST_BYTES,
+        most_seconds: float = MOST_SECONDS,
+    ) -> None:
+        """Start a segment in `folder`. Raises UserError where that cannot be written to."""
+        self._folder = Path(folder) / SEGMENTS
+        self._kept = Kept(what)
+        self._most_bytes, self._most_seconds = most_bytes, most_seconds
+        self._encoder = msgspec.json.Encoder()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._start()
+        except OSError as error:
+            raise UserError(f"the log {folder} cannot be written: {error.strerror}.") from None
+
+    def append(self, records: Sequence[Answered]) -> None:
+        """Write a group of rows, all of them or none.
+
+        Raises OSError where they cannot be written, as on a full disk: then they must not be given
+        as answers.
+        """
+        if not records:
+            return
+        now = time.monotonic()
+        if self._size >= self._most_bytes or now - self._started >= self._most_seconds:
+            self.close()
+            self._start()
+        lines = b"".join(self._line(record) for record in records)
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.write(self._file, lines[written:])
+        except OSError:
+            os.ftruncate(self._file, self._size)  # half a line would spoil the next one
+            raise
+        self._size += len(lines)
+
+    def _line(self, record: Answered) -> bytes:
+        kept = {
+            "time": record.time,
+            "request": record.request,
+            "model": record.model,
+            "data": record.data,
+            "row": self._kept.of(record.row),
+            "prediction": record.prediction,
+            "probabilities": record.probabilities,
+            "reasons": record.reasons,
+        }
+        return self._encoder.encode(kept) + b"\n"
+
+    def _start(self) -> None:
+        """Begin a segment that nobody else writes to."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        path = self._folder / f"{moment}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+        self._lock = FileLock(lock_of(path))
+        self._lock.acquire()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._file = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        self._size = 0
+        self._started = time.monotonic()
+
+    def close(self) -> None:
+        """End the segment."""
+        os.close(self._file)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Let `with` close it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
