@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from esteira.github import markdown
 from esteira.line.errors import UserError
 from esteira.pull_request import facts as f
 from esteira.pull_request import judge as j
-from esteira.pull_request import markdown
 from esteira.pull_request import render as r
 from esteira.pull_request.by_github import Outside
 from esteira.pull_request.view import Place
@@ -482,14 +482,20 @@ def test_a_field_that_is_added_without_a_thought_is_escaped(text: str) -> None:
     template = (
         "{{ added }}\n\n{{ 'a ' ~ added }}\n\n{% set kept %}{{ added }}{% endset %}{{ kept }}\n"
     )
-    report = markdown.templates().from_string(template).render(added=text)
+    report = (
+        markdown.templates(Path(markdown.__file__).parent).from_string(template).render(added=text)
+    )
     assert links(report) == []
     assert not re.search(r"@\w|https?://\w|www\.\w|GH-\d|#\d", outside_code(report))
-    assert markdown.templates().filters.keys().isdisjoint({"safe", "join", "replace", "format"})
+    assert (
+        markdown.templates(Path(markdown.__file__).parent)
+        .filters.keys()
+        .isdisjoint({"safe", "join", "replace", "format"})
+    )
 
 
 def test_a_text_appears_unescaped_only_where_it_says_that_it_is_markdown() -> None:
-    template = markdown.templates().from_string("{{ added }}")
+    template = markdown.templates(Path(markdown.__file__).parent).from_string("{{ added }}")
     assert template.render(added="[x](y) @all") == r"\[x\]\(y\) @" + "\u200ball"
     assert template.render(added=markdown.Markdown("[x](y)")) == "[x](y)"
     assert template.render(added=markdown.Markdown("[x]") + "(y)") == r"\[x\]\(y\)"

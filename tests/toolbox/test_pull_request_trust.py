@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pull_request_report import GOOD, STATES, facts
 
-from esteira.line.errors import UserError
-from esteira.pull_request import by_github, judge, post
-from esteira.pull_request import facts as f
-from esteira.pull_request.by_github import Outside, judging_files, other_rules
-from esteira.pull_request.first_sentence import first_sentence
-from esteira.pull_request.github import (
+from esteira.github.api import (
     Account,
     ChangedFile,
     Comment,
@@ -24,6 +19,11 @@ from esteira.pull_request.github import (
     Side,
     WorkflowRun,
 )
+from esteira.line.errors import UserError
+from esteira.pull_request import by_github, judge, post
+from esteira.pull_request import facts as f
+from esteira.pull_request.by_github import Outside, judging_files, other_rules
+from esteira.pull_request.first_sentence import first_sentence
 
 
 def icon(found: f.Facts) -> str:

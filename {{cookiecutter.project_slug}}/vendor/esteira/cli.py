@@ -324,8 +324,8 @@ def collect(
 @pull_request.command(epilog="Example: uv run esteira pull-request render")
 def render(report: Report = Path(REPORT)) -> None:
     """Print the report as Markdown, as for the job summary."""
+    from esteira.github.api import this_run
     from esteira.pull_request import facts, render
-    from esteira.pull_request.github import this_run
     from esteira.pull_request.view import Place
 
     red = os.environ.get("JOB_STATUS") == "failure"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from esteira.gate import Rule, read_gates
+from esteira.github.api import MOST_FILES, Api, ChangedFile
 from esteira.line.errors import UserError
 from esteira.pull_request.facts import Facts, Gate
-from esteira.pull_request.github import MOST_FILES, Api, ChangedFile
 from esteira.repository import git
 
 GATES = "gates.yaml"

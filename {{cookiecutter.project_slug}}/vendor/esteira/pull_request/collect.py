@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from esteira import gate
 from esteira.comparison import Comparison
 from esteira.drift import verdicts
+from esteira.github.api import PullRequest, PullRequestEvent, event
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
 from esteira.line.params import parse
 from esteira.pull_request import commit_changes
 from esteira.pull_request import facts as f
 from esteira.pull_request.commit_changes import short
-from esteira.pull_request.github import PullRequest, PullRequestEvent, event
 from esteira.pull_request.reproduce import reproduce
 from esteira.repository import base as bases
 from esteira.repository import dvc, git, remote

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from esteira.github.markdown import Markdown, Value, code, joined, number, words
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
 from esteira.pull_request.facts import Facts, Gate
-from esteira.pull_request.markdown import Markdown, Value, code, joined, number, words
 from esteira.pull_request.movement import movement
 
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"

@@ -1,7 +1,7 @@
 """Say how far a metric moved, and whether that is better, worse, or no more than chance."""
 
+from esteira.github.markdown import difference, digits
 from esteira.pull_request.facts import Compared, Gate
-from esteira.pull_request.markdown import difference, digits
 
 
 def movement(gate: Gate) -> str:

@@ -5,10 +5,7 @@ Who, where and what commit come from GitHub's `workflow_run` event; the report o
 
 from pathlib import Path
 
-from esteira.line.errors import UserError
-from esteira.pull_request import facts as f
-from esteira.pull_request.by_github import outside
-from esteira.pull_request.github import (
+from esteira.github.api import (
     Api,
     PullRequest,
     WorkflowRun,
@@ -16,6 +13,9 @@ from esteira.pull_request.github import (
     api,
     event,
 )
+from esteira.line.errors import UserError
+from esteira.pull_request import facts as f
+from esteira.pull_request.by_github import outside
 from esteira.pull_request.render import no_report, not_believed, render
 from esteira.pull_request.view import MARKER, Place
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from esteira.github.markdown import Markdown, fill
 from esteira.pull_request import view as views
 from esteira.pull_request.facts import Facts
-from esteira.pull_request.markdown import Markdown, fill
 from esteira.pull_request.view import Fold, Place, View
 
+HERE = Path(__file__).parent
 COMMENT_BYTES = 65_000  # GitHub refuses a comment of more than 65,536 characters
 SUMMARY_BYTES = 1_000_000  # and a job summary of more than 1 MiB
 # What is kept free for each row and each fold, as what surrounds them is not counted.
@@ -26,7 +28,7 @@ WITHOUT: tuple[Callable[[View], View], ...] = (
 
 def comment(view: View) -> str:
     """Fill comment.md."""
-    return fill("comment.md", view=view, marker=views.MARKER)
+    return fill(HERE / "comment.md", view=view, marker=views.MARKER)
 
 
 def size(view: View) -> int:
@@ -69,9 +71,9 @@ def fitting(fold: Fold | None, room: int) -> tuple[Fold | None, int]:
 
 def not_believed(reason: str, place: Place) -> str:
     """Return the report for a run whose facts say what GitHub denies; `reason` is one sentence."""
-    return fill("not_believed.md", marker=views.MARKER, reason=reason, run=place.run)
+    return fill(HERE / "not_believed.md", marker=views.MARKER, reason=reason, run=place.run)
 
 
 def no_report(reason: str, place: Place) -> str:
     """Return the report for a run that left no usable facts; `reason` is one sentence."""
-    return fill("no_report.md", marker=views.MARKER, reason=reason, run=place.run)
+    return fill(HERE / "no_report.md", marker=views.MARKER, reason=reason, run=place.run)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from esteira.drift import verdicts
+from esteira.github.markdown import Markdown, code, difference, digits, number, row, words
 from esteira.pull_request import facts as f
 from esteira.pull_request.by_github import NOTHING_ELSE, Outside
 from esteira.pull_request.first_sentence import (
@@ -16,7 +17,6 @@ from esteira.pull_request.first_sentence import (
     leading_gate,
 )
 from esteira.pull_request.judge import refusal
-from esteira.pull_request.markdown import Markdown, code, difference, digits, number, row, words
 from esteira.pull_request.movement import movement
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already

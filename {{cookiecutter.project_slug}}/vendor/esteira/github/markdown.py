@@ -1,4 +1,4 @@
-"""Texts for the report's Markdown: what does not say that it is Markdown is escaped.
+"""Texts in GitHub's Markdown: what does not say that it is Markdown is escaped.
 
 A pull request's author chooses names of columns, settings and files. None of them may become a
 link, a mention, an image, HTML or another cell of a table.
@@ -113,13 +113,13 @@ def row(*cells: Value) -> Markdown:
 
 
 @cache
-def templates() -> Environment:
-    """Return Jinja's environment for the Markdown files of this folder.
+def templates(folder: Path) -> Environment:
+    """Return Jinja's environment for the Markdown files of a folder.
 
     `finalize` sees everything that a template prints. Jinja's own escaping is for HTML.
     """
     environment = Environment(  # noqa: S701 - `finalize` escapes, for Markdown
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -131,7 +131,7 @@ def templates() -> Environment:
     return environment
 
 
-def fill(name: str, **parts: object) -> str:
-    """Fill a template of this folder; sections that were left out leave no gap."""
-    text = templates().get_template(name).render(row=row, **parts)
+def fill(template: Path, **parts: object) -> str:
+    """Fill a template; sections that were left out leave no gap."""
+    text = templates(template.parent).get_template(template.name).render(row=row, **parts)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
