@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import helpers
 
 REPOSITORY = "squad/churn-radar"
@@ -155,9 +156,18 @@ class Bucket:
             if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)", line):
                 self.url = found[1]
                 break
-        # Nobody else reads what it prints, and a full pipe would stop it.
-        threading.Thread(target=printed.read, daemon=True).start()
+        self.log: list[str] = []
+        # A full pipe would stop it.
+        threading.Thread(target=lambda: self.log.extend(printed), daemon=True).start()
         self.request("PUT", "/data")
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        """Put an object, in place of another."""
+        names = ("aws_access_key_id", "aws_secret_access_key", "region_name")
+        signed = dict(zip(names, KEYS.values(), strict=True))
+        boto3.client("s3", endpoint_url=self.url, **signed).put_object(
+            Bucket=bucket, Key=key, Body=body
+        )
 
     def request(self, method: str, path: str) -> bytes:
         """Send a request without a signature, which moto does not ask for."""
@@ -179,6 +189,8 @@ class GitHub:
         self.pulls: list[dict[str, Any]] = []
         self.files: list[str] = []  # that each of them changes
         self.comments: dict[int, dict[str, Any]] = {}
+        self.issues: dict[int, dict[str, Any]] = {}
+        self.broken = ""  # requests that begin so are answered by 500
         self.requests: list[str] = []
         fake = self
 
@@ -205,6 +217,8 @@ class GitHub:
 
     def respond(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Answer one request as GitHub would; 404 for anything that is not needed."""
+        if self.broken and f"{method} {path}".startswith(self.broken):
+            return 500, {"message": "Server Error"}
         path, _, query = path.partition("?")
         if len(body.get("body", "")) > 65_536:
             return 422, {"message": "body is too long (maximum is 65536 characters)"}
@@ -224,6 +238,39 @@ class GitHub:
         if found := re.fullmatch(rf"/repos/{REPOSITORY}/issues/comments/(\d+)", path):
             self.comments[int(found[1])]["body"] = body["body"]
             return 200, self.comments[int(found[1])]
+        return self.respond_of_issues(method, path, query, body)
+
+    def respond_of_issues(
+        self, method: str, path: str, query: str, body: dict[str, Any]
+    ) -> tuple[int, Any]:
+        """Answer what opens, edits and lists issues and pull requests."""
+        found = re.fullmatch(rf"/repos/{REPOSITORY}/(issues|pulls)(?:/(\d+))?", path)
+        if not found:
+            return 404, {"message": "Not Found"}
+        kind, number = found.groups()
+        if method == "GET" and kind == "issues":
+            (label,) = urllib.parse.parse_qs(query)["labels"]
+            return 200, [i for i in self.issues.values() if label in i["labels"]]
+        if method == "POST" and kind == "issues":
+            number = 70 + len(self.issues)
+            self.issues[number] = body | {
+                "number": number, "state": "open", "user": {"login": "github-actions[bot]"},
+            }  # fmt: skip
+            return 201, self.issues[number]
+        if method == "POST":
+            number = 30 + len(self.pulls)
+            owner = {"id": 1, "full_name": REPOSITORY}
+            head = {"sha": "", "ref": body["head"], "label": f"squad:{body['head']}", "repo": owner}
+            pull = body | {"number": number, "head": head, "base": {"sha": "", "repo": owner}}
+            self.pulls.append(pull)
+            return 201, pull
+        if method == "PATCH" and kind == "issues":
+            self.issues[int(number)] |= body
+            return 200, self.issues[int(number)]
+        if method == "PATCH":
+            pull = next(p for p in self.pulls if p["number"] == int(number))
+            pull |= body
+            return 200, pull
         return 404, {"message": "Not Found"}
 
     def comment(self, number: int, body: str, author: str) -> dict[str, Any]:
@@ -246,3 +293,18 @@ def git(folder: Path, *words: str) -> str:
 def environment(**more: str) -> dict[str, str]:
     """Return this process's variables, less credentials that are the machine's own."""
     return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | more
+
+
+def edit(project: Path, file: str, old: str, new: str) -> None:
+    """Replace a text that must be there."""
+    path = project / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def commit(project: Path, message: str = "Change") -> str:
+    """Commit all there is; return the commit."""
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--allow-empty", "-m", message)
+    return git(project, "rev-parse", "HEAD")

@@ -1,8 +1,10 @@
 """One environment and one reproduced project for all tests; each test changes its own copy."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import actions
 import helpers
 import pytest
 from filelock import FileLock
@@ -40,3 +42,54 @@ def project(reproduced: Path, tmp_path: Path) -> Path:
     """Return a copy of the reproduced project, and of its remote beside it, to change at will."""
     shutil.copytree(reproduced.parent, tmp_path / "squad", symlinks=True)
     return tmp_path / "squad" / reproduced.name
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[actions.Bucket]:
+    """Start an S3 server."""
+    server = actions.Bucket()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def adopted(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a reproduced project whose table is a raw file, tracked by DVC; made once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / "adopted" / reproduced.name
+    with FileLock(shared / "adopted.lock"):
+        if not (shared / "adopted.done").exists():
+            shutil.rmtree(shared / "adopted", ignore_errors=True)
+            shutil.copytree(reproduced.parent, project.parent, symlinks=True)
+            table = project.parent / "patients.csv"
+            code = "import pandas as p; p.read_parquet('data/ingested.parquet').to_csv(%r, index=0)"
+            helpers.run(project, "python", "-c", code % str(table))
+            helpers.run(project, "esteira", "adopt", str(table), "--target", "diagnosis", "--force")
+            helpers.run(project, "dvc", "repro")
+            actions.git(project, "add", "--all")
+            actions.git(project, "commit", "--quiet", "-m", "Adopt the table of patients")
+            (shared / "adopted.done").touch()
+    return project
+
+
+@pytest.fixture(scope="session")
+def published(
+    adopted: Path, bucket: actions.Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the adopted project with its data on the S3 server, as main."""
+    project = tmp_path_factory.mktemp("published") / adopted.name
+    shutil.copytree(adopted, project, symlinks=True)
+    for key, value in {"url": "s3://data/radar", "endpointurl": bucket.url}.items():
+        helpers.run(project, "dvc", "remote", "modify", "storage", key, value)
+    actions.git(project, "commit", "--quiet", "--all", "-m", "Keep data on S3")
+    helpers.run(project, "dvc", "push", env=actions.KEYS)
+    return project
+
+
+@pytest.fixture
+def github() -> Iterator[actions.GitHub]:
+    """Serve a fake of GitHub's API."""
+    fake = actions.GitHub()
+    yield fake
+    fake.close()

@@ -4,15 +4,13 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import actions
 import helpers
 import pytest
-from actions import act, git
-from filelock import FileLock
+from actions import act, commit, edit, git
 from ruamel.yaml import YAML
 
 from esteira.pull_request import by_github
@@ -201,49 +199,6 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
 # -- Run for real
 
 
-@pytest.fixture(scope="session")
-def bucket() -> Iterator[actions.Bucket]:
-    """Start an S3 server."""
-    server = actions.Bucket()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def adopted(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return a reproduced project whose table is a raw file, tracked by DVC; made once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    project = shared / "adopted" / reproduced.name
-    with FileLock(shared / "adopted.lock"):
-        if not (shared / "adopted.done").exists():
-            shutil.rmtree(shared / "adopted", ignore_errors=True)
-            shutil.copytree(reproduced.parent, project.parent, symlinks=True)
-            table = project.parent / "patients.csv"
-            code = "import pandas as p; p.read_parquet('data/ingested.parquet').to_csv(%r, index=0)"
-            helpers.run(project, "python", "-c", code % str(table))
-            helpers.run(project, "esteira", "adopt", str(table), "--target", "diagnosis", "--force")
-            helpers.run(project, "dvc", "repro")
-            git(project, "add", "--all")
-            git(project, "commit", "--quiet", "-m", "Adopt the table of patients")
-            (shared / "adopted.done").touch()
-    return project
-
-
-@pytest.fixture(scope="session")
-def published(
-    adopted: Path, bucket: actions.Bucket, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Return the adopted project with its data on the S3 server, as main."""
-    project = tmp_path_factory.mktemp("published") / adopted.name
-    shutil.copytree(adopted, project, symlinks=True)
-    for key, value in {"url": "s3://data/radar", "endpointurl": bucket.url}.items():
-        helpers.run(project, "dvc", "remote", "modify", "storage", key, value)
-    git(project, "commit", "--quiet", "--all", "-m", "Keep data on S3")
-    helpers.run(project, "dvc", "push", env=actions.KEYS)
-    return project
-
-
 @pytest.fixture
 def author(published: Path, tmp_path: Path) -> Path:
     """Return an author's own copy, on a branch, with all data at hand."""
@@ -251,27 +206,6 @@ def author(published: Path, tmp_path: Path) -> Path:
     shutil.copytree(published, copy, symlinks=True)
     git(copy, "checkout", "--quiet", "-b", "change")
     return copy
-
-
-@pytest.fixture
-def github() -> Iterator[actions.GitHub]:
-    """Serve a fake of GitHub's API."""
-    fake = actions.GitHub()
-    yield fake
-    fake.close()
-
-
-def edit(project: Path, file: str, old: str, new: str) -> None:
-    path = project / file
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def commit(project: Path, message: str = "Change") -> str:
-    git(project, "add", "--all")
-    git(project, "commit", "--quiet", "--allow-empty", "-m", message)
-    return git(project, "rev-parse", "HEAD")
 
 
 class Pull:

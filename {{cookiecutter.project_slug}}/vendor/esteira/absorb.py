@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from esteira.line import holdout, table
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
-from esteira.line.files import read_yaml, replacing, significant, transaction, write_text
+from esteira.line.files import md5_of, read_yaml, replacing, significant, transaction, write_text
 from esteira.line.params import read as read_settings
 from esteira.line.schema import Column, FileFormat, Schema
 from esteira.line.validate import check, summary
@@ -125,10 +125,16 @@ def absorb(path: str | Path) -> Absorbed:
 
 
 def _place(path: Path) -> Path:
-    """Return where the batch is kept: below data/raw, where it is copied to. Raises UserError."""
-    if path.resolve().is_relative_to(RAW.resolve()):
+    """Return where the batch is kept: below data/raw, where it is copied to. Raises UserError.
+
+    What `dvc import-url` brings is another batch the next time, so it is copied as well.
+    """
+    pointer = Path(f"{path}.dvc")
+    imported = pointer.is_file() and bool(read_yaml(pointer).get("deps"))
+    if path.resolve().is_relative_to(RAW.resolve()) and not imported:
         return path.resolve().relative_to(Path.cwd())
-    copy = RAW / re.sub(r"[^\w.-]+", "_", path.name)  # a name that YAML and a shell take as it is
+    name = re.sub(r"[^\w.-]+", "_", path.name)  # a name that YAML and a shell take as it is
+    copy = RAW / (f"{md5_of(path)[:8]}-{name}" if imported else name)
     if copy.exists() and copy.read_bytes() != path.read_bytes():
         raise UserError(f"{copy} is another file than {path}: rename the batch.")
     return copy
@@ -276,6 +282,8 @@ def _settings(
         ("evaluate", "reference"): batch,
         ("drift_check", "current"): current.as_posix(),
     }
+    if "predict" in read_yaml("params.yaml"):  # projects of an earlier version have no such stage
+        changed["predict", "batch"] = current.as_posix()
     if not split.shuffle and split.group is None:
         last = known if isinstance(known, int) else before
         share = min(0.5, split.holdout * before / last)  # of what was learnt last

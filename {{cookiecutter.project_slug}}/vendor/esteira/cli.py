@@ -297,6 +297,51 @@ def batch_of_log(
     print(make_batch(out, folder, Window(since, until, last), answers).says())
 
 
+watch = typer.Typer(
+    no_args_is_help=True,
+    help="Watch new batches: check the newest, and see that what follows is done once.",
+    epilog="Example: uv run esteira watch check",
+)
+app.add_typer(watch, name="watch", rich_help_panel=DATA)
+CHECK = Path(".report/drift")
+CheckFile = Annotated[Path, typer.Argument(help="The facts that `watch check` wrote.")]
+
+
+@watch.command("fetch", epilog="Example: uv run esteira watch fetch")
+def fetch_batch() -> None:
+    """Bring the batch that is watched, the newest where it is imported; print its path."""
+    from esteira.watch.check import bring_batch
+
+    print(bring_batch().as_posix())
+
+
+@watch.command("check", epilog="Example: uv run esteira watch check .report/drift")
+def check_batch(
+    out: Annotated[Path, typer.Argument(help="Folder for the facts and the report.")] = CHECK,
+) -> None:
+    """Check the batch against the version in use; fetches it and the profile, nothing else."""
+    from esteira.watch.check import check
+
+    found = check(out)
+    print(f"{found.action}: {found.advice}\nCompared with {found.model}. Report: {out}/report.html")
+
+
+@watch.command("tell", epilog="Example: uv run esteira watch tell .report/drift/watch.json")
+def tell_of_check(found: CheckFile = CHECK / "watch.json") -> None:
+    """Keep the check in the history, and in the project's one issue; only for the workflow."""
+    from esteira.watch.tell import tell
+
+    print(tell(found))
+
+
+@watch.command("propose", epilog="Example: uv run esteira watch propose .report/drift/watch.json")
+def propose_retrained(found: CheckFile = CHECK / "watch.json") -> None:
+    """Offer the retrained model as the project's one pull request; only for the workflow."""
+    from esteira.watch.propose import propose
+
+    print(propose(found))
+
+
 pull_request = typer.Typer(
     no_args_is_help=True,
     help="Report what a pull request moves.",

@@ -43,6 +43,8 @@ def predict(source: str | Path, out: str | Path, part: int = answers.PART) -> Pr
     what = schemas.load()
     origin = origin_of_model()
     rows = answers.read(source, what)
+    if rows.typed.empty:
+        raise UserError(f"{source} has no rows: there is nothing to answer.")
     model = own_code.module("model").load()
     answered = answers.answer(model, rows, what, origin, part)
     answers.write(answered, out)

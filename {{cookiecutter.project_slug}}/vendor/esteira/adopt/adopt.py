@@ -113,6 +113,7 @@ def _plan(
         "split": split.model_dump(exclude={"holdout", "seed"}),
         "train": {"algorithm": proposal.algorithm},
         "drift_check": {"current": batch.setting},
+        "predict": {"batch": batch.setting},
     }
     if proposal.algorithm != before.algorithm:  # another one's would stop it
         settings["train"]["hyperparameters"] = {}

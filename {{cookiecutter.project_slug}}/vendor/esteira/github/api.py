@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -111,7 +112,19 @@ class Comment(Part):
     user: Account | None = None
 
 
+class Issue(Part):
+    """An issue, or a pull request, which GitHub lists among them."""
+
+    number: int
+    state: Literal["open", "closed"] = "open"
+    body: str | None = None
+    user: Account | None = None
+    pull_request: dict[str, Any] | None = None
+
+
 MOST_FILES = 3000  # that GitHub lists of one pull request
+TRIES = 3
+LONGEST_WAIT = 60.0  # seconds
 Event = TypeVar("Event", bound=BaseModel)
 
 
@@ -138,6 +151,14 @@ def this_run() -> str:
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
 
+class BusyError(UserError):
+    """The server cannot answer now; `wait` is how many seconds it asks for."""
+
+    def __init__(self, sentence: str, wait: float) -> None:
+        super().__init__(sentence)
+        self.wait = wait
+
+
 @dataclass(frozen=True)
 class Api:
     """GitHub's REST API, for one repository."""
@@ -146,8 +167,19 @@ class Api:
     token: str
     repository: str  # owner/name
 
-    def call(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
-        """Call the API and return what it answers, parsed. Raises UserError for a refusal."""
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Call the API and return what it answers, parsed.
+
+        Asks again where the server is busy or fails. Raises UserError for a refusal.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                return self._call(method, path, body)
+            except BusyError as busy:
+                time.sleep(min(busy.wait, LONGEST_WAIT))
+        return self._call(method, path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Accept": "application/vnd.github+json",
@@ -161,7 +193,12 @@ class Api:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read(300).decode("utf-8", "replace")
-            raise UserError(f"GitHub answers {error.code} to {method} {path}: {said}") from None
+            sentence = f"GitHub answers {error.code} to {method} {path}: {said}"
+            wait = error.headers.get("Retry-After", "")
+            limited = error.code in (403, 429) and wait.isdigit()
+            if limited or (error.code >= 500 and method != "POST"):
+                raise BusyError(sentence, float(wait) if wait.isdigit() else 1.0) from None
+            raise UserError(sentence) from None
         except (OSError, ValueError) as error:
             raise UserError(f"GitHub's API cannot be read: {error}") from None
 
@@ -189,6 +226,34 @@ class Api:
         listed = self.pages(f"/pulls/{number}/files")
         return [ChangedFile.model_validate(file) for file in listed]
 
+    def issues(self, label: str) -> list[Issue]:
+        """Return the issues with a label, open or closed, the newest first; no pull requests."""
+        asked = {"labels": label, "state": "all", "per_page": 100}
+        listed = self.call("GET", f"/issues?{urllib.parse.urlencode(asked)}")
+        found = [Issue.model_validate(issue) for issue in listed]
+        return [issue for issue in found if issue.pull_request is None]
+
+    def create_issue(self, title: str, body: str, label: str) -> Issue:
+        """Open an issue."""
+        made = self.call("POST", "/issues", {"title": title, "body": body, "labels": [label]})
+        return Issue.model_validate(made)
+
+    def update_issue(
+        self, number: int, title: str, body: str, state: Literal["open", "closed"]
+    ) -> None:
+        """Replace an issue's texts and state."""
+        changed = {"title": title, "body": body, "state": state}
+        self.call("PATCH", f"/issues/{number}", changed)
+
+    def create_pull(self, title: str, body: str, head: str, base: str) -> PullRequest:
+        """Open a pull request from a branch of this repository."""
+        asked = {"title": title, "body": body, "head": head, "base": base}
+        return PullRequest.model_validate(self.call("POST", "/pulls", asked))
+
+    def update_pull(self, number: int, title: str, body: str) -> None:
+        """Replace a pull request's texts."""
+        self.call("PATCH", f"/pulls/{number}", {"title": title, "body": body})
+
     def create_comment(self, number: int, body: str) -> None:
         """Comment on a pull request."""
         self.call("POST", f"/issues/{number}/comments", {"body": body})
@@ -204,3 +269,20 @@ def api(repository: str) -> Api:
     if urllib.parse.urlsplit(url).scheme not in ("https", "http") or not token:
         raise UserError("GITHUB_API_URL and GITHUB_TOKEN must be set: this runs in a workflow.")
     return Api(url, token, repository)
+
+
+def push_address() -> str:
+    """Return where this workflow may push to, with its token. Raises UserError outside of one."""
+    server = urllib.parse.urlsplit(os.environ.get("GITHUB_SERVER_URL", ""))
+    token, repository = (os.environ.get(f"GITHUB_{name}", "") for name in ("TOKEN", "REPOSITORY"))
+    if not (server.netloc and token and repository):
+        raise UserError("GITHUB_SERVER_URL and GITHUB_TOKEN must be set: this runs in a workflow.")
+    return f"{server.scheme}://x-access-token:{token}@{server.netloc}/{repository}"
+
+
+def home() -> str:
+    """Return the repository's name, owner/name. Raises UserError outside of a workflow."""
+    name = os.environ.get("GITHUB_REPOSITORY", "")
+    if "/" not in name:
+        raise UserError("GITHUB_REPOSITORY is not set: this runs in a workflow.")
+    return name

@@ -60,7 +60,7 @@ class Rows:
 def read(source: str | Path, what: Schema) -> Rows:
     """Read the rows of any table that the schema can read.
 
-    Raises UserError for a table that cannot be read, has no rows, or lacks an input of the model.
+    Raises UserError for a table that cannot be read, or lacks an input of the model.
     """
     if table.is_of_the_line(source):
         typed = table.read(source)
@@ -72,8 +72,6 @@ def read(source: str | Path, what: Schema) -> Rows:
         typed, faults = check(raw, what)
         told = reasons(faults, len(raw), what)
         typed = typed[[name for name in typed if name in raw]]
-    if typed.empty:
-        raise UserError(f"{source} has no rows: there is nothing to answer.")
     return Rows(str(source), typed, told)
 
 
@@ -88,7 +86,8 @@ def answer(model: Any, rows: Rows, what: Schema, origin: Origin, part: int = PAR
     inputs = rows.typed[what.inputs]
     with faults_told(f"the model cannot answer {rows.source}"):
         parts = [ask(model, inputs.iloc[start : start + part]) for start in _shown(starts)]
-    said = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+    names = list(parts[0]) if parts else _columns(model)
+    said = {name: np.concatenate([each[name] for each in parts] or [[]]) for name in names}
     columns = {
         ROW: np.arange(1, len(rows.typed) + 1),
         **{name: rows.typed[name] for name in what.named("identifier") if name in rows.typed},
@@ -139,6 +138,11 @@ def reasons(faults: pd.DataFrame, rows: int, what: Schema) -> np.ndarray:
         found = f" (got {value})" if value != "" else ""
         told[place].append(f"{column}: {rule}{found}")
     return np.array(["; ".join(each) for each in told], dtype=object)
+
+
+def _columns(model: Any) -> list[str]:
+    """Return the names of the columns that `ask` returns."""
+    return [PREDICTION, *(f"{PROBABILITY}{name}" for name in getattr(model, "classes_", ()))]
 
 
 def ask(model: Any, rows: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -415,6 +415,17 @@ def add(paths: list[Path]) -> None:
         repo.add([str(path) for path in paths])
 
 
+def update_import(pointer: Path) -> None:
+    """Bring what a .dvc file imports from elsewhere, as it is there now. Raises UserError."""
+    with repository() as repo:
+        repo.scm_context.quiet = True
+        try:
+            repo.update([str(pointer)])
+        except Exception as error:  # whatever the storage raises
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise UserError(f"what {pointer} imports cannot be had: {reason}") from None
+
+
 # Metrics
 
 

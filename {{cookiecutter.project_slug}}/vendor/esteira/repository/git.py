@@ -31,6 +31,32 @@ def run(*words: str) -> str:
     return _text(done.stdout)
 
 
+def feed(text: str, *words: str) -> str:
+    """Run Git with a text as its input; return what it prints, without its last line end.
+
+    Raises UserError with Git's own words.
+    """
+    done = subprocess.run(["git", *words], input=text.encode(), capture_output=True)
+    if done.returncode:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())
+        raise UserError(f"git {words[0]}: {said}.")
+    return _text(done.stdout).rstrip("\n")
+
+
+def pushed(remote: str, *words: str) -> bool:
+    """Push; False where the remote refuses a ref, as when another was faster.
+
+    Raises UserError where it cannot be reached, or lets nobody in.
+    """
+    done = _run("push", "--porcelain", "--no-verify", remote, *words)
+    if done.returncode == 0:
+        return True
+    if any(line.startswith("!") for line in _text(done.stdout).splitlines()):
+        return False
+    said = " ".join(done.stderr.decode("utf-8", "replace").split())
+    raise UserError(f"git push: {said}.")
+
+
 def ask(*words: str) -> str | None:
     """Return what Git prints, without its last line end, or None where it fails."""
     done = _run(*words)

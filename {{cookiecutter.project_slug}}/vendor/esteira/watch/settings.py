@@ -1,0 +1,28 @@
+"""Section `watch:` of params.yaml: which batch is watched, and how sure an alarm must be."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from esteira.line.files import read_yaml
+from esteira.line.params import Section, parse
+
+
+class Settings(Section):
+    """An alarm stands where `needed` of the last `window` batches say so."""
+
+    batch: str | None = None  # a file that DVC keeps or imports; None: that of drift_check
+    needed: int = Field(2, ge=1)
+    window: int = Field(3, ge=1, le=20)
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.needed > self.window:
+            raise ValueError(f"needed: {self.needed} of window: {self.window} can never be")
+        return self
+
+
+def load() -> Settings:
+    """Read the section; its defaults where there is none. Raises UserError."""
+    section = read_yaml("params.yaml").get("watch") or {}
+    return parse(section, Settings, "params.yaml, section `watch`")

@@ -1,0 +1,65 @@
+"""What follows from a check: the history is kept, and the issue says what stands.
+
+`keep` closes the issue. `retrain` and `rework` open it once enough of the last batches say so, so
+that one odd batch wakes nobody. `unusable` opens it at once: nothing is known until it is mended.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from esteira.drift.verdicts import KEEP, RETRAIN, UNUSABLE
+from esteira.github.api import api, home, push_address
+from esteira.watch import facts, history, issue, propose, settings
+from esteira.watch.facts import Checked
+from esteira.watch.history import ALARMS, History
+from esteira.watch.settings import Settings
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done about a check."""
+
+    stands: bool  # whether the issue is to be open
+    retrain: bool  # whether a pull request is to be made
+    why: str  # one sentence
+
+
+def decide(checked: Checked, known: History, rule: Settings) -> Decision:
+    """Decide by the last checks, this one among them."""
+    if checked.action == KEEP.action:
+        return Decision(False, False, "The batch looks like the training data.")
+    if checked.action == UNUSABLE.action:
+        return Decision(True, False, "The batch cannot be used.")
+    alarms = known.alarms(rule)
+    counted = f"{alarms} of the last {rule.window} batches say so, {rule.needed} are needed"
+    stands = alarms >= rule.needed
+    verdict = f"The check says `{checked.action}`: {counted}."
+    return Decision(stands, stands and checked.action == RETRAIN.action, verdict)
+
+
+def tell(path: str | Path) -> str:
+    """Keep a check in the history and in the issue; return what was done, in a sentence or two.
+
+    Tells the workflow, by GITHUB_OUTPUT, whether to retrain. Raises UserError outside of one.
+    """
+    checked, rule = facts.read(path), settings.load()
+    server = api(home())
+    known = history.remember(checked, push_address())
+    decision = decide(checked, known, rule)
+    done = "Nothing is opened."
+    if decision.stands:
+        done = issue.show(server, checked, known, rule, "open")
+    elif checked.action not in ALARMS and (there := issue.find(server)) and there.state == "open":
+        done = issue.show(server, checked, known, rule, "closed")
+    retrain = decision.retrain and not propose.is_offered(server, checked)
+    _output("retrain", str(retrain).lower())
+    return f"{decision.why} {done}"
+
+
+def _output(name: str, value: str) -> None:
+    """Give a value to the steps and jobs that follow."""
+    file = os.environ.get("GITHUB_OUTPUT")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as outputs:
+            outputs.write(f"{name}={value}\n")
