@@ -163,11 +163,14 @@ class Bucket:
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Put an object, in place of another."""
-        names = ("aws_access_key_id", "aws_secret_access_key", "region_name")
-        signed = dict(zip(names, KEYS.values(), strict=True))
-        boto3.client("s3", endpoint_url=self.url, **signed).put_object(
-            Bucket=bucket, Key=key, Body=body
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            region_name=KEYS["AWS_DEFAULT_REGION"],
         )
+        client.put_object(Bucket=bucket, Key=key, Body=body)
 
     def request(self, method: str, path: str) -> bytes:
         """Send a request without a signature, which moto does not ask for."""

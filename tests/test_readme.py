@@ -27,7 +27,7 @@ def test_the_tables_are_those_of_the_last_measurement() -> None:
 @pytest.mark.parametrize("page", [ROOT / "README.md", MANUAL])
 def test_it_says_how_much_a_squad_gets(page: Path) -> None:
     own, toolbox = sizes()
-    assert own.lines < 2100, "a squad's own part is to stay small"
+    assert own.lines < 2900, "a squad's own part is to stay small"
     said = SIZE.findall(page.read_text(encoding="utf-8"))
     told = [int(number.replace(",", "")) for pair in said for number in pair]
     counted = [own.files, own.lines, toolbox.files, toolbox.lines]

@@ -108,14 +108,15 @@ def squad(published: Path, bucket: actions.Bucket, github: actions.GitHub, tmp_p
         ("import-url", "remote://incoming/new.csv", INCOMING),
     ):
         helpers.run(project, "dvc", *words, env=actions.KEYS)
-    edit(project, "params.yaml", "batch: null", f"batch: {INCOMING}")
+    edit(project, "watch.yaml", "batch: null", f"batch: {INCOMING}")
     commit(project, "Watch what comes in")
     git(project, "config", "receive.denyCurrentBranch", "updateInstead")
+    git(project, "config", "core.hooksPath", str(project / ".git" / "hooks"))  # of the server
     return squad
 
 
 def test_the_days_of_a_squad_whose_data_drifts(squad: Squad) -> None:
-    """Like before, drift seen once, drift seen twice, retrained, like before, labels turned."""
+    """Like before, drift seen once, drift seen twice, retrained, like before, broken."""
     github = squad.github
     assert "keep" in squad.check_and_tell()
     assert squad.checks == ["keep"]
@@ -163,25 +164,28 @@ def test_the_days_of_a_squad_whose_data_drifts(squad: Squad) -> None:
     assert "Closed issue #70." in squad.check_and_tell()
     assert issue["state"] == "closed"
 
-    squad.arrive(batch(squad.table, 38, factor=1.6, turned=True))
-    assert "Nothing is opened." in squad.check_and_tell()
-    squad.arrive(batch(squad.table, 48, factor=1.6, turned=True))
-    assert "Reopened issue #70." in squad.check_and_tell()
-    assert not squad.retrain
-    assert issue["title"] == "Drift: the concept drifted, rework the model"
-    assert "No pull request is made." in issue["body"]
-    assert "expected of such inputs" in issue["body"]
-    assert not github.pulls
-
     squad.arrive(b"a,b\n1,2\n")
     clone = squad.clone()
     broken = squad.run(clone, "esteira", "watch", "check", ".report/drift", check=False)
     assert broken.returncode == 2
     assert "none of the schema's columns is in it" in broken.stderr
     squad.arrive(batch(squad.table, 5)[:3000])
-    assert "Updated issue #70." in squad.check_and_tell()
+    assert "Reopened issue #70." in squad.check_and_tell()
     assert issue["title"] == "Drift: the newest batch cannot be used"
     assert len(github.issues) == 1
+
+
+def test_labels_that_turn_open_an_issue_and_no_pull_request(squad: Squad) -> None:
+    squad.arrive(batch(squad.table, 38, turned=True))
+    assert "Nothing is opened." in squad.check_and_tell()
+    squad.arrive(batch(squad.table, 48, turned=True))
+    assert "Opened issue #70." in squad.check_and_tell()
+    assert not squad.retrain
+    (issue,) = squad.github.issues.values()
+    assert issue["title"] == "Drift: the concept drifted, rework the model"
+    assert "No pull request is made." in issue["body"]
+    assert "expected of such inputs" in issue["body"]
+    assert not squad.github.pulls
 
 
 def test_a_check_fetches_the_batch_and_the_profile_alone(squad: Squad) -> None:
@@ -280,11 +284,11 @@ def test_two_runs_at_once_lose_no_check(squad: Squad) -> None:
     [
         (f"batch: {INCOMING}", "batch: data/raw/none.csv", "is not here, and DVC does not keep it"),
         ("needed: 2", "needed: 4", "needed: 4 of window: 3 can never be"),
-        ("needed: 2", "needed: often", "watch"),
+        ("needed: 2", "needed: often", "watch.yaml: needed"),
     ],
 )
 def test_wrong_settings_are_told(squad: Squad, old: str, new: str, said: str) -> None:
-    edit(squad.project, "params.yaml", old, new)
+    edit(squad.project, "watch.yaml", old, new)
     commit(squad.project)
     done = squad.run(squad.clone(), "esteira", "watch", "check", check=False)
     assert done.returncode == 2

@@ -31,7 +31,7 @@ PANELS = ["The line", "Data", "Trust", "Use", "Pull requests"]
 
 def parse(line: str) -> str:
     """Parse `uv run esteira …` without running it; return the words of its command."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.replace("uv run --extra serve ", "uv run "), comments=True)
     assert words[:3] == ["uv", "run", "esteira"], line
     command, arguments, path = ROOT, words[3:], []
     while hasattr(command, "commands"):

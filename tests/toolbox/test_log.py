@@ -97,7 +97,7 @@ def test_a_segment_ends_by_size_and_by_age(what: Schema) -> None:
         log.append([record(2)])
     with Log("logs", what, most_seconds=0) as log:
         log.append([record(3)])
-    assert len(segments(Path("logs"))) == 4
+    assert len(segments(Path("logs"))) == 3
     compact.compact("logs")
     assert sorted(answered.read_answers(Path("logs"))["id"]) == [1, 2, 3]
 

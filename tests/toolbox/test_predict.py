@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression
 from esteira import predict as room
 from esteira.line import answers
 from esteira.line.errors import UserError
+from esteira.repository import model_here
 
 CLASSES = ["probability of benign", "probability of malignant"]
 
@@ -84,7 +85,7 @@ def test_a_released_model_is_named_by_its_release(squad: Path) -> None:
     for name in ("model@v1.0.0", "model@v1.1.0", "other@v9.0.0"):
         run(squad, "git", "tag", "--annotate", name, "--message", "A release")
     run(squad, "git", "commit", "--quiet", "--allow-empty", "--no-verify", "-m", "Later")
-    assert room.origin_of_model().version == "model@v1.1.0"
+    assert model_here.origin_of_model().version == "model@v1.1.0"
 
 
 def test_numbers_are_answered_with_twelve_digits() -> None:

@@ -251,6 +251,31 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     sys.exit(1)
 
 
+@app.command(rich_help_panel=USE, epilog="Example: uv run --extra serve esteira serve --log logs")
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen; only this machine unless told.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    model: Annotated[
+        Path | None, typer.Option(help="A folder of `model get`; else the project's own model.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Folder to log every answer in.")] = None,
+) -> None:
+    """Serve the model over HTTP, with a page to try it; a token in ESTEIRA_TOKEN guards it."""
+    try:
+        from esteira.serve.run import Settings, run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("esteira"):
+            raise
+        raise UserError(
+            f"the service needs {error.name}, of the extra `serve`: `uv run --extra serve esteira"
+            " serve`."
+        ) from None
+    run(Settings(host, port, workers, model, log))
+
+
 log = typer.Typer(
     no_args_is_help=True,
     help="The log of the service's answers: compact it, label it, make a batch of it.",

@@ -1,15 +1,13 @@
 """Predict: what the line's model says of the rows of any table that schema.yaml can read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from esteira.line import answers, table
 from esteira.line import schema as schemas
 from esteira.line.answers import Origin
 from esteira.line.errors import UserError
-from esteira.line.files import md5_of
-from esteira.repository import git, own_code, releases, snapshot
-from esteira.repository.releases import MODEL
+from esteira.repository import model_here, own_code
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def predict(source: str | Path, out: str | Path, part: int = answers.PART) -> Pr
     source, out = Path(source), Path(out)
     _require_writable(source, out)
     what = schemas.load()
-    origin = origin_of_model()
+    origin = model_here.origin_of_model()
     rows = answers.read(source, what)
     if rows.typed.empty:
         raise UserError(f"{source} has no rows: there is nothing to answer.")
@@ -62,22 +60,3 @@ def _require_writable(source: Path, out: Path) -> None:
         raise UserError(f"{out} is the table to be answered: give the answers a file of their own.")
     if not out.parent.is_dir():
         raise UserError(f"the folder {out.parent} does not exist: make it first.")
-
-
-def origin_of_model() -> Origin:
-    """Say which model is here, by its release where it has one.
-
-    Raises UserError where dvc.lock names none, where the file is another one, and where it was
-    trained by another schema.yaml than the one here.
-    """
-    locked = snapshot.locked_outputs(None).get(MODEL)
-    if locked is None:
-        raise UserError(f"dvc.lock names no {MODEL}: run `uv run dvc repro` first.")
-    if md5_of(MODEL) != locked.md5:
-        raise UserError(
-            f"{MODEL} is not the one that dvc.lock names: run `uv run dvc checkout`, or"
-            " `uv run dvc repro`."
-        )
-    origin = answers.origin_of(MODEL)
-    released = releases.of_model(locked.md5) if git.is_repository() else None
-    return replace(origin, version=released.tag) if released else origin

@@ -95,7 +95,9 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
         raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
     frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
     frame = frame.reset_index(drop=True)
-    frame = pd.DataFrame({name: _cells(frame[name], form) for name in frame}, index=frame.index)
+    frame = pd.DataFrame(
+        {name: plain_cells(frame[name], form) for name in frame}, index=frame.index
+    )
     notes = min(form.footer, notes_below(frame))
     return frame.iloc[: len(frame) - notes]
 
@@ -259,7 +261,7 @@ def _distinct(names: list[str]) -> list[str]:
     return list(seen)
 
 
-def _cells(values: pd.Series, form: "FileFormat") -> pd.Series:
+def plain_cells(values: pd.Series, form: "FileFormat") -> pd.Series:
     """Strip text and drop missing tokens; give mixed cells (JSON) one type, text."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)

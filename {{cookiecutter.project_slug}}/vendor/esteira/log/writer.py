@@ -83,18 +83,22 @@ class Log:
     def _start(self) -> None:
         """Begin a segment that nobody else writes to."""
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        path = self._folder / f"{moment}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
-        self._lock = FileLock(lock_of(path))
+        self._path = self._folder / f"{moment}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+        self._lock = FileLock(lock_of(self._path))
         self._lock.acquire()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._file = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        self._file = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
         self._size = 0
         self._started = time.monotonic()
 
     def close(self) -> None:
-        """End the segment."""
+        """End the segment; one that holds nothing is removed."""
         os.close(self._file)
+        if not self._size:
+            self._path.unlink(missing_ok=True)
         self._lock.release()
+        if not self._size:
+            lock_of(self._path).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         """Let `with` close it."""

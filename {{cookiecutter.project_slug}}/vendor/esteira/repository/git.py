@@ -139,7 +139,8 @@ def text_at(revision: str, path: str | Path) -> str | None:
     """
     if commit(revision) is None:
         raise UserError(f"{revision!r} is no commit here: fetch it, or name another.")
-    return ask("show", f"{revision}:./{Path(path).as_posix()}")
+    done = _run("show", f"{revision}:./{Path(path).as_posix()}")
+    return None if done.returncode else _text(done.stdout)
 
 
 def unmerged() -> list[str]:

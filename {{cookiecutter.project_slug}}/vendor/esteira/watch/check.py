@@ -64,7 +64,7 @@ def bring_batch() -> Path:
     known = snapshot.raw_files(None) | snapshot.locked_outputs(None)
     if path.as_posix() not in known:
         raise UserError(
-            f"{path} is not here, and DVC does not keep it: correct `watch.batch` in params.yaml."
+            f"{path} is not here, and DVC does not keep it: correct `batch:` in watch.yaml."
         )
     _place(known[path.as_posix()].md5, path)
     return path

@@ -5,13 +5,13 @@ from typing import Literal
 
 from esteira.drift.verdicts import KEEP, RETRAIN, REWORK, UNUSABLE
 from esteira.github.api import Api, Issue, PullRequest, this_run
-from esteira.github.markdown import fill
+from esteira.github.markdown import Markdown, fill
 from esteira.watch.facts import Checked
 from esteira.watch.history import History
 from esteira.watch.settings import Settings
 
 LABEL = "esteira-drift"
-MARKER = "<!-- esteira watch -->"
+MARKER = Markdown("<!-- esteira watch -->")
 AUTHOR = "github-actions[bot]"
 BRANCH = "esteira/retrain"
 TITLES = {

@@ -1,11 +1,14 @@
-"""Section `watch:` of params.yaml: which batch is watched, and how sure an alarm must be."""
+"""watch.yaml: which batch is watched, and how sure an alarm must be."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from esteira.line.files import read_yaml
 from esteira.line.params import Section, parse
+
+PATH = "watch.yaml"
 
 
 class Settings(Section):
@@ -23,6 +26,5 @@ class Settings(Section):
 
 
 def load() -> Settings:
-    """Read the section; its defaults where there is none. Raises UserError."""
-    section = read_yaml("params.yaml").get("watch") or {}
-    return parse(section, Settings, "params.yaml, section `watch`")
+    """Read watch.yaml; its defaults where there is none. Raises UserError."""
+    return parse(read_yaml(PATH) if Path(PATH).is_file() else {}, Settings, PATH)

@@ -1,0 +1,153 @@
+"""Run the service: one worker or several, on loopback unless told otherwise."""
+
+import ipaddress
+import os
+import sys
+import tempfile
+from asyncio import Transport
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from esteira.line.errors import UserError
+from esteira.serve import service as services
+from esteira.serve.app import App
+from esteira.serve.metrics import SHARED
+
+TOKEN = "ESTEIRA_TOKEN"  # noqa: S105 - the variable's name
+LEAST_TOKEN = 16  # characters
+MODEL, LOG = "ESTEIRA_SERVE_MODEL", "ESTEIRA_SERVE_LOG"  # for the workers, which import this anew
+HEADER_SECONDS = 10.0  # in which a connection must have sent a request's head
+GRACE_SECONDS = 30  # for requests that are under way when the service ends
+MOST_CONNECTIONS = 2000  # of one worker
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service runs."""
+
+    host: str
+    port: int
+    workers: int
+    model: Path | None  # a folder of `esteira model get`; None: the project's own model
+    log: Path | None
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP, for clients that send a request's head in time; others are let go."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+    def handle_events(self) -> None:
+        """Stop waiting once a head is here; begin again when the next one must come."""
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._deadline.cancel()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next request of this connection."""
+        super().on_response_complete()
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._let_go)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+def application() -> Starlette:
+    """Return one worker's application; what it is told comes from the environment."""
+    folder, log = os.environ.get(MODEL), os.environ.get(LOG)
+    service = services.load(Path(folder) if folder else None, Path(log) if log else None)
+    return App(service, os.environ.get(TOKEN, "")).asgi()
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal ends it. Raises UserError for what cannot be served."""
+    _require_guarded(settings.host)
+    # Loaded here once, so that what is wrong is said at once and not by each worker.
+    services.close(services.load(settings.model, settings.log))
+    _pass_on(settings)
+    with tempfile.TemporaryDirectory(prefix="esteira-serve-") as shared:
+        if settings.workers > 1:
+            os.environ[SHARED] = shared
+        config = uvicorn.Config(
+            "esteira.serve.run:application",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http=PatientProtocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        server = uvicorn.Server(config)
+        try:
+            listener = config.bind_socket()
+        except SystemExit:
+            raise UserError(
+                f"{settings.host}:{settings.port} is taken, or not this machine's: choose another"
+                " with --port or --host."
+            ) from None
+        address = listener.getsockname()
+        print(f"Serving on http://{address[0]}:{address[1]}", flush=True)
+        if settings.workers > 1:
+            from uvicorn.supervisors import Multiprocess
+
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            server.run(sockets=[listener])
+
+
+def _require_guarded(host: str) -> None:
+    """Raise UserError where others could ask, and no token keeps them out."""
+    token = os.environ.get(TOKEN, "")
+    if token and len(token) < LEAST_TOKEN:
+        raise UserError(f"the token in {TOKEN} is shorter than {LEAST_TOKEN} characters.")
+    if not token and not _is_loopback(host):
+        raise UserError(
+            f"{host} can be reached by others: set a token of at least {LEAST_TOKEN} characters in"
+            f" {TOKEN}, or leave --host out."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _pass_on(settings: Settings) -> None:
+    """Tell the workers, which are processes of their own."""
+    told: dict[str, Any] = {MODEL: settings.model, LOG: settings.log}
+    for name, value in told.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = str(value.absolute())
+    # Workers import this module before anything says where the toolbox lies.
+    toolbox = str(Path(__file__).parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    if toolbox not in inherited.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [toolbox, inherited]))
+    sys.path[:0] = [] if toolbox in sys.path else [toolbox]
