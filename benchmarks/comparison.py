@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "vendor"))
 
 from esteira.comparison import METRICS, difference  # noqa: E402
-from esteira.influence import REGRESSION, Undefined  # noqa: E402
+from esteira.line.influence import REGRESSION, Undefined  # noqa: E402
 from esteira.line.predictions import Answers  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "comparison.md"

@@ -12,9 +12,9 @@ from helpers import run
 from sklearn import metrics as peers
 
 from esteira import comparison
-from esteira.influence import CLASSIFICATION, REGRESSION, Undefined
 from esteira.line import predictions
 from esteira.line.errors import UserError
+from esteira.line.influence import CLASSIFICATION, REGRESSION, Undefined
 from esteira.line.predictions import Answers
 
 ROWS = 300

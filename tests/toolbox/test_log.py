@@ -18,8 +18,8 @@ from esteira.line import logged
 from esteira.line.errors import UserError
 from esteira.line.schema import Schema
 from esteira.log import answered, compact, labels
-from esteira.log.records import Answered, Kept, lock_of
-from esteira.log.writer import Log
+from esteira.log.records import Kept, lock_of
+from esteira.log.writer import Answered, Log
 
 SCHEMA = """
 task: classification
@@ -126,8 +126,7 @@ WRITER = """
 import sys
 from datetime import datetime, timezone
 from esteira.line import schema
-from esteira.log.records import Answered
-from esteira.log.writer import Log
+from esteira.log.writer import Answered, Log
 
 ROW = {"cpf": "1", "age": 1.5, "plan": "gold", "salary": 2.0}
 log = Log("logs", schema.load(), most_bytes=200_000)
@@ -135,8 +134,8 @@ worker, number = sys.argv[1], 0
 while True:
     rows = [
         Answered(
-            datetime.now(timezone.utc), f"{worker}-{number + i}", ROW | {"id": number + i},
-            "yes", {"yes": 0.5, "no": 0.5}, "", "m", "d",
+            datetime.now(timezone.utc), f"{worker}-{number + i}", "m", "d",
+            ROW | {"id": number + i}, "yes", {"yes": 0.5, "no": 0.5}, "",
         )
         for i in range(3)
     ]
@@ -329,7 +328,7 @@ def test_the_drift_check_reads_a_batch_of_the_log(
                 }
                 moment = datetime(2026, 11, 1, tzinfo=UTC)
                 log.append(
-                    [Answered(moment, f"r{number}", row, told["prediction"], odds, "", model, "d")]
+                    [Answered(moment, f"r{number}", model, "d", row, told["prediction"], odds, "")]
                 )
 
     def drift(folder: str) -> subprocess.CompletedProcess[str]:

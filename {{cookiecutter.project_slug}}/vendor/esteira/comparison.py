@@ -20,10 +20,10 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from esteira.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line import holdout, predictions, table
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, significant
+from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line.params import parse
 from esteira.line.predictions import Answers
 from esteira.line.schema import Schema

@@ -16,10 +16,10 @@ from scipy import stats
 
 from esteira.comparison import CONFIDENCE, METRICS
 from esteira.gate import EVALUATION, judge_all, read_metrics
-from esteira.influence import Undefined
 from esteira.line import predictions
 from esteira.line.errors import UserError
 from esteira.line.files import significant, write_json, write_text
+from esteira.line.influence import Undefined
 from esteira.repository import dvc, git, releases, snapshot
 from esteira.repository.releases import MODEL, Version
 

@@ -160,7 +160,7 @@ def ask(model: Any, rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _rounded(numbers: np.ndarray) -> np.ndarray:
-    return np.array([float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers)])
+    return np.array([float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers).tolist()])
 
 
 def write(frame: pd.DataFrame, out: str | Path) -> None:

@@ -1,10 +1,8 @@
-"""What the log keeps of one answered row, and where its files lie."""
+"""What the log keeps of a row, and where its files lie."""
 
 import hashlib
 import hmac
 import os
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +22,6 @@ LABELS = "labels.parquet"
 BY_REQUEST = "request"  # column of a table of labels, where the schema has no identifier
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One row that the service answered."""
-
-    time: datetime  # UTC
-    request: str  # its own identifier, no other row's
-    row: dict[str, Any]  # the cells as the caller gave them
-    prediction: str | float
-    probabilities: dict[str, float] | None  # by class; None of a regression
-    reasons: str  # which rules the row breaks; "" for none
-    model: str  # release or hash
-    data: str  # hash of the rows that the model learnt
-
-
 class Kept:
     """Which cells of a row the log keeps, and how: as they are, hashed, or not at all.
 
@@ -53,12 +37,11 @@ class Kept:
         columns = what.columns.items()
         self.left_out = frozenset(name for name, column in columns if column.log == "no")
         self.hashed = frozenset(name for name, column in columns if column.log == "hash")
+        self.changes = bool(self.left_out or self.hashed)
         self._key = _read_key(sorted(self.hashed)) if self.hashed else b""
 
     def of(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return what the log keeps of a row's cells."""
-        if not (self.left_out or self.hashed):
-            return row
         return {
             name: self.hash(cell) if name in self.hashed else cell
             for name, cell in row.items()

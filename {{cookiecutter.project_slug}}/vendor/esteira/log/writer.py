@@ -11,17 +11,30 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from filelock import FileLock
 
 from esteira.line.errors import UserError
 from esteira.line.schema import Schema
-from esteira.log.records import SEGMENTS, Answered, Kept, lock_of
+from esteira.log.records import SEGMENTS, Kept, lock_of
 
 MOST_BYTES = 64 * 2**20  # of a segment
 MOST_SECONDS = 3600.0  # that one is written to
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """One row that the service answered."""
+
+    time: datetime  # UTC
+    request: str  # its own identifier, no other row's
+    model: str  # release or hash
+    data: str  # hash of the rows that the model learnt
+    row: Any  # the cells by column as the caller gave them: a mapping, or what msgspec makes one of
+    prediction: str | float
+    probabilities: dict[str, float] | None  # by class; None of a regression
+    reasons: str  # which rules the row breaks; "" for none
 
 
 class Log:
@@ -57,7 +70,7 @@ class Log:
         if self._size >= self._most_bytes or now - self._started >= self._most_seconds:
             self.close()
             self._start()
-        lines = b"".join(self._line(record) for record in records)
+        lines = self._encoder.encode_lines([self._kept_of(record) for record in records])
         try:
             written = 0
             while written < len(lines):
@@ -67,18 +80,11 @@ class Log:
             raise
         self._size += len(lines)
 
-    def _line(self, record: Answered) -> bytes:
-        kept = {
-            "time": record.time,
-            "request": record.request,
-            "model": record.model,
-            "data": record.data,
-            "row": self._kept.of(record.row),
-            "prediction": record.prediction,
-            "probabilities": record.probabilities,
-            "reasons": record.reasons,
-        }
-        return self._encoder.encode(kept) + b"\n"
+    def _kept_of(self, record: Answered) -> Answered:
+        """Return what is kept of a record; where nothing is left out or hashed, all of it."""
+        if not self._kept.changes:
+            return record
+        return msgspec.structs.replace(record, row=self._kept.of(msgspec.to_builtins(record.row)))
 
     def _start(self) -> None:
         """Begin a segment that nobody else writes to."""

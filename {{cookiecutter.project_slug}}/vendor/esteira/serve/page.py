@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from esteira.drift.records import ReferenceColumn
 from esteira.line.schema import Column
-from esteira.serve.rows import is_time_of_day
+from esteira.serve.rows import has_marks, is_time_of_day
 from esteira.serve.service import Said, Service
 
 MOST_CHOICES = 50
@@ -113,7 +113,8 @@ def _field(name: str, column: Column, usual: Cell) -> Field:
     optional = "" if not column.missing else "; may be left empty"
     required = not column.missing
     if column.type == "datetime" or is_time_of_day(column):
-        hint = f"written as {column.format or '2026-11-26 09:30'}{optional}"
+        written = column.format if has_marks(column) else "2026-11-26 09:30"
+        hint = f"written as {written}{optional}"
         return Field(name, "text", hint, required, usual)
     if column.numeric:
         whole = column.type == "integer"

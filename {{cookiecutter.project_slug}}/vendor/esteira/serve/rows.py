@@ -72,7 +72,12 @@ class Rows:
                 needed.append((self._places[name], kind))
         renamed = {place: name for name, place in self._places.items()}
         return msgspec.defstruct(
-            "Row", [*needed, *free], rename=renamed, forbid_unknown_fields=True, gc=False
+            "Row",
+            [*needed, *free],
+            rename=renamed,
+            forbid_unknown_fields=True,
+            omit_defaults=True,
+            gc=False,
         )
 
     def read(self, body: bytes) -> list[Any]:
@@ -166,21 +171,24 @@ class Rows:
     def frame(self, rows: list[Any]) -> pd.DataFrame:
         """Return rows as the table that the model is asked with: the line's own types."""
         columns: dict[str, Any] = {}
+        fields = self.type.__struct_fields__
+        by_field = dict(
+            zip(fields, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True)
+        )
         for name in self.inputs:
-            cells = self._cells(rows, name)
+            cells = by_field[self._places[name]]
             column = self.what.columns[name]
             if column.numeric and name not in self._moments:
                 numbers = np.array(cells, dtype=np.float64)
                 columns[name] = np.where(np.isin(numbers, self._sentinels), np.nan, numbers)
             else:
-                text = table.plain_cells(_words(cells), self.what.file)
+                text = table.plain_cells(_words(list(cells)), self.what.file)
                 columns[name] = table.cast(text, column, self.what.file)
         return pd.DataFrame(columns)
 
     def as_given(self, row: Any) -> dict[str, Any]:
-        """Return the cells of one row by the columns' names, for the log."""
-        given = {name: getattr(row, place) for name, place in self._places.items()}
-        return {n: cell for n, cell in given.items() if cell is not None or n in self.inputs}
+        """Return the cells of one row by the columns' names; those that are missing left out."""
+        return msgspec.to_builtins(row)
 
     def replaced(self, row: Any, name: str, cell: Any) -> Any:
         """Return a row with one cell changed."""
@@ -199,6 +207,11 @@ def is_a_moment(column: Column) -> bool:
 def is_time_of_day(column: Column) -> bool:
     """Whether a number is written as a time of day."""
     return column.numeric and column.format is not None
+
+
+def has_marks(column: Column) -> bool:
+    """Whether the format of dates is written in marks such as %d; ISO8601 is a name."""
+    return "%" in (column.format or "")
 
 
 def type_of(column: Column) -> Any:
@@ -271,7 +284,7 @@ def _called(column: Column) -> str:
     if is_time_of_day(column):
         return f"time of day as {column.format}"
     if column.type == "datetime":
-        return f"date as {column.format}" if column.format else "date"
+        return f"date as {column.format}" if has_marks(column) else "date"
     return "text" if column.type in ("text", "category") else column.type
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import socket
 import sys
 import tempfile
 from asyncio import Transport
@@ -100,13 +101,7 @@ def run(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = uvicorn.Server(config)
-        try:
-            listener = config.bind_socket()
-        except SystemExit:
-            raise UserError(
-                f"{settings.host}:{settings.port} is taken, or not this machine's: choose another"
-                " with --port or --host."
-            ) from None
+        listener = _listen(settings.host, settings.port)
         address = listener.getsockname()
         print(f"Serving on http://{address[0]}:{address[1]}", flush=True)
         if settings.workers > 1:
@@ -115,6 +110,25 @@ def run(settings: Settings) -> None:
             Multiprocess(config, sockets=[listener]).run()
         else:
             server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises UserError where it cannot.
+
+    It names its protocol, without which asyncio does not switch off Nagle's algorithm: answers of
+    one row would then take 40 ms more.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        raise UserError(
+            f"{host}:{port} is taken, or not this machine's: choose another with --port or --host."
+        ) from None
+    listener.set_inheritable(True)
+    return listener
 
 
 def _require_guarded(host: str) -> None:

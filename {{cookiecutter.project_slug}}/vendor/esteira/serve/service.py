@@ -19,8 +19,7 @@ from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_json
 from esteira.line.predictions import PROBABILITY
 from esteira.line.schema import Schema
-from esteira.log.records import Answered
-from esteira.log.writer import Log
+from esteira.log.writer import Answered, Log
 from esteira.repository import model_here, own_code
 from esteira.repository.releases import MODEL
 from esteira.serve.rows import Rows, require_answerable
@@ -120,8 +119,7 @@ class Service:
 
     def _ask(self, requests: Sequence[Asked]) -> list[list[Said]]:
         rows = [row for request in requests for row in request.rows]
-        with threadpool_limits(1, user_api="blas"):
-            found = answers.ask(self.model, self.rows.frame(rows))
+        found = answers.ask(self.model, self.rows.frame(rows))
         said = _by_row(found)
         parts, start = [], 0
         for request in requests:
@@ -144,7 +142,7 @@ class Service:
                     Answered(
                         time=now,
                         request=request.request if single else f"{request.request}/{number}",
-                        row=self.rows.as_given(row),
+                        row=row,
                         prediction=one.prediction,
                         probabilities=one.probabilities,
                         reasons="",  # a row that breaks a rule is refused
@@ -181,6 +179,8 @@ def load(folder: Path | None, log: Path | None) -> Service:
     require_answerable(what)
     origin, release = _origin(place)
     model = own_code.module("model").load(place.model)
+    # On one thread, as the line computes: split over several, last digits depend on their number.
+    threadpool_limits(1, user_api="blas")
     return Service(
         what=what,
         origin=origin,
