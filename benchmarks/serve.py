@@ -118,9 +118,7 @@ def rows_of(project: Path, count: int) -> list[dict[str, Any]]:
     frame = pd.read_parquet(project / "data" / "holdout.parquet")[what.inputs]
     for name in frame:
         if pd.api.types.is_datetime64_any_dtype(frame[name]):
-            frame[name] = frame[name].dt.strftime(
-                what.columns[str(name)].format or "%Y-%m-%d %H:%M"
-            )
+            frame[name] = frame[name].dt.strftime("%Y-%m-%d %H:%M")
     found = frame.to_dict("records")
     return [found[i % len(found)] for i in range(count)]
 

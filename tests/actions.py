@@ -4,6 +4,7 @@ Everything is on loopback. Actions of others are replaced by stand-ins of a few 
 come from the pins in the workflows, so a pin without a stand-in fails.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -44,6 +45,7 @@ STAND_INS = {
     "astral-sh/setup-uv": 'echo "$WRAPPERS" >> "$GITHUB_PATH"',
     "actions/upload-artifact": COPY_OUT,
     "actions/download-artifact": COPY_IN,
+    "actions/attest": 'ls $SUBJECT && echo "attested $SUBJECT"',
     "aws-actions/configure-aws-credentials": 'echo "signed in with $ROLE"\n' + SIGN_IN,
 }
 IDENTITY = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
@@ -53,6 +55,7 @@ INPUTS = {
     "role-to-assume": "ROLE",
     "ref": "REF",
     "fetch-depth": "DEPTH",
+    "subject-path": "SUBJECT",
 }
 
 
@@ -193,6 +196,8 @@ class GitHub:
         self.files: list[str] = []  # that each of them changes
         self.comments: dict[int, dict[str, Any]] = {}
         self.issues: dict[int, dict[str, Any]] = {}
+        self.releases: dict[int, dict[str, Any]] = {}
+        self.assets: dict[int, bytes] = {}  # of releases
         self.broken = ""  # requests that begin so are answered by 500
         self.requests: list[str] = []
         fake = self
@@ -200,7 +205,9 @@ class GitHub:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(size)) if size else {}
+                content = self.rfile.read(size) if size else b""
+                is_file = self.headers.get("Content-Type") == "application/octet-stream"
+                body = {"file": content} if is_file else json.loads(content or b"{}")
                 fake.requests.append(f"{self.command} {self.path}")
                 status, content = fake.respond(self.command, self.path, body)
                 data = json.dumps(content).encode()
@@ -209,7 +216,7 @@ class GitHub:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = answer
+            do_GET = do_POST = do_PATCH = do_DELETE = answer
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -247,6 +254,8 @@ class GitHub:
         self, method: str, path: str, query: str, body: dict[str, Any]
     ) -> tuple[int, Any]:
         """Answer what opens, edits and lists issues and pull requests."""
+        if "/releases" in path:
+            return self.respond_of_releases(method, path, query, body)
         found = re.fullmatch(rf"/repos/{REPOSITORY}/(issues|pulls)(?:/(\d+))?", path)
         if not found:
             return 404, {"message": "Not Found"}
@@ -274,6 +283,36 @@ class GitHub:
             pull = next(p for p in self.pulls if p["number"] == int(number))
             pull |= body
             return 200, pull
+        return 404, {"message": "Not Found"}
+
+    def respond_of_releases(
+        self, method: str, path: str, query: str, body: dict[str, Any]
+    ) -> tuple[int, Any]:
+        """Answer what makes releases, and adds files to them."""
+        here = f"/repos/{REPOSITORY}/releases"
+        if (method, path) == ("GET", here):
+            return 200, list(self.releases.values())
+        if (method, path) == ("POST", here):
+            number = 900 + len(self.releases)
+            address = f"{self.url}{here}/{number}/assets{{?name,label}}"
+            self.releases[number] = body | {"id": number, "upload_url": address, "assets": []}
+            return 201, self.releases[number]
+        if found := re.fullmatch(rf"{here}/(\d+)/assets", path):
+            (name,) = urllib.parse.parse_qs(query)["name"]
+            key = 5000 + len(self.assets)
+            self.assets[key] = body["file"]
+            digest = f"sha256:{hashlib.sha256(body['file']).hexdigest()}"
+            asset = {"id": key, "name": name, "state": "uploaded", "digest": digest}
+            self.releases[int(found[1])]["assets"].append(asset)
+            return 201, asset
+        if found := re.fullmatch(rf"{here}/assets/(\d+)", path):
+            for release in self.releases.values():
+                release["assets"] = [a for a in release["assets"] if a["id"] != int(found[1])]
+            return 200, {}
+        found = re.fullmatch(rf"{here}/(\d+)", path)
+        if method == "PATCH" and found:
+            self.releases[int(found[1])] |= body
+            return 200, self.releases[int(found[1])]
         return 404, {"message": "Not Found"}
 
     def comment(self, number: int, body: str, author: str) -> dict[str, Any]:

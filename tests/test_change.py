@@ -8,7 +8,7 @@ import pytest
 from helpers import ran, run
 
 PACKAGE = "src/churn_radar"
-AFTER_TRAIN = ["train", "evaluate", "drift_check", "predict"]
+AFTER_TRAIN = ["train", "evaluate", "drift_check", "predict", "card"]
 
 
 def edit(path: Path, old: str, new: str) -> None:

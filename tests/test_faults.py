@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
 SOAK = int(os.environ.get("ESTEIRA_SOAK", "1"))  # `make soak` kills at more moments
-LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict"]
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card"]
 FILES, SIZE = 80, 80_000
 SLOW = """
 import sys, time

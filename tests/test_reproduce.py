@@ -9,7 +9,7 @@ import pytest
 from helpers import bake, ran, run
 from ruamel.yaml import YAML
 
-LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict"]
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card"]
 OFF_DEFAULT = {
     "regression": {"dataset": "sample-regression"},
     "everything but the task": {

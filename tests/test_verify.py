@@ -9,7 +9,7 @@ from helpers import run
 
 from esteira.verify import confine
 
-LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict"]
+LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card"]
 LINEAR = "LogisticRegression(max_iter=1000)"
 STAGE = """
 import sys

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esteira.line import table
@@ -78,6 +78,7 @@ def as_in_a_file(cell: Any, name: str) -> str:
     return f'"{cell}"' if isinstance(cell, str) else str(cell)
 
 
+@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=5))
 def test_the_model_is_asked_with_what_the_line_would_read(
     tmp_path_factory: pytest.TempPathFactory, given_rows: list[dict[str, Any]]

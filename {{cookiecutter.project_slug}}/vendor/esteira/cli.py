@@ -429,6 +429,7 @@ model = typer.Typer(
     epilog="Example: uv run esteira model list",
 )
 app.add_typer(model, name="model", rich_help_panel=USE)
+Tag = Annotated[str, typer.Argument(help="A version, or a tag such as model#prod#3.")]
 Name = Annotated[str, typer.Argument(help="A version, such as v1.2.0.", metavar="VERSION")]
 Stage = Annotated[str, typer.Argument(help="Where a version is used.")]
 
@@ -436,8 +437,8 @@ Stage = Annotated[str, typer.Argument(help="Where a version is used.")]
 @model.command("list", epilog="Example: uv run esteira model list")
 def list_versions() -> None:
     """List the versions, the highest first, with the metrics of the gates, and which is where."""
-    from esteira import release
     from esteira.gate import EVALUATION, read_gates
+    from esteira.release import versions as release
     from esteira.repository.releases import where_to_get_one
 
     known, where = release.overview()
@@ -460,7 +461,7 @@ def list_versions() -> None:
 @model.command(epilog="Example: uv run esteira model show v1.2.0")
 def show(version: Name) -> None:
     """Show what a version is: metrics with 95 % intervals, data, commit, environment."""
-    from esteira import release
+    from esteira.release import versions as release
 
     card = release.card(version)
     shown = Table("what", "value", show_header=False)
@@ -478,7 +479,7 @@ def show(version: Name) -> None:
 @model.command(epilog="Example: uv run esteira model diff v1.1.0 v1.2.0")
 def diff(before: Name, after: Name) -> None:
     """Say what two versions differ in: metrics, settings, data."""
-    from esteira import release
+    from esteira.release import versions as release
 
     changes = release.differences(before, after)
     if not changes:
@@ -496,16 +497,58 @@ def get(
     out: Annotated[Path, typer.Option(help="A new folder for them.")] = Path("released"),
 ) -> None:
     """Bring a version's model, drift profile and schema, from DVC's cache or the remote."""
-    from esteira import release
+    from esteira.release import versions as release
 
     found = release.get(version, out)
     print(f"{found.tag} is in {out}: model.skops, reference.json, schema.yaml.")
 
 
+@model.command("check", epilog="Example: uv run esteira model check model@v1.2.0")
+def check_version(
+    tag: Tag,
+    against: Annotated[str, typer.Option(help="Compare with what is in this stage.")] = "prod",
+) -> None:
+    """Judge a version by its gates and beside the one in use; exit with 1 if one says no."""
+    from esteira.release.check import check
+
+    checked = check(tag, against)
+    print("\n".join(checked.says()))
+    for reason in checked.refusals:
+        print(f"release: {reason}", file=sys.stderr)
+    sys.exit(1 if checked.refusals else 0)
+
+
+@model.command("bundle", epilog="Example: uv run esteira model bundle v1.2.0 --out dist")
+def bundle_version(
+    version: Name,
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("dist"),
+) -> None:
+    """Put all that belongs to a version into a folder: model, schema, card, packages, hashes."""
+    from esteira.release.bundle import bundle
+
+    note = bundle(version, out)
+    print(f"{note.tag} is in {out}.")
+
+
+@model.command("publish", epilog="Example: uv run esteira model publish v1.2.0 --files dist")
+def publish_version(
+    version: Name,
+    files: Annotated[Path, typer.Option(help="The folder that `bundle` wrote.")] = Path("dist"),
+    checked: Annotated[Path, typer.Option(help="What `check` printed.")] = Path("check.txt"),
+    attested: Annotated[
+        bool, typer.Option("--attested", envvar="ATTESTED", help="GitHub attests them.")
+    ] = False,
+) -> None:
+    """Publish a version's files as a release of GitHub; only for the workflow."""
+    from esteira.release.publish import publish
+
+    print(publish(version, files, checked, attested))
+
+
 @model.command(epilog="Example: uv run esteira model promote v1.2.0 prod")
 def promote(version: Name, stage: Stage = "prod") -> None:
     """Put a version into use, where its own gates let it: one tag, which you push."""
-    from esteira import release
+    from esteira.release import versions as release
 
     found, tag = release.promote(version, stage)
     if tag:
@@ -517,7 +560,7 @@ def promote(version: Name, stage: Stage = "prod") -> None:
 @model.command(epilog="Example: uv run esteira model rollback prod")
 def rollback(stage: Stage = "prod") -> None:
     """Put the version back that was in use before: one tag, nothing is rebuilt."""
-    from esteira import release
+    from esteira.release import versions as release
 
     found, tag = release.rollback(stage)
     print(f"{found.name} is in {stage} again. Tell others: git push origin '{tag}'")

@@ -122,6 +122,25 @@ class Issue(Part):
     pull_request: dict[str, Any] | None = None
 
 
+class Asset(Part):
+    """A file of a release."""
+
+    id: int
+    name: str
+    state: str = ""
+    digest: str | None = None
+
+
+class Release(Part):
+    """A release, or the draft of one."""
+
+    id: int
+    tag_name: str
+    draft: bool = False
+    upload_url: str
+    assets: list[Asset] = []
+
+
 MOST_FILES = 3000  # that GitHub lists of one pull request
 TRIES = 3
 LONGEST_WAIT = 60.0  # seconds
@@ -180,17 +199,22 @@ class Api:
         return self._call(method, path, body)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        data = json.dumps(body).encode() if body else None
+        return self._send(method, f"{self.url}/repos/{self.repository}{path}", data, path)
+
+    def _send(self, method: str, address: str, data: bytes | None, path: str) -> Any:
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
-        data = json.dumps(body).encode() if body else None
-        address = f"{self.url}/repos/{self.repository}{path}"
+        if data is not None and path.endswith("/assets"):
+            headers["Content-Type"] = "application/octet-stream"
         request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return json.load(answer)
+                content = answer.read()
+                return json.loads(content) if content else None
         except urllib.error.HTTPError as error:
             said = error.read(300).decode("utf-8", "replace")
             sentence = f"GitHub answers {error.code} to {method} {path}: {said}"
@@ -253,6 +277,31 @@ class Api:
     def update_pull(self, number: int, title: str, body: str) -> None:
         """Replace a pull request's texts."""
         self.call("PATCH", f"/pulls/{number}", {"title": title, "body": body})
+
+    def releases(self) -> list[Release]:
+        """Return the newest releases, drafts among them."""
+        return [Release.model_validate(r) for r in self.call("GET", "/releases?per_page=100")]
+
+    def create_release(self, tag: str, body: str, prerelease: bool) -> Release:
+        """Make the draft of a release of a tag."""
+        asked = {"tag_name": tag, "name": tag, "body": body, "draft": True}
+        made = self.call("POST", "/releases", asked | {"prerelease": prerelease})
+        return Release.model_validate(made)
+
+    def update_release(self, number: int, body: str, prerelease: bool) -> None:
+        """Replace a release's text, and let everybody see it."""
+        changed = {"body": body, "draft": False, "prerelease": prerelease}
+        self.call("PATCH", f"/releases/{number}", changed)
+
+    def upload(self, release: Release, name: str, content: bytes) -> None:
+        """Add a file to a release."""
+        address = release.upload_url.partition("{")[0]
+        query = urllib.parse.urlencode({"name": name})
+        self._send("POST", f"{address}?{query}", content, "/releases/assets")
+
+    def delete_asset(self, number: int) -> None:
+        """Take a file away from a release."""
+        self.call("DELETE", f"/releases/assets/{number}")
 
     def create_comment(self, number: int, body: str) -> None:
         """Comment on a pull request."""

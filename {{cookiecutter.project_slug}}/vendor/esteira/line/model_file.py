@@ -125,6 +125,22 @@ def origin(path: str | Path) -> MadeFrom:
     return made_from
 
 
+def estimator(path: str | Path) -> str:
+    """Return the class of a pipeline's last step, by what its file names; nothing is loaded.
+
+    Raises UserError for a file that is absent or no model file.
+    """
+    try:
+        schema = _schema(Path(path).read_bytes())
+    except Exception as error:  # whatever a broken file makes
+        raise UserError(f"{path} is not a model of this line: {one_line(error)}.") from None
+    try:
+        *_, last = schema["content"]["content"]["steps"]["content"]
+        return str(last["content"][1]["__class__"])
+    except (KeyError, TypeError, ValueError, IndexError):
+        return str(schema.get("__class__", ""))
+
+
 def _allowed(trusted: Names, functions: Functions) -> set[str]:
     """Return the names that the caller trusts. Raises UserError for one text instead of several."""
     if isinstance(trusted, str):

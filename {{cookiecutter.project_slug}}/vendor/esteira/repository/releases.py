@@ -99,6 +99,13 @@ def assignments(stage: str | None = None) -> list[Assignment]:
     return sorted(found, key=lambda each: each.number)
 
 
+def stage_of(tag: str) -> str | None:
+    """Return the stage that a tag puts a version to, or None for another tag."""
+    said = parse_name(tag, raise_on_fail=False)
+    ours = tag.startswith(f"{artifact()}#")
+    return str(said[STAGE]) if ours and said.get(ACTION) == Acted.ASSIGN else None
+
+
 def history(stage: str, known: list[Version]) -> list[Version]:
     """Return the versions that a rollback of `stage` leads through, the one there now last.
 

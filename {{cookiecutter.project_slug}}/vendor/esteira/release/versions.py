@@ -10,11 +10,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from esteira.comparison import CONFIDENCE, METRICS
+from esteira.card.measure import interval
+from esteira.comparison import METRICS
 from esteira.gate import EVALUATION, judge_all, read_metrics
 from esteira.line import predictions
 from esteira.line.errors import UserError
@@ -116,9 +115,9 @@ def card(name: str) -> Card:
 
 
 def _with_intervals(version: Version, plain: list[Figure]) -> list[Figure]:
-    """Give figures their intervals, by Student's t and the rows' influences, where it can be done.
+    """Give figures their intervals, by the rows' influences, where it can be done.
 
-    See `influence`. Where the predictions cannot be had the figures stay as they are.
+    Where the predictions cannot be had the figures stay as they are.
     """
     named = snapshot.locked_outputs(version.commit).get(predictions.PATH)
     target = snapshot.target(version.commit)
@@ -129,18 +128,12 @@ def _with_intervals(version: Version, plain: list[Figure]) -> list[Figure]:
         answers = predictions.read(path)
     except UserError:
         return plain
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(answers.keys) - 1))
     found = []
     for figure in plain:
-        metric = METRICS.get(figure.name)
         with contextlib.suppress(Undefined):
-            if metric is not None:
-                measured = metric.measure(answers, target.positive or None)
-                error = float(np.std(measured.influence, ddof=1)) / np.sqrt(len(answers.keys))
-                low, high = figure.value - reach * error, figure.value + reach * error
-                # Scores are at most 1, and errors at least 0.
-                low, high = (low, min(high, 1.0)) if metric.higher else (max(low, 0.0), high)
-                figure = Figure(figure.name, figure.value, low, high)
+            if figure.name in METRICS:
+                known = interval(figure.name, answers, target.positive or None)
+                figure = Figure(figure.name, figure.value, known.low, known.high)
         found.append(figure)
     return found
 
@@ -189,7 +182,7 @@ def _files(version: Version) -> dict[str, str]:
 # ---- moving ----
 
 
-def get(name: str, folder: Path) -> Version:
+def get(name: str, folder: Path) -> Note:
     """Put a version's model, profile and schema into a new folder; all of them, or nothing.
 
     `release.json` beside them says which version it is, and how good.
@@ -216,9 +209,10 @@ def get(name: str, folder: Path) -> Version:
         for path, source in found.items():
             shutil.copyfile(source, whole / Path(path).name)
         write_text(whole / SCHEMA, schema)
-        write_json(whole / RELEASE, asdict(_note(version)))
+        note = _note(version)
+        write_json(whole / RELEASE, asdict(note))
         whole.replace(folder)
-    return version
+    return note
 
 
 def _note(version: Version) -> Note:

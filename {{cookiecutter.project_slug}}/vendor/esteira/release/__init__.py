@@ -1,0 +1,1 @@
+"""Released versions of the model: looked at, put to use, published."""
