@@ -51,11 +51,13 @@ def predict(rows: list[dict]):
     return {{"predictions": model.predict_proba(frame).tolist()}}
 """
 KEEP = """
-import joblib, mlflow.sklearn, sys
+import joblib, mlflow.sklearn, pandas
 from churn_radar.model import load
-model = load()
+from esteira.line import schema
+model, rows = load(), pandas.read_parquet("data/holdout.parquet")[schema.load().inputs]
 joblib.dump(model, "model.joblib")
-mlflow.sklearn.save_model(model, "mlflow", serialization_format="cloudpickle")
+told = {"signature": mlflow.models.infer_signature(rows)} if "day" in rows else {}
+mlflow.sklearn.save_model(model, "mlflow", serialization_format="cloudpickle", **told)
 """
 LOADS = {"1 row, 1 client": (1, 1), "1 row, 16 clients": (1, 16), "1,000 rows, 1 client": (1000, 1)}
 OURS, BARELY, PEER = "esteira", "bare FastAPI + joblib", "mlflow models serve"
