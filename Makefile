@@ -1,12 +1,14 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
 # make soak    ten times as many faults and hostile inputs as make test
+# make rehearsal   from a release to drift, a retrained model and the next release, step by step
 # make lint    ruff over both houses, and types
 # make benchmark-overhead   what DVC and imports add to the line's work
 # make benchmark-bytes      what a pull request downloads
 # make benchmark-drift-quality   false alarms and power of the drift check
 # make benchmark-drift-expected  how well quality is expected where labels are not there yet
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
+# make benchmark-serve           the service beside a bare one and MLflow's
 # make benchmark-comparison     errors and power of the comparison of two models
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
@@ -27,8 +29,8 @@ test soak: export OPENBLAS_NUM_THREADS := 1
 help:
 	@grep "^# make" Makefile
 
-.PHONY: help demo test soak lint lock clean
-.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected
+.PHONY: help demo test soak rehearsal lint lock clean
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -46,6 +48,9 @@ demo: .venv/ready
 
 test: .venv/ready
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+rehearsal: .venv/ready
+	.venv/bin/pytest -s tests/test_rehearsal.py $(ARGS)
 
 soak: .venv/ready
 	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py $(ARGS)
@@ -72,6 +77,9 @@ benchmark-drift-expected: .venv/ready
 
 benchmark-drift-speed: .venv/ready
 	.venv/bin/python benchmarks/drift_speed.py --write
+
+benchmark-serve: .venv/ready
+	.venv/bin/python benchmarks/serve.py --write
 
 benchmark-comparison: .venv/ready
 	.venv/bin/python benchmarks/comparison.py --runs 200 --seed 1 --write
