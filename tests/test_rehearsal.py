@@ -156,7 +156,6 @@ def test_from_a_release_to_the_next_and_beyond(company: Company) -> None:
     git(company.project, "merge", "--quiet", "esteira/retrain")
     git(company.project, "branch", "--quiet", "-D", "esteira/retrain")
     github.pulls.clear()
-    company.run("dvc", "checkout")
 
     company.say("release v2, serve it; the log goes on, and is compared with v2: keep")
     company.release("v2.0.0")

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import run
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from sklearn.linear_model import LinearRegression
 
@@ -94,6 +96,20 @@ def test_numbers_are_answered_with_twelve_digits() -> None:
     found = answers.ask(model, rows)
     assert list(found) == ["prediction"]
     assert found["prediction"].tolist() == [0.333333333333, 0.666666666667, 1.33333333333]
+
+
+@given(
+    st.lists(
+        st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.floats(1e-13, 1.0)),
+        min_size=1,
+    )
+)
+def test_rounding_gives_what_the_text_would_be_read_as(numbers: list[float]) -> None:
+    rounded = answers._rounded(np.array(numbers))
+    assert np.isfinite(rounded).all()
+    for number, found in zip(numbers, rounded.tolist(), strict=True):
+        assert found == float(f"{found:.12g}"), "it has at most twelve digits"
+        assert found == pytest.approx(number, rel=1.01e-12, abs=0)
 
 
 @pytest.mark.parametrize(

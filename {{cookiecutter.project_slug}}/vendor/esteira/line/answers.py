@@ -23,6 +23,7 @@ from esteira.line.validate import check
 SCHEMA = "schema.yaml"
 PART = 10_000  # rows that the model answers at once
 DIGITS = 12  # of a number: a linear model's last digits differ with the rows beside it
+SMALLEST, LARGEST = 1e-10, 1e11  # between these the powers of ten are exact
 ROW, PREDICTION, REASONS, VERSION, DATA = "row", "prediction", "reasons", "model", "data"
 
 
@@ -160,7 +161,20 @@ def ask(model: Any, rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _rounded(numbers: np.ndarray) -> np.ndarray:
-    return np.array([float(f"{number:.{DIGITS}g}") for number in np.ravel(numbers).tolist()])
+    """Round to DIGITS significant digits, shape (rows,).
+
+    A whole number over a power of ten, both exact, is the double nearest to the decimal: what its
+    text would be read as. Numbers beyond the powers that are exact are rounded by their text.
+    """
+    numbers = np.ravel(numbers).astype(np.float64)
+    size = np.abs(numbers)
+    plain = (size >= SMALLEST) & (size < LARGEST)
+    digits_before = np.floor(np.log10(size, where=plain, out=np.zeros_like(size)))
+    scale = 10.0 ** (DIGITS - 1 - digits_before)
+    rounded = np.rint(numbers * scale) / scale
+    for place in np.flatnonzero(~plain):
+        rounded[place] = float(f"{numbers[place]:.{DIGITS}g}")
+    return rounded
 
 
 def write(frame: pd.DataFrame, out: str | Path) -> None:

@@ -72,7 +72,9 @@ def application() -> Starlette:
     """Return one worker's application; what it is told comes from the environment."""
     folder, log = os.environ.get(MODEL), os.environ.get(LOG)
     service = services.load(Path(folder) if folder else None, Path(log) if log else None)
-    return App(service, os.environ.get(TOKEN, "")).asgi()
+    app = App(service, os.environ.get(TOKEN, "")).asgi()
+    services.settle()
+    return app
 
 
 def run(settings: Settings) -> None:

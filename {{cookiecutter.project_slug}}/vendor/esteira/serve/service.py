@@ -1,5 +1,6 @@
 """The model that is served: where it comes from, what it says, and what is logged of that."""
 
+import gc
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -227,6 +228,12 @@ def _facts(what: Schema, origin: Origin, release: dict[str, Any]) -> dict[str, A
         "metrics": metrics or [],
         "schema": what.model_dump(exclude_defaults=True, mode="json"),
     }
+
+
+def settle() -> None:
+    """Let the collector of garbage pass over what is loaded: it stays as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def close(service: Service) -> None:
