@@ -6,6 +6,7 @@ import pandas as pd
 
 from esteira.line.answers import Origin
 from esteira.line.schema import Schema
+from esteira.serve import page
 from esteira.serve.rows import Rows
 from esteira.serve.service import Asked, Said, Service
 
@@ -44,3 +45,22 @@ def test_one_request_that_fails_among_many_costs_the_others_little() -> None:
     assert said[0] == [Said(2.0), Said(4.0)]
     assert said[1:] == [[Said(2.0 * number)] for number in range(20, 50)]
     assert model.calls <= 1 + 2 * 5, "halves of 32 requests, not each by itself"
+
+
+def test_the_form_begins_with_dates_that_the_schema_takes() -> None:
+    dates = {
+        "since": {"type": "datetime", "format": "%d/%m/%Y"},
+        "seen": {"type": "datetime", "role": "time", "format": "ISO8601"},
+        "told": {"type": "datetime"},
+        "opens": {"type": "number", "format": "%H:%M"},
+        "closes": {"type": "number", "format": "%H:%M", "missing": True},
+    }
+    what = Schema.model_validate(
+        {"task": "regression", "columns": {**dates, "y": {"type": "number", "role": "target"}}}
+    )
+    rows = Rows(what)
+    form = page.fields(Service(what, Origin("v", "d"), None, rows, None, {}, ""))
+    begun = {field.name: field.usual for field in form if field.usual is not None}
+    assert list(begun) == ["since", "seen", "told", "opens"]
+    (row,) = rows.read(msgspec.json.encode(begun))
+    assert rows.frame([row])[list(begun)].notna().all(axis=None)
