@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from helpers import bake, run  # noqa: E402
 
 ROUNDS = 5
-STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check")
+STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card")
 
 
 def cpu(work: Callable[[], object]) -> float:

@@ -171,7 +171,7 @@ def _rounded(numbers: np.ndarray) -> np.ndarray:
     plain = (size >= SMALLEST) & (size < LARGEST)
     digits_before = np.floor(np.log10(size, where=plain, out=np.zeros_like(size)))
     scale = 10.0 ** (DIGITS - 1 - digits_before)
-    rounded = np.rint(numbers * scale) / scale
+    rounded = np.rint(np.where(plain, numbers, 0.0) * scale) / scale
     for place in np.flatnonzero(~plain):
         rounded[place] = float(f"{numbers[place]:.{DIGITS}g}")
     return rounded
