@@ -177,16 +177,20 @@ class Rows:
 
     def _problems_of_cells(self, name: str, cells: Sequence[Any]) -> Iterator[tuple[int, str]]:
         """Say what is wrong with cells that have the right type, by their number from 1."""
-        moments = self._read_moments(name, cells) if name in self._moments else cells
         is_needed, column = self._is_needed(name), self.what.columns[name]
-        for number, (cell, moment) in enumerate(zip(cells, moments, strict=True), start=1):
+        places: Sequence[int] = range(len(cells))
+        if name in self._moments:
+            moments = np.array(self._read_moments(name, cells), dtype=_dtype(column))
+            places = np.flatnonzero(pd.isna(moments)).tolist()
+        for place in places:
+            cell = cells[place]
             if cell is None:
                 continue
             if self._stands_for_missing(cell):
                 if is_needed:
-                    yield number, f"is {_quoted(cell)}, which is missing, and may not be"
-            elif name in self._moments and pd.isna(moment):
-                yield number, f"{cell!r} is no {_called(column)}"
+                    yield place + 1, f"is {_quoted(cell)}, which is missing, and may not be"
+            elif name in self._moments:
+                yield place + 1, f"{cell!r} is no {_called(column)}"
 
     def _stands_for_missing(self, cell: Any) -> bool:
         if isinstance(cell, str):
@@ -233,8 +237,8 @@ class Rows:
             cells = by_field[self._places[name]]
             column = self.what.columns[name]
             if name in self._moments:
-                kind = np.float64 if column.numeric else "datetime64[us]"
-                columns[name] = np.array(self._read_moments(name, cells), dtype=kind)
+                moments = self._read_moments(name, cells)
+                columns[name] = np.array(moments, dtype=_dtype(column))
             elif column.numeric:
                 numbers = np.array(cells, dtype=np.float64)
                 if len(self._sentinels):
@@ -288,6 +292,11 @@ def is_plain_iso(text: str, column: Column) -> bool:
 def is_time_of_day(column: Column) -> bool:
     """Whether a number is written as a time of day."""
     return column.numeric and column.format is not None
+
+
+def _dtype(column: Column) -> np.dtype[Any]:
+    """Return as what the line holds a date, or a time of day."""
+    return np.dtype("float64" if column.numeric else "datetime64[us]")
 
 
 def has_marks(column: Column) -> bool:

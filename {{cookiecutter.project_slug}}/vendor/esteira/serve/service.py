@@ -166,8 +166,8 @@ def _by_row(found: dict[str, Any]) -> list[Said]:
     if not columns:
         return [Said(prediction) for prediction in predictions]
     names = list(columns)
-    rows = zip(predictions, *columns.values(), strict=True)
-    return [Said(said, dict(zip(names, odds, strict=True))) for said, *odds in rows]
+    odds = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [Said(said, row) for said, row in zip(predictions, odds, strict=True)]
 
 
 def load(folder: Path | None, log: Path | None) -> Service:
