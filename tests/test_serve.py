@@ -234,7 +234,11 @@ def test_every_fault_of_a_request_is_told_by_row_and_field(
 def test_other_kinds_methods_and_paths_have_their_own_answer(
     service: Client, rows: list[dict[str, Any]]
 ) -> None:
-    assert service.ask("/predict", rows[0], {"Content-Type": "text/csv"})[0] == 415
+    assert (
+        service.ask("/predict", rows[0], {"Content-Type": "text/csv", "X-Request-ID": "me"})[0]
+        == 415
+    )
+    assert service.headers["X-Request-ID"] == "me", "a refusal can be found again too"
     assert service.ask("/predict", rows[0], {"Content-Encoding": "gzip"})[0] == 415
     assert service.ask("/predict")[0] == 405
     assert service.headers["Allow"] == "POST"
@@ -407,8 +411,10 @@ def test_it_ends_only_when_what_it_took_is_answered(slow: Path, rows: list[dict[
 def test_several_workers_answer_log_and_count_together_and_survive_a_kill(
     squad: Path, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    log = tmp_path / "logs"
-    with serving(squad, "--workers", "2", "--log", str(log)) as client:
+    log, shared = tmp_path / "logs", tmp_path / "shared"
+    shared.mkdir()
+    options = ("--workers", "2", "--log", str(log))
+    with serving(squad, *options, TMPDIR=str(shared)) as client:
 
         def many(number: int) -> list[str]:
             mine, answered = Client(client.url, client.process), []
@@ -436,6 +442,7 @@ def test_several_workers_answer_log_and_count_together_and_survive_a_kill(
                             client.ask("/metrics")[1])  # fmt: skip
         assert counted
         assert int(counted[1]) >= len(answered)
+    assert list(shared.iterdir()) == [], "nothing is left behind"
     helpers.run(squad, "esteira", "log", "compact", "--log", str(log))
     kept = pd.concat(pd.read_parquet(file) for file in (log / "answers").glob("*.parquet"))
     assert set(answered) <= set(kept["log.request"])

@@ -102,6 +102,24 @@ def test_a_segment_ends_by_size_and_by_age(what: Schema) -> None:
     assert sorted(answered.read_answers(Path("logs"))["id"]) == [1, 2, 3]
 
 
+def test_where_no_new_segment_can_begin_nothing_is_lost_and_later_it_goes_on(
+    what: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    with Log("logs", what, most_bytes=1) as log:
+        log.append([record(1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", none_left)
+            for number in (2, 3):
+                with pytest.raises(OSError, match="Too many open files"):
+                    log.append([record(number)])
+        log.append([record(4)])
+    compact.compact("logs")
+    assert sorted(answered.read_answers(Path("logs"))["id"]) == [1, 4]
+
+
 def test_what_is_private_is_left_out_or_hashed_with_the_squads_key(
     what: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """A request's rows become the table that the line would read of the same cells, or are refused."""
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ SCHEMA = Schema.model_validate(
         "columns": {
             "id": {"type": "integer", "role": "identifier"},
             "size of it": {"type": "number", "min": 0, "max": 100},
+            "weight": {"type": "number"},
             "rooms": {"type": "integer", "missing": True, "min": -1000},
             "price": {"type": "number", "unit": "R$", "missing": True},
             "plan": {"type": "category", "allowed": ["basic", "gold"]},
@@ -36,8 +38,8 @@ SCHEMA = Schema.model_validate(
     }
 )
 ROW: dict[str, Any] = {
-    "id": 7, "size of it": 12.5, "rooms": 3, "price": 1234.5, "plan": "gold", "sex": 1,
-    "city": "São Paulo", "smokes": True, "since": "26/11/2026", "opens": "09:30",
+    "id": 7, "size of it": 12.5, "weight": 70, "rooms": 3, "price": 1234.5, "plan": "gold",
+    "sex": 1, "city": "São Paulo", "smokes": True, "since": "26/11/2026", "opens": "09:30",
     "seen": "2026-11-26T10:00:00-03:00", "note": "x",
 }  # fmt: skip
 READER = Rows(SCHEMA)
@@ -46,6 +48,7 @@ words = st.sampled_from(["São Paulo", "Rio", "a;b", "1", "NA", " Rio "])
 rows = st.fixed_dictionaries(
     {
         "size of it": st.floats(0, 100, width=32).map(lambda x: float(f"{x:.6g}")),
+        "weight": st.floats(0, 200, width=32).map(lambda x: float(f"{x:.6g}")),
         "plan": st.sampled_from(["basic", "gold"]),
         "sex": st.sampled_from(["1", "2", 1, 2]),
         "smokes": st.sampled_from([True, False, "yes", "No", "TRUE", 1, 0]),
@@ -93,6 +96,13 @@ def test_the_model_is_asked_with_what_the_line_would_read(
     pd.testing.assert_frame_equal(found, typed[SCHEMA.inputs], check_exact=True)
 
 
+def refusal(given_rows: list[dict[str, Any]]) -> RefusedError:
+    """Return what is told of rows that have faults."""
+    with pytest.raises(RefusedError) as refused:
+        READER.read(json.dumps(given_rows).encode())
+    return refused.value
+
+
 @pytest.mark.parametrize(
     ("change", "field", "problem"),
     [
@@ -112,18 +122,48 @@ def test_the_model_is_asked_with_what_the_line_would_read(
         ({"since": "2026-11-26"}, "since", "'2026-11-26' is no date as %d/%m/%Y"),
         ({"since": 3}, "since", "3 is no date as %d/%m/%Y"),
         ({"seen": "yesterday"}, "seen", "'yesterday' is no date"),
+        ({"since": "1" * 101}, "since", "a text of 101 characters is too long"),
         ({"opens": "25:00"}, "opens", "'25:00' is no time of day as %H:%M"),
+        ({"plan": "NA"}, "plan", '"NA" is none of basic, gold'),
+        ({"since": "NA"}, "since", "is 'NA', which is missing, and may not be"),
+        ({"weight": -999}, "weight", "is -999, which is missing, and may not be"),
         ({"left": "yes"}, "left", "is what is asked for"),
         ({"colour": 1}, "colour", "is not known"),
         ({"": 1}, "", "is not known"),
     ],
 )
 def test_each_fault_has_its_sentence(change: dict[str, Any], field: str, problem: str) -> None:
-    with pytest.raises(RefusedError) as refused:
-        READER.read(json.dumps(ROW | change).encode())
-    assert refused.value.status == 422
-    assert [(fault.field, fault.problem) for fault in refused.value.faults] == [(field, problem)]
-    assert field in str(refused.value)
+    refused = refusal([ROW | change])
+    assert refused.status == 422
+    assert [(fault.field, fault.problem) for fault in refused.faults] == [(field, problem)]
+    assert field in str(refused)
+
+
+def test_faults_of_shape_and_of_dates_are_told_together_by_row() -> None:
+    bad_date = ROW | {"since": "soon"}
+    both = ROW | {"plan": "silver", "opens": "late"}
+    told = refusal([ROW, bad_date, both, ROW, bad_date]).faults
+    assert [(fault.row, fault.field) for fault in told] == [
+        (2, "since"), (3, "plan"), (3, "opens"), (5, "since"),
+    ]  # fmt: skip
+
+
+def test_a_date_is_read_the_same_beside_others_that_are_written_otherwise() -> None:
+    rows = [ROW | {"seen": "2026-11-26T10:00:00-03:00"}, ROW | {"seen": "2026-11-26"}]
+    frame = READER.frame(READER.read(json.dumps(rows).encode()))
+    expected = [pd.Timestamp("2026-11-26 13:00"), pd.Timestamp("2026-11-26")]
+    assert frame["seen"].tolist() == expected
+
+
+def test_one_fault_among_many_rows_is_told_soon() -> None:
+    rows = [ROW] * 9_999 + [ROW | {"colour": 1}]
+    body = json.dumps(rows).encode()
+    began = time.thread_time()
+    with pytest.raises(RefusedError, match="Row 10000: colour is not known"):
+        READER.read(body)
+    assert time.thread_time() - began < 0.5  # other clients wait meanwhile
+    with pytest.raises(RefusedError, match="send at most"):
+        READER.read(json.dumps([*rows, ROW]).encode())
 
 
 def test_a_good_row_is_read_and_logged_as_it_was_given() -> None:
@@ -134,7 +174,8 @@ def test_a_good_row_is_read_and_logged_as_it_was_given() -> None:
 
 
 cells = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8),
+    st.none(), st.booleans(), st.integers(), st.text(max_size=8),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["gold", "1", "yes", "true", "26/11/2026", "09:30"]),
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=2), st.integers(), max_size=1),
@@ -151,7 +192,7 @@ def test_what_the_fast_reader_refuses_is_told_and_nothing_else(name: str, cell: 
         refused = False
     except msgspec.ValidationError:
         refused = True
-    assert bool(problem_of(cell, column)) == refused
+    assert bool(problem_of(cell, column, type_of(column))) == refused
 
 
 def test_the_schema_of_a_row_is_told_for_openapi() -> None:

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,57 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     reasons: str  # which rules the row breaks; "" for none
 
 
+@dataclass
+class _Segment:
+    """A file that nobody else writes to."""
+
+    path: Path
+    file: int
+    lock: FileLock
+    started: float  # by the monotonic clock
+    size: int = 0  # bytes
+
+    @classmethod
+    def start(cls, folder: Path) -> Self:
+        """Begin one. Raises OSError."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        path = folder / f"{moment}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+        lock = FileLock(lock_of(path), thread_local=False)  # closed by the thread that writes
+        lock.acquire()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        try:
+            file = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+        except OSError:
+            lock.release()
+            lock_of(path).unlink(missing_ok=True)
+            raise
+        return cls(path, file, lock, time.monotonic())
+
+    def age(self) -> float:
+        """Return for how many seconds it has been written to."""
+        return time.monotonic() - self.started
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines, all of them or none. Raises OSError."""
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.write(self.file, lines[written:])
+        except OSError:
+            os.ftruncate(self.file, self.size)  # half a line would spoil the next one
+            raise
+        self.size += len(lines)
+
+    def close(self) -> None:
+        """End it; one that holds nothing is removed."""
+        os.close(self.file)
+        if not self.size:
+            self.path.unlink(missing_ok=True)
+        self.lock.release()
+        if not self.size:
+            lock_of(self.path).unlink(missing_ok=True)
+
+
 class Log:
     """The log of one worker. Not to be shared by threads that write at once."""
 
@@ -54,7 +106,7 @@ class Log:
         self._encoder = msgspec.json.Encoder()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._start()
+            self._segment = _Segment.start(self._folder)
         except OSError as error:
             raise UserError(f"the log {folder} cannot be written: {error.strerror}.") from None
 
@@ -66,19 +118,12 @@ class Log:
         """
         if not records:
             return
-        now = time.monotonic()
-        if self._size >= self._most_bytes or now - self._started >= self._most_seconds:
-            self.close()
-            self._start()
         lines = self._encoder.encode_lines([self._kept_of(record) for record in records])
-        try:
-            written = 0
-            while written < len(lines):
-                written += os.write(self._file, lines[written:])
-        except OSError:
-            os.ftruncate(self._file, self._size)  # half a line would spoil the next one
-            raise
-        self._size += len(lines)
+        if self._segment.size >= self._most_bytes or self._segment.age() >= self._most_seconds:
+            former = self._segment
+            self._segment = _Segment.start(self._folder)  # where that fails, the former stays
+            former.close()
+        self._segment.write(lines)
 
     def _kept_of(self, record: Answered) -> Answered:
         """Return what is kept of a record; where nothing is left out or hashed, all of it."""
@@ -86,25 +131,9 @@ class Log:
             return record
         return msgspec.structs.replace(record, row=self._kept.of(msgspec.to_builtins(record.row)))
 
-    def _start(self) -> None:
-        """Begin a segment that nobody else writes to."""
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self._path = self._folder / f"{moment}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
-        self._lock = FileLock(lock_of(self._path))
-        self._lock.acquire()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._file = os.open(self._path, flags | getattr(os, "O_BINARY", 0), 0o600)
-        self._size = 0
-        self._started = time.monotonic()
-
     def close(self) -> None:
         """End the segment; one that holds nothing is removed."""
-        os.close(self._file)
-        if not self._size:
-            self._path.unlink(missing_ok=True)
-        self._lock.release()
-        if not self._size:
-            lock_of(self._path).unlink(missing_ok=True)
+        self._segment.close()
 
     def __enter__(self) -> Self:
         """Let `with` close it."""

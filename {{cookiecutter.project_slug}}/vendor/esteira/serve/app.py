@@ -93,6 +93,7 @@ class App:
 
         async def answer(request: Request) -> Response:
             path = request.url.path
+            request.state.name = _identifier(request)
             try:
                 refused = self._refused(request)
                 response = refused or await handler(request)
@@ -109,6 +110,7 @@ class App:
             except ClientDisconnect:
                 response = refusal(400, "The request ended before its body.")
             self.metrics.requests.labels(path, response.status_code).inc()
+            response.headers["X-Request-ID"] = request.state.name
             return response
 
         return answer
@@ -149,15 +151,14 @@ class App:
         body = await _body(request)
         started = time.perf_counter()
         rows = self.service.rows.read(body)
-        name = _identifier(request)
+        name = request.state.name
         said = await self._ask(Asked(rows, name))
         self.metrics.seconds.observe(time.perf_counter() - started)
         self.metrics.rows.inc(len(rows))
         self.metrics.together.observe(len(rows))
         origin = self.service.origin
         content = ENCODER.encode(Answers(origin.version, origin.data, name, said))
-        headers = {"X-Request-ID": name}
-        return Response(content, headers=headers, media_type="application/json")
+        return Response(content, media_type="application/json")
 
     async def explain(self, request: Request) -> Response:
         """Say what moved the answer to one row: each input put to its usual value, in turn."""
@@ -166,7 +167,7 @@ class App:
             raise RefusedError(422, "Send one row: an answer is explained by itself.")
         variants = page.variants(self.service, rows[0])
         asked = [rows[0], *(variant.row for variant in variants)]
-        said = await self._ask(Asked(asked, _identifier(request), logged=False))
+        said = await self._ask(Asked(asked, request.state.name, logged=False))
         return Response(
             ENCODER.encode(page.explained(self.service, said, variants)),
             media_type="application/json",

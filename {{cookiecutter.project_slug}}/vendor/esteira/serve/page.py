@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,9 @@ def _field(name: str, column: Column, usual: Cell) -> Field:
     if column.type == "datetime" or is_time_of_day(column):
         written = column.format if has_marks(column) else "2026-11-26 09:30"
         hint = f"written as {written}{optional}"
-        return Field(name, "text", hint, required, usual)
+        # A profile keeps no commonest date: the form begins with today, where one must be given.
+        example = today(column) if usual is None and required else usual
+        return Field(name, "text", hint, required, example)
     if column.numeric:
         whole = column.type == "integer"
         kind = "a whole number" if whole else "a number"
@@ -126,6 +129,12 @@ def _field(name: str, column: Column, usual: Cell) -> Field:
         return Field(name, "choice", f"one of {len(choices)}{optional}", required, usual,
                      choices=tuple(choices))  # fmt: skip
     return Field(name, "text", f"text{optional}", required, usual)
+
+
+def today(column: Column) -> str:
+    """Return this morning as a column has its dates or times of day."""
+    morning = datetime.now(UTC).replace(hour=9, minute=30, second=0, microsecond=0, tzinfo=None)
+    return morning.strftime((column.format or "") if has_marks(column) else "%Y-%m-%d %H:%M")
 
 
 def _range(low: float | None, high: float | None) -> str:

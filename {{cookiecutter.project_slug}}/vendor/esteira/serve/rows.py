@@ -6,8 +6,8 @@ stops at the first fault. Only a request that has one is gone through again, fie
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -26,6 +26,7 @@ MOST_KEPT = 50_000  # dates that are not read twice
 BOOLEANS = {**dict.fromkeys(table.TRUE, "true"), **dict.fromkeys(table.FALSE, "false")}
 PLAIN_ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
 LONGEST_TEXT = 100_000  # characters of one cell
+LONGEST_MOMENT = 100  # characters of a date or a time of day
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class Rows:
         words = ("category", "text", "boolean")
         self._words = [n for n in self.inputs if what.columns[n].type in words]
         self._tokens = {token.strip() for token in what.file.missing}
+        self._types = {name: type_of(column) for name, column in what.columns.items()}
         self._known_moments: dict[str, dict[str | None, Any]] = {n: {} for n in self._moments}
         tokens = pd.to_numeric(pd.Series(what.file.missing, dtype="str"), errors="coerce")
-        self._sentinels = tokens.dropna().to_numpy()  # numbers that stand for a missing one
+        self._sentinels = tokens.dropna().tolist()  # numbers that stand for a missing one
         self._known = [n for n, column in what.columns.items() if column.role != "target"]
         self._places = {name: f"f{place}" for place, name in enumerate(self._known)}
+        self._checked = [name for name in self.inputs if self._may_be_nothing(name)]
         self.type = self._struct()
         self._one = msgspec.json.Decoder(self.type)
         self._many = msgspec.json.Decoder(list[self.type])  # type: ignore[name-defined]
@@ -70,12 +73,11 @@ class Rows:
         """Return the type of one row."""
         needed, free = [], []
         for name in self._known:
-            column = self.what.columns[name]
-            kind = type_of(column)
-            if name not in self.inputs or column.missing:
-                free.append((self._places[name], kind | None, None))
-            else:
+            kind = self._types[name]
+            if self._is_needed(name):
                 needed.append((self._places[name], kind))
+            else:
+                free.append((self._places[name], kind | None, None))
         renamed = {place: name for name, place in self._places.items()}
         return msgspec.defstruct(
             "Row",
@@ -85,6 +87,10 @@ class Rows:
             omit_defaults=True,
             gc=False,
         )
+
+    def _is_needed(self, name: str) -> bool:
+        """Whether every row must have a cell of this column."""
+        return name in self.inputs and not self.what.columns[name].missing
 
     def read(self, body: bytes) -> list[Any]:
         """Return the rows of a request: one object, or a list of them.
@@ -102,13 +108,10 @@ class Rows:
             raise RefusedError(400, "The body is nested too deeply.") from None
         if not found:
             raise RefusedError(422, "The list is empty: send at least one row.")
-        if len(found) > MOST_ROWS:
-            raise RefusedError(
-                413, f"The request has {len(found)} rows: send at most {MOST_ROWS} at once."
-            )
-        faults = [*self._unread_dates(found), *self._empty_words(found)][:MOST_FAULTS]
+        _require_few(found)
+        faults = list(self._empty_or_unread(found))
         if faults:
-            raise RefusedError(422, _counted(faults), faults)
+            raise _refusal_of(faults)
         return found
 
     def _refusal(self, body: bytes, first: str) -> RefusedError:
@@ -120,46 +123,75 @@ class Rows:
         except RecursionError:
             return RefusedError(400, "The body is nested too deeply.")
         rows = value if isinstance(value, list) else [value]
+        _require_few(rows)
+        sound: dict[int, Any] = {}  # by number of the row, from 1
         faults: list[Fault] = []
         for number, row in enumerate(rows, start=1):
-            faults += self._faults_of(number, row)
-            if len(faults) > MOST_FAULTS:
+            try:
+                sound[number] = msgspec.convert(row, self.type)
+            except msgspec.ValidationError:
+                faults += self._faults_of(number, row)
+            if len(faults) >= MOST_FAULTS:
                 break
-        if not faults:
-            faults = [Fault(1, "", first)]
-        return RefusedError(422, _counted(faults), faults[:MOST_FAULTS])
+        numbers = list(sound)
+        for fault in self._empty_or_unread(list(sound.values())):
+            faults.append(replace(fault, row=numbers[fault.row - 1]))
+        faults.sort(key=lambda fault: fault.row)
+        return _refusal_of(faults or [Fault(1, "", first)])
 
     def _faults_of(self, number: int, row: Any) -> Iterable[Fault]:
         if not isinstance(row, dict):
             yield Fault(number, "", "a row must be an object of fields")
             return
         for name in self._known:
-            column = self.what.columns[name]
-            is_needed = name in self.inputs and not column.missing
             if name not in row:
-                if is_needed:
-                    yield Fault(number, name, "is missing")
+                problem = "is missing" if self._is_needed(name) else ""
             elif row[name] is None:
-                if is_needed:
-                    yield Fault(number, name, "is null, and may not be missing")
+                problem = "is null, and may not be missing" if self._is_needed(name) else ""
             else:
-                problem = problem_of(row[name], column)
-                if problem:
-                    yield Fault(number, name, problem)
+                cell = row[name]
+                problem = problem_of(cell, self.what.columns[name], self._types[name])
+                if not problem and name in self.inputs:
+                    problem = next(self._problems_of_cells(name, [cell]), (0, ""))[1]
+            if problem:
+                yield Fault(number, name, problem)
         for name in row:
             if name not in self._places:
                 why = "is what is asked for" if name == self.what.target else "is not known"
                 yield Fault(number, str(name), why)
 
-    def _unread_dates(self, rows: list[Any]) -> Iterable[Fault]:
-        """Tell of dates and times of day that cannot be read as such; keep those that can."""
-        for name in self._moments:
-            column = self.what.columns[name]
-            cells = self._cells(rows, name)
-            moments = self._read_moments(name, cells)
-            for number, (cell, moment) in enumerate(zip(cells, moments, strict=True), start=1):
-                if cell is not None and cell.strip() not in self._tokens and pd.isna(moment):
-                    yield Fault(number, name, f"{cell!r} is no {_called(column)}")
+    def _empty_or_unread(self, rows: list[Any]) -> Iterable[Fault]:
+        """Tell of cells of the right type that stand for nothing; keep dates that are read."""
+        for name in self._checked:
+            for number, problem in self._problems_of_cells(name, self._cells(rows, name)):
+                yield Fault(number, name, problem)
+
+    def _may_be_nothing(self, name: str) -> bool:
+        """Whether a cell of the right type may be no date, or missing where none may be."""
+        if name in self._moments:
+            return True
+        allowed = self.what.columns[name].allowed
+        words = self._tokens if allowed is None else self._tokens.intersection(allowed)
+        may_be_missing = words if name in self._words else self._sentinels
+        return self._is_needed(name) and len(may_be_missing) > 0
+
+    def _problems_of_cells(self, name: str, cells: Sequence[Any]) -> Iterator[tuple[int, str]]:
+        """Say what is wrong with cells that have the right type, by their number from 1."""
+        moments = self._read_moments(name, cells) if name in self._moments else cells
+        is_needed, column = self._is_needed(name), self.what.columns[name]
+        for number, (cell, moment) in enumerate(zip(cells, moments, strict=True), start=1):
+            if cell is None:
+                continue
+            if self._stands_for_missing(cell):
+                if is_needed:
+                    yield number, f"is {_quoted(cell)}, which is missing, and may not be"
+            elif name in self._moments and pd.isna(moment):
+                yield number, f"{cell!r} is no {_called(column)}"
+
+    def _stands_for_missing(self, cell: Any) -> bool:
+        if isinstance(cell, str):
+            return cell.strip() in self._tokens
+        return cell in self._sentinels
 
     def _read_moments(self, name: str, cells: Sequence[str | None]) -> list[Any]:
         """Return dates (or hours) of texts, missing ones as such; each text is read once."""
@@ -171,6 +203,9 @@ class Rows:
         if len(known) > MOST_KEPT:
             known = self._known_moments[name] = {}
         column = self.what.columns[name]
+        if column.type == "datetime" and column.format is None:
+            # The line takes the format of a table's first cell; here that may be another client's.
+            column = column.model_copy(update={"format": "ISO8601"})
         missing: Any = np.nan if column.numeric else np.datetime64("NaT", "us")
         known[None] = missing
         new = [cell for cell in dict.fromkeys(cells) if cell is not None and cell not in known]
@@ -182,15 +217,6 @@ class Rows:
             read = table.cast(text, column, self.what.file)
             known |= dict(zip(others, read.to_numpy(), strict=True))
         return [known[cell] for cell in cells]
-
-    def _empty_words(self, rows: list[Any]) -> Iterable[Fault]:
-        """Tell of words that stand for a missing cell where none may be missing."""
-        for name in self._words:
-            if self.what.columns[name].missing:
-                continue
-            for number, cell in enumerate(self._cells(rows, name), start=1):
-                if isinstance(cell, str) and cell.strip() in self._tokens:
-                    yield Fault(number, name, f"is {cell!r}, which is missing, and may not be")
 
     def _cells(self, rows: list[Any], name: str) -> list[Any]:
         place = self._places[name]
@@ -272,7 +298,7 @@ def has_marks(column: Column) -> bool:
 def type_of(column: Column) -> Any:
     """Return the type of a cell in a request, its limits included."""
     if is_a_moment(column):
-        return Annotated[str, Meta(max_length=LONGEST_TEXT)]
+        return Annotated[str, Meta(max_length=LONGEST_MOMENT)]
     if column.numeric:
         limits: dict[str, Any] = {}
         if column.min is not None:
@@ -309,10 +335,10 @@ def _booleans() -> list[str]:
     ]
 
 
-def problem_of(cell: Any, column: Column) -> str:
-    """Say in a few words what is wrong with a cell that is there; "" where nothing is."""
+def problem_of(cell: Any, column: Column, kind: Any) -> str:
+    """Say in a few words what is wrong with a cell that is no `kind`; "" where it is one."""
     try:
-        msgspec.convert(cell, type_of(column), strict=True)
+        msgspec.convert(cell, kind, strict=True)
     except msgspec.ValidationError:
         pass
     else:
@@ -326,7 +352,7 @@ def problem_of(cell: Any, column: Column) -> str:
             return f"{cell} is below {column.min:g}"
         if column.max is not None and cell > column.max:
             return f"{cell} is above {column.max:g}"
-        return f"{cell} is too large a number"
+        return f"{_shown(cell)} is too large a number"
     if column.allowed is not None:
         return f"{_shown(cell)} is none of {', '.join(column.allowed[:20])}"
     if isinstance(cell, str) and column.type != "boolean":
@@ -359,6 +385,25 @@ def _plain(cell: Any) -> str | None:
     if isinstance(cell, bool):
         return str(cell).lower()
     return str(int(cell)) if cell == int(cell) else str(cell)
+
+
+def _quoted(cell: Any) -> str:
+    """Return a cell as a sentence has it: words between marks, numbers as they are written."""
+    return repr(cell) if isinstance(cell, str) else str(_plain(cell))
+
+
+def _require_few(rows: Sequence[Any]) -> None:
+    """Raise RefusedError for more rows than one request may have."""
+    if len(rows) > MOST_ROWS:
+        raise RefusedError(
+            413, f"The request has {len(rows)} rows: send at most {MOST_ROWS} at once."
+        )
+
+
+def _refusal_of(faults: Sequence[Fault]) -> RefusedError:
+    """Return what is told of a request with faults."""
+    told = faults[:MOST_FAULTS]
+    return RefusedError(422, _counted(told), told)
 
 
 def _counted(faults: Sequence[Fault]) -> str:
