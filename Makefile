@@ -1,6 +1,6 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
-# make soak    ten times as many faults and hostile inputs as make test
+# make soak    ten times as many faults and hostile inputs as make test, ten minutes of load
 # make rehearsal   from a release to drift, a retrained model and the next release, step by step
 # make lint    ruff over both houses, and types
 # make benchmark-overhead   what DVC and imports add to the line's work
@@ -53,7 +53,7 @@ rehearsal: .venv/ready
 	.venv/bin/pytest -s tests/test_rehearsal.py $(ARGS)
 
 soak: .venv/ready
-	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py $(ARGS)
+	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py tests/test_serve_load.py $(ARGS)
 
 # The generated project's own settings leave vendor/ out, so it is named here.
 lint: .venv/ready

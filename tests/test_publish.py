@@ -162,6 +162,29 @@ def test_killed_halfway_a_release_is_a_draft_and_the_next_run_ends_it(
     assert {a["name"] for a in github.releases[900]["assets"]} == FILES
 
 
+def test_the_card_tells_what_gates_refused_on_the_way(squad: Squad) -> None:
+    project = squad.project
+    squad.tag("model@v1.0.0")
+    for smoothness in ("0.00001", "0.3"):
+        text = (project / "params.yaml").read_text(encoding="utf-8")
+        old = next(line for line in text.splitlines() if "hyperparameters: " in line)
+        edit(project, "params.yaml", old, f"  hyperparameters: {{C: {smoothness}}}")
+        helpers.run(project, "dvc", "repro", env=actions.KEYS)
+        commit(project, f"C is {smoothness}")
+    squad.tag("model@v1.1.0")
+    helpers.run(project, "esteira", "model", "bundle", "v1.1.0", "--out", "dist", env=actions.KEYS)
+    card = (project / "dist" / "card.md").read_text(encoding="utf-8")
+    first = git(project, "rev-parse", "HEAD^")[:10]
+    assert "## What gates refused on the way" in card
+    assert f"| `{first}` |" in card
+    assert "limit of" in card
+    assert f"<code>{first}</code>" in (project / "dist" / "card.html").read_text(encoding="utf-8")
+    git(project, "checkout", "--quiet", "model@v1.0.0")
+    helpers.run(project, "esteira", "model", "bundle", "v1.0.0", "--out", "one", env=actions.KEYS)
+    card = (project / "one" / "card.md").read_text(encoding="utf-8")
+    assert "Nothing, in the commits since the version before." in card
+
+
 def test_a_version_is_reproduced_from_its_tag_to_the_byte(squad: Squad) -> None:
     project = squad.project
     squad.tag("model@v1.0.0")

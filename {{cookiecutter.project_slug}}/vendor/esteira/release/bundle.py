@@ -7,11 +7,13 @@ from pathlib import Path
 
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
-from esteira.release import sbom, versions
+from esteira.release import refused, sbom, versions
 from esteira.release.versions import Note
 from esteira.repository import git, releases
+from esteira.repository.releases import Version
 
 CARDS = ("reports/card.md", "reports/card.html")
+END = "</main>"  # of the card's page, before which more is told
 SUMS = "SHA256SUMS"
 BILL = "sbom.cdx.json"
 
@@ -30,13 +32,10 @@ def bundle(name: str, folder: Path) -> Note:
     with tempfile.TemporaryDirectory(prefix="esteira-bundle-") as temporary:
         whole = Path(temporary) / "whole"
         note = versions.get(name, whole)
-        for card in map(Path, CARDS):
-            text = git.text_at(version.commit, card)
-            if text is None:
-                raise UserError(
-                    f"{version.tag} has no {card}: run `uv run dvc repro`, and release."
-                )
-            write_text(whole / card.name, text)
+        way = refused.on_the_way(version)
+        markdown, page = (_card(version, path) for path in CARDS)
+        write_text(whole / "card.md", markdown + refused.in_markdown(way))
+        write_text(whole / "card.html", page.replace(END, refused.in_page(way) + END))
         sbom.make(note, whole / "model.skops", whole / BILL)
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(whole.iterdir())]
         write_text(whole / SUMS, "".join(sums))
@@ -44,6 +43,13 @@ def bundle(name: str, folder: Path) -> Note:
             raise UserError(f"{folder} is there already, and not empty: name a folder of its own.")
         shutil.copytree(whole, folder, dirs_exist_ok=True)
     return note
+
+
+def _card(version: Version, path: str) -> str:
+    text = git.text_at(version.commit, path)
+    if text is None:
+        raise UserError(f"{version.tag} has no {path}: `uv run dvc repro` makes it.")
+    return text
 
 
 def _sha256(path: Path) -> str:
