@@ -61,6 +61,25 @@ def test_what_is_too_large_for_single_precision_is_missing() -> None:
     assert found.isna().tolist() == [True, False, True]
 
 
+def test_a_table_of_plain_numbers_and_words_is_not_gone_through() -> None:
+    table = pd.DataFrame(
+        {
+            "half": np.array([1.5, np.nan, 2], dtype="float16"),
+            "double": [1.5, np.nan, -3e38],
+            "whole": [1, 2, 3],
+            "flag": [True, False, True],
+            "word": pd.Series(["a", None, "b"], dtype="str"),
+        }
+    )
+    assert Features(lambda _: table).fit_transform(RAW) is table
+    words = table[["word"]]
+    assert Features(lambda _: words).fit_transform(RAW) is words
+    endless = table.assign(more=[0.5, -np.inf, 1e300])
+    found = Features(lambda _: endless).fit_transform(RAW)
+    assert found["more"].isna().tolist() == [False, True, True]
+    pd.testing.assert_frame_equal(found[list(table)], table)
+
+
 def test_numbers_and_words_pass_as_they_are() -> None:
     columns = {
         "whole": pd.Series([1, 2, 3]),
