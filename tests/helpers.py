@@ -144,5 +144,5 @@ def agree(project: Path, file: str) -> None:
     lock = (project / "dvc.lock").read_text("utf-8")
     old = rf"(path: {file}\n +hash: md5\n +md5: )\w+(\n +size: )\d+"
     new, count = re.subn(old, rf"\g<1>{digest}\g<2>{len(content)}", lock)
-    assert count == 1
+    assert count >= 1  # of the stage that wrote it, and of those that read it
     (project / "dvc.lock").write_text(new, "utf-8")

@@ -163,7 +163,7 @@ def test_an_accepted_project_is_one_that_dvc_can_read(
         run(Path(made), "git", "init", "--quiet")
         done = run(Path(made), "esteira", "verify", "--lock", check=False)
         assert done.returncode == 1
-        assert done.stderr.count("dvc.lock does not know it") == 6, done.stderr
+        assert done.stderr.count("dvc.lock does not know it") == 8, done.stderr
 
 
 CELLS = " 0 1 -1 1e308 -1e308 1e-320 inf nan NULL yes no é 😀 2024-02-30 2024-02-29 1 2 a b \0 1,5"

@@ -90,7 +90,7 @@ class Halved(TransformerMixin, BaseEstimator):
 def test_a_class_of_the_squads_own_runs_the_whole_line(project: Path) -> None:
     (project / PACKAGE / "halved.py").write_text(OWN_CLASS, encoding="utf-8")
     use(project, "from .halved import Halved", "make_pipeline(Halved(), LogisticRegression())")
-    for after in ("drift_check", "evaluate", "train"):
+    for after in ("predict", "drift_check", "evaluate", "train"):
         edit(
             project / "dvc.yaml",
             f"      - src/churn_radar/stages/{after}.py\n",

@@ -375,7 +375,10 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
         "split": ["changed command"]
     }
     found = stale("reports/evaluate/metrics.json", "accuracy", "Accuracy")
-    assert found == {"evaluate": ["reports/evaluate/metrics.json modified (outs)"]}
+    assert found == {
+        "evaluate": ["reports/evaluate/metrics.json modified (outs)"],
+        "card": ["reports/evaluate/metrics.json modified (deps)"],
+    }
     found = stale("dvc.yaml", "      - data/holdout.parquet", "      - data/other.parquet")
     assert found == {"split": ["dvc.lock does not name data/other.parquet"]}
     assert "frozen" in stale("dvc.yaml", "  split:", "  split:\n    frozen: true")["split"][0]

@@ -332,6 +332,8 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
         "train",
         "evaluate",
         "drift_check",
+        "predict",
+        "card",
     ]
     # Only what train and its successors read was fetched.
     [workspace] = pull.folder.glob("home/actions/*/hostexecutor")
@@ -554,7 +556,7 @@ def forge(project: Path) -> None:
     file = project / "reports" / "evaluate" / "metrics.json"
     text = file.read_text("utf-8")
     file.write_text(re.sub(r'"roc_auc": [\d.]+', '"roc_auc": 0.999', text), "utf-8")
-    helpers.run(project, "dvc", "commit", "--force", "evaluate")
+    helpers.run(project, "dvc", "commit", "--force", "evaluate", "card")
 
 
 def test_reproduce_settles_the_lock_of_a_branch(author: Path) -> None:

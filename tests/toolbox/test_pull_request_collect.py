@@ -102,7 +102,7 @@ def test_a_renamed_metric_is_shown_as_gone(branch: Path) -> None:
 def test_a_deleted_stage_is_named_and_its_gate_refuses(branch: Path) -> None:
     path = branch / "dvc.yaml"
     text = path.read_text("utf-8")
-    start, end = text.index("  drift_check:\n"), text.index("artifacts:")
+    start, end = text.index("  drift_check:\n"), text.index("  predict:\n")
     last = text.index("  - Drift by column")
     path.write_text(text[:start] + text[end:last], "utf-8")
     shutil.rmtree(branch / "reports" / "drift_check")
