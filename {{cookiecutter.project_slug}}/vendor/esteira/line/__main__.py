@@ -7,6 +7,13 @@ whatever it starts. Standard library only: of an installed toolbox, nothing but 
 by then.
 """
 
+import signal
+
+if __name__ == "__main__":
+    # While the stage imports there is nothing to tell of: Ctrl-C ends it at once. (In the middle of
+    # an import, Python's own handler would become an ImportError of numpy's.) `params.run` tells.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import os
 import runpy
 import sys
@@ -42,11 +49,7 @@ def main() -> None:
     stage = sys.argv.pop()
     module = module_of(stage)
     prefer([str(Path.cwd() / "src"), str(Path.cwd() / "vendor")])
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except KeyboardInterrupt:  # while it still imports
-        print(f"{stage}: stopped; `uv run dvc repro` starts it again.", file=sys.stderr)
-        sys.exit(130)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

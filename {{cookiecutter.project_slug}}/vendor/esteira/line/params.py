@@ -1,6 +1,7 @@
 """Typed settings: stage `x` reads section `x:` of params.yaml and nothing else."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,8 @@ def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) ->
 
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # for what loads later
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__.py
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         _demand_own_code(section, main)
         _demand_settled(section)
         with threadpool_limits(1, user_api="blas"):
