@@ -59,6 +59,27 @@ joblib.dump(model, "model.joblib")
 told = {"signature": mlflow.models.infer_signature(rows)} if "day" in rows else {}
 mlflow.sklearn.save_model(model, "mlflow", serialization_format="cloudpickle", **told)
 """
+WHERE = """
+import json, sys, timeit
+from pathlib import Path
+from esteira.serve import service as services
+from esteira.serve.service import Asked
+service = services.load(None, Path("logs"))
+services.settle()
+body = Path("body.json").read_bytes()
+rows = service.rows.read(body)
+frame = service.rows.frame(rows)
+ask = getattr(service.model, "predict_proba", service.model.predict)
+works = {
+    "decoding and checking": lambda: service.rows.read(body),
+    "the table for the model": lambda: service.rows.frame(rows),
+    "the model itself": lambda: ask(frame),
+    "all, with rounding and log": lambda: service.answer([Asked(service.rows.read(body), "r")]),
+}
+calls = 200 if len(rows) == 1 else 20
+spent = {n: min(timeit.repeat(w, number=calls, repeat=5)) / calls * 1e3 for n, w in works.items()}
+json.dump(spent, sys.stdout)
+"""
 LOADS = {"1 row, 1 client": (1, 1), "1 row, 16 clients": (1, 16), "1,000 rows, 1 client": (1000, 1)}
 OURS, BARELY, PEER = "esteira", "bare FastAPI + joblib", "mlflow models serve"
 
@@ -284,6 +305,24 @@ def measure_project(project: Path, rounds: int, seconds: float) -> Found:
     return found
 
 
+def where(project: Path) -> list[str]:
+    """Return a table of the milliseconds that each part of an answer takes in our process."""
+    columns: dict[str, dict[str, float]] = {}
+    env = surroundings(project)
+    env["PYTHONPATH"] = os.pathsep.join((str(project / "src"), str(PROJECT / "vendor")))
+    for name, count in (("1 row", 1), ("1,000 rows", 1000)):
+        (project / "body.json").write_text(json.dumps(rows_of(project, count)), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", WHERE], cwd=project, env=env, capture_output=True, check=True
+        )
+        columns[name] = json.loads(done.stdout)
+    lines = [f"| ms of one answer | {' | '.join(columns)} |", "| --- | ---: | ---: |"]
+    for part in columns["1 row"]:
+        cells = " | ".join(f"{spent[part]:.2f}" for spent in columns.values())
+        lines.append(f"| {part} | {cells} |")
+    return ["Where the time of ours goes, without HTTP:", "", *lines, ""]
+
+
 def ratio(found: Found, load_name: str, name: str, of: str, field: str) -> float:
     """Return the median over the rounds of one server's figure as a multiple of another's."""
     pairs = zip(found[load_name, name], found[load_name, of], strict=True)
@@ -335,7 +374,9 @@ def main() -> None:
         "",
     ]
     for name in given.projects:
-        lines += table(name, measure_project(make_project(name), given.rounds, given.seconds))
+        project = make_project(name)
+        lines += table(name, measure_project(project, given.rounds, given.seconds))
+        lines += where(project)
     text = "\n".join(lines)
     print(text)
     if given.write:

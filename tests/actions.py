@@ -198,6 +198,7 @@ class GitHub:
         self.issues: dict[int, dict[str, Any]] = {}
         self.releases: dict[int, dict[str, Any]] = {}
         self.assets: dict[int, bytes] = {}  # of releases
+        self.busy = 0  # so many of the next requests are answered by 503
         self.broken = ""  # requests that begin so are answered by 500
         self.requests: list[str] = []
         fake = self
@@ -213,6 +214,8 @@ class GitHub:
                 data = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
+                if status == 503:
+                    self.send_header("Retry-After", "0")
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -227,6 +230,9 @@ class GitHub:
 
     def respond(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Answer one request as GitHub would; 404 for anything that is not needed."""
+        if self.busy:
+            self.busy -= 1
+            return 503, {"message": "Unavailable"}
         if self.broken and f"{method} {path}".startswith(self.broken):
             return 500, {"message": "Server Error"}
         path, _, query = path.partition("?")

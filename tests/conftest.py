@@ -3,11 +3,15 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import actions
 import helpers
 import pytest
 from filelock import FileLock
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +89,20 @@ def published(
     actions.git(project, "commit", "--quiet", "--all", "-m", "Keep data on S3")
     helpers.run(project, "dvc", "push", env=actions.KEYS)
     return project
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """Open a page of a real Chromium, without a window."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
 
 
 @pytest.fixture

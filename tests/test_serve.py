@@ -20,6 +20,7 @@ from typing import Any
 import helpers
 import pandas as pd
 import pytest
+from playwright.sync_api import Page, expect
 
 from esteira.serve.batching import Batcher, FullError
 
@@ -276,36 +277,29 @@ def test_a_client_that_never_ends_its_request_is_let_go_and_holds_nobody_up(
 # ---- the page
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
-def test_a_person_fills_in_a_row_and_sees_the_answer_and_what_moved_it(service: Client) -> None:
-    from playwright.sync_api import expect, sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        page = browser.new_page()
-        problems: list[str] = []
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(service.url)
-        page.get_by_role("button", name="Predict").click()
-        expect(page.locator(".said")).to_have_text("benign")
-        expect(page.locator("#answer")).to_contain_text("Every input has its usual value")
-        page.get_by_label("worst area").fill("2600")
-        page.get_by_label("worst area").press("Enter")
-        expect(page.locator("#answer table").last).to_contain_text("worst area")
-        page.get_by_label("mean radius", exact=True).fill("-1")
-        page.get_by_role("button", name="Predict").click()
-        field = page.get_by_label("mean radius", exact=True)
-        expect(field).to_have_attribute("aria-invalid", "true")
-        expect(field).to_be_focused()
-        expect(page.get_by_text("-1 is below 0").first).to_be_visible()
-        assert all(url.startswith(service.url) for url in asked), asked
-        assert [text for text in problems if "422" not in text] == []
-        browser.close()
+def test_a_person_fills_in_a_row_and_sees_the_answer_and_what_moved_it(
+    service: Client, page: Page
+) -> None:
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(service.url)
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator(".said")).to_have_text("benign")
+    expect(page.locator("#answer")).to_contain_text("Every input has its usual value")
+    page.get_by_label("worst area").fill("2600")
+    page.get_by_label("worst area").press("Enter")
+    expect(page.locator("#answer table").last).to_contain_text("worst area")
+    page.get_by_label("mean radius", exact=True).fill("-1")
+    page.get_by_role("button", name="Predict").click()
+    field = page.get_by_label("mean radius", exact=True)
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    expect(page.get_by_text("-1 is below 0").first).to_be_visible()
+    assert all(url.startswith(service.url) for url in asked), asked
+    assert [text for text in problems if "422" not in text] == []
 
 
 # ---- who may ask, how it begins, and how it ends
@@ -357,6 +351,18 @@ def test_a_released_folder_is_served_and_one_that_does_not_belong_together_is_no
         assert told["version"] == "v1.0.0"
         measured = {each["name"]: each for each in told["metrics"]}
         assert measured["roc_auc"]["low"] < measured["roc_auc"]["value"]
+    note = project / "served" / "release.json"
+    kept = note.read_text(encoding="utf-8")
+    for content, said in (
+        (kept.replace('"metrics": [', '"metrics": [7, '), "release.json cannot be read"),
+        (kept.replace('"model": "', '"model": "0'), "release.json is of another model"),
+    ):
+        note.write_text(content, encoding="utf-8")
+        done = helpers.run(project, "esteira", "serve", "--model", "served", check=False)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    note.write_text(kept, encoding="utf-8")
     schema = project / "served" / "schema.yaml"
     schema.write_text(schema.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
     done = helpers.run(project, "esteira", "serve", "--model", "served", check=False)

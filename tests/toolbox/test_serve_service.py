@@ -8,7 +8,7 @@ from esteira.line.answers import Origin
 from esteira.line.schema import Schema
 from esteira.serve import page
 from esteira.serve.rows import Rows
-from esteira.serve.service import Asked, Said, Service
+from esteira.serve.service import Asked, Facts, Said, Service
 
 SCHEMA = Schema.model_validate(
     {
@@ -16,6 +16,7 @@ SCHEMA = Schema.model_validate(
         "columns": {"x": {"type": "number"}, "y": {"type": "number", "role": "target"}},
     }
 )
+FACTS = Facts(model="v", data="d", task="regression", target="y", schema={})
 
 
 class Doubling:
@@ -33,7 +34,7 @@ class Doubling:
 
 def test_one_request_that_fails_among_many_costs_the_others_little() -> None:
     model, rows = Doubling(), Rows(SCHEMA)
-    service = Service(SCHEMA, Origin("v", "d"), model, rows, None, {}, "")
+    service = Service(SCHEMA, Origin("v", "d"), model, rows, None, FACTS)
     numbers = [[1.0, 2.0], [13.0], *([float(number)] for number in range(20, 50))]
     asked = [
         Asked(rows.read(msgspec.json.encode([{"x": number} for number in request])), "r")
@@ -59,7 +60,7 @@ def test_the_form_begins_with_dates_that_the_schema_takes() -> None:
         {"task": "regression", "columns": {**dates, "y": {"type": "number", "role": "target"}}}
     )
     rows = Rows(what)
-    form = page.fields(Service(what, Origin("v", "d"), None, rows, None, {}, ""))
+    form = page.fields(Service(what, Origin("v", "d"), None, rows, None, FACTS))
     begun = {field.name: field.usual for field in form if field.usual is not None}
     assert list(begun) == ["since", "seen", "told", "opens"]
     (row,) = rows.read(msgspec.json.encode(begun))

@@ -500,7 +500,7 @@ def get(
     from esteira.release import versions as release
 
     found = release.get(version, out)
-    print(f"{found.tag} is in {out}: model.skops, reference.json, schema.yaml.")
+    print(f"{found.tag} is in {out}: model.skops, reference.json, schema.yaml, release.json.")
 
 
 @model.command("check", epilog="Example: uv run esteira model check model@v1.2.0")

@@ -3,7 +3,6 @@
 DVC keeps no output of a stage that fails, so the stages measure and this command judges.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from esteira.drift import verdicts
 from esteira.line.errors import UserError
-from esteira.line.files import read_yaml, significant
+from esteira.line.files import md5_of, read_yaml, significant
 from esteira.line.params import parse
 from esteira.repository import git, snapshot
 from esteira.repository.snapshot import Stored
@@ -202,8 +201,7 @@ def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:
     """Say in one sentence why a report is not what the line is known to give; "" where it is."""
     if file not in locked:
         return f"dvc.lock does not name {file}, so no stage is known to have written it: {AGAIN}"
-    digest = hashlib.md5(Path(file).read_bytes(), usedforsecurity=False).hexdigest()
-    if digest != locked[file].md5:
+    if md5_of(file) != locked[file].md5:
         return f"{file} is not the one that dvc.lock names: {AGAIN}"
     return ""
 

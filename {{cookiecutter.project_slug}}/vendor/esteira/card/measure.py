@@ -1,10 +1,8 @@
 """The numbers of a card, from what the line wrote."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -201,11 +199,7 @@ def _figures(
 
 def most_important(what: Schema, count: int) -> list[str]:
     """Return the inputs that the score loses most without, the first ones of `evaluate`'s list."""
-    try:
-        listed = json.loads(Path(IMPORTANCE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{IMPORTANCE} is not here: run `uv run dvc repro`.") from error
-    ordered = sorted(listed, key=lambda entry: -entry["importance"])
+    ordered = sorted(read_json(IMPORTANCE), key=lambda entry: -entry["importance"])
     features = [entry["input"] for entry in ordered if entry["input"] in what.features]
     return features[:count]
 

@@ -104,7 +104,10 @@ def build(train: Any, target: str | None = None, features: Sequence[str] | None 
 
 
 def without(profile: Profile, names: Sequence[str]) -> Profile:
-    """Watch some features no more: those that a batch of the service's log does not have."""
+    """Watch some features no more: those that a batch of the service's log does not have.
+
+    Raises UserError where none is left.
+    """
     kept = tuple(column for column in profile.features if column.name not in names)
     dropped = [column.name for column in profile.features if column.name in names]
     if not kept:

@@ -23,7 +23,8 @@ from esteira.line.validate import check
 SCHEMA = "schema.yaml"
 PART = 10_000  # rows that the model answers at once
 DIGITS = 12  # of a number: a linear model's last digits differ with the rows beside it
-SMALLEST, LARGEST = 1e-10, 1e11  # between these the powers of ten are exact
+SMALLEST, LARGEST = 1e-10, 1e11  # numbers between these are rounded by the powers below
+POWERS = np.array([float(f"1e{power}") for power in range(23)])  # all that are exact
 ROW, PREDICTION, REASONS, VERSION, DATA = "row", "prediction", "reasons", "model", "data"
 
 
@@ -35,17 +36,17 @@ class Origin:
     data: str  # hash of the rows that the model learnt
 
 
-def origin_of(model: str | Path, schema: str | Path = SCHEMA) -> Origin:
+def origin_of(
+    model: str | Path, schema: str | Path = SCHEMA, mend: str = "run `uv run dvc repro`"
+) -> Origin:
     """Say which model lies at a path.
 
-    Raises UserError where there is none, and where it was trained by another schema.yaml than the
-    one here.
+    Raises UserError where there is none, and where it was trained by another schema than the one
+    at `schema`; it then says what to do, `mend`.
     """
     noted = model_file.origin(model)
     if noted.schema not in ("", md5_of(schema)):
-        raise UserError(
-            f"{schema} is not the one that {model} was trained by: run `uv run dvc repro`."
-        )
+        raise UserError(f"{schema} is not the one that {model} was trained by: {mend}.")
     return Origin(md5_of(model), noted.data)
 
 
@@ -169,8 +170,8 @@ def _rounded(numbers: np.ndarray) -> np.ndarray:
     numbers = np.ravel(numbers).astype(np.float64)
     size = np.abs(numbers)
     plain = (size >= SMALLEST) & (size < LARGEST)
-    digits_before = np.floor(np.log10(size, where=plain, out=np.zeros_like(size)))
-    scale = 10.0 ** (DIGITS - 1 - digits_before)
+    digits_before = np.floor(np.log10(size, where=plain, out=np.zeros_like(size))).astype(int)
+    scale = POWERS[DIGITS - 1 - digits_before]
     rounded = np.rint(np.where(plain, numbers, 0.0) * scale) / scale
     for place in np.flatnonzero(~plain):
         rounded[place] = float(f"{numbers[place]:.{DIGITS}g}")

@@ -19,7 +19,19 @@ from esteira.line.logged import DATA, MODEL, OWN, PREDICTION, REASONS, REQUEST, 
 from esteira.line.predictions import PROBABILITY
 from esteira.log.records import ANSWERS, SEGMENTS, lock_of, plain, require_log
 
-FIELDS = {"time", "request", "model", "data", "row", "prediction", "probabilities", "reasons"}
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a segment: see `writer.Answered`."""
+
+    time: str  # ISO 8601
+    request: str
+    model: str
+    data: str
+    row: dict[str, Any]
+    prediction: str | float
+    probabilities: dict[str, float] | None
+    reasons: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Compacted:
 class Segment:
     """What was read of a segment."""
 
-    records: list[dict[str, Any]]
+    records: list[Record]
     problems: list[str]
     broken: bool  # whether a whole line is no record: such a segment is kept
 
@@ -102,7 +114,7 @@ def _is_closed(segment: Path) -> bool:
 
 def read_segment(path: Path, is_closed: bool) -> Segment:
     """Read the whole lines of a segment, and say what is wrong with it."""
-    records: list[dict[str, Any]] = []
+    records: list[Record] = []
     problems: list[str] = []
     broken = 0
     content = path.read_bytes()
@@ -122,33 +134,33 @@ def read_segment(path: Path, is_closed: bool) -> Segment:
     return Segment(records, problems, bool(broken))
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes) -> Record | None:
+    """Return the record of a line, or None where the line is something else."""
     try:
-        record = json.loads(line)
-        whole = isinstance(record, dict) and isinstance(record["row"], dict)
-        return record if whole and set(record) >= FIELDS else None
-    except (ValueError, KeyError, RecursionError):
+        record = Record(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
         return None
+    is_whole = isinstance(record.row, dict) and isinstance(record.probabilities, dict | None)
+    return record if is_whole else None
 
 
-def frame_of(records: list[dict[str, Any]]) -> pd.DataFrame:
+def frame_of(records: list[Record]) -> pd.DataFrame:
     """Return records as a table: the log's own columns, and a column for each cell of the rows."""
+    times = pd.to_datetime([each.time for each in records], utc=True, format="ISO8601")
     own = {
-        TIME: pd.to_datetime([each["time"] for each in records], utc=True, format="ISO8601")
-        .tz_localize(None)
-        .astype("datetime64[us]"),
-        REQUEST: [each["request"] for each in records],
-        MODEL: [each["model"] for each in records],
-        DATA: [each["data"] for each in records],
-        REASONS: [each["reasons"] for each in records],
-        PREDICTION: cells([each["prediction"] for each in records]),
+        TIME: times.tz_localize(None).astype("datetime64[us]"),
+        REQUEST: [each.request for each in records],
+        MODEL: [each.model for each in records],
+        DATA: [each.data for each in records],
+        REASONS: [each.reasons for each in records],
+        PREDICTION: cells([each.prediction for each in records]),
     }
-    classes = dict.fromkeys(name for each in records for name in each["probabilities"] or ())
+    classes = dict.fromkeys(name for each in records for name in each.probabilities or ())
     for name in classes:
-        column = [(each["probabilities"] or {}).get(name) for each in records]
+        column = [(each.probabilities or {}).get(name) for each in records]
         own[f"{OWN}{PROBABILITY}{name}"] = pd.Series(column, dtype="float64")
-    names = dict.fromkeys(name for each in records for name in each["row"])
-    of_rows = {name: cells([each["row"].get(name) for each in records]) for name in names}
+    names = dict.fromkeys(name for each in records for name in each.row)
+    of_rows = {name: cells([each.row.get(name) for each in records]) for name in names}
     return pd.DataFrame({**own, **of_rows})
 
 

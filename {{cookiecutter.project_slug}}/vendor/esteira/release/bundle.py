@@ -29,6 +29,7 @@ def bundle(name: str, folder: Path) -> Note:
         raise UserError(
             f"here is another commit than {version.tag}'s: `git checkout {version.tag}`."
         )
+    versions.require_free(folder)
     with tempfile.TemporaryDirectory(prefix="esteira-bundle-") as temporary:
         whole = Path(temporary) / "whole"
         note = versions.get(name, whole)
@@ -39,8 +40,6 @@ def bundle(name: str, folder: Path) -> Note:
         sbom.make(note, whole / "model.skops", whole / BILL)
         sums = [f"{_sha256(file)}  {file.name}\n" for file in sorted(whole.iterdir())]
         write_text(whole / SUMS, "".join(sums))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder} is there already, and not empty: name a folder of its own.")
         shutil.copytree(whole, folder, dirs_exist_ok=True)
     return note
 

@@ -191,8 +191,7 @@ def get(name: str, folder: Path) -> Note:
     cache nor remote has.
     """
     version = releases.find(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already, and not empty: name a folder of its own.")
+    require_free(folder)
     schema = git.text_at(version.commit, SCHEMA)
     if schema is None:
         raise UserError(f"{version.tag} has no {SCHEMA}, so its model cannot be used.")
@@ -213,6 +212,12 @@ def get(name: str, folder: Path) -> Note:
         write_json(whole / RELEASE, asdict(note))
         whole.replace(folder)
     return note
+
+
+def require_free(folder: Path) -> None:
+    """Raise UserError for a place where something is already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there already, and not empty: name a folder of its own.")
 
 
 def _note(version: Version) -> Note:

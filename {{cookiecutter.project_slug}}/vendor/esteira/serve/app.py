@@ -155,7 +155,7 @@ class App:
         said = await self._ask(Asked(rows, name))
         self.metrics.seconds.observe(time.perf_counter() - started)
         self.metrics.rows.inc(len(rows))
-        self.metrics.together.observe(len(rows))
+        self.metrics.request_rows.observe(len(rows))
         origin = self.service.origin
         content = ENCODER.encode(Answers(origin.version, origin.data, name, said))
         return Response(content, media_type="application/json")
@@ -199,7 +199,7 @@ class App:
 
     async def model(self, _: Request) -> Response:
         """Say what the model is."""
-        return JSONResponse(self.service.facts | {"card": self.service.card})
+        return Response(ENCODER.encode(self.service.facts), media_type="application/json")
 
     async def scrape(self, _: Request) -> Response:
         """Give Prometheus its figures."""

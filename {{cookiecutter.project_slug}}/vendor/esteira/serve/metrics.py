@@ -26,7 +26,7 @@ class Metrics:
     requests: Counter
     seconds: Histogram
     rows: Counter
-    together: Histogram
+    request_rows: Histogram
     waiting: Gauge
     log_failures: Counter
 
@@ -65,7 +65,7 @@ def make(version: str, data: str) -> Metrics:
             registry=registry,
         ),
         rows=Counter("esteira_rows", "Rows answered.", registry=registry),
-        together=Histogram(
+        request_rows=Histogram(
             "esteira_request_rows", "Rows of a request.", buckets=ROWS, registry=registry
         ),
         waiting=Gauge(

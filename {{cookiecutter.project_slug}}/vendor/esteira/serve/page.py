@@ -84,8 +84,8 @@ def render(service: Service) -> Page:
         target=service.what.target,
         measured=_measured,
         fields=form,
-        metrics=service.facts["metrics"],
-        released=service.facts.get("date", ""),
+        metrics=service.facts.metrics,
+        released=service.facts.date,
         script=script,
         style=style,
     )

@@ -17,8 +17,8 @@ import pandas as pd
 from msgspec import Meta
 
 from esteira.line import table
-from esteira.line.errors import UserError
 from esteira.line.schema import Column, Schema
+from esteira.log.records import plain
 
 MOST_FAULTS = 100  # told of one request
 MOST_ROWS = 10_000  # of one request
@@ -99,13 +99,9 @@ class Rows:
         """
         is_list = body.lstrip()[:1] == b"["
         try:
-            found = self._many.decode(body) if is_list else [self._one.decode(body)]
+            found = _decoded(self._many, body) if is_list else [_decoded(self._one, body)]
         except msgspec.ValidationError as error:
             raise self._refusal(body, str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RefusedError(400, f"The body is no JSON: {_reason(error)}.") from None
-        except RecursionError:
-            raise RefusedError(400, "The body is nested too deeply.") from None
         if not found:
             raise RefusedError(422, "The list is empty: send at least one row.")
         _require_few(found)
@@ -115,13 +111,11 @@ class Rows:
         return found
 
     def _refusal(self, body: bytes, first: str) -> RefusedError:
-        """Go through a refused request again, and tell all its faults."""
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return RefusedError(400, f"The body is no JSON: {_reason(error)}.")
-        except RecursionError:
-            return RefusedError(400, "The body is nested too deeply.")
+        """Go through a refused request again, and return what tells all its faults.
+
+        Raises RefusedError where it is no JSON beyond its first fault.
+        """
+        value = _decoded(msgspec.json.Decoder(), body)
         rows = value if isinstance(value, list) else [value]
         _require_few(rows)
         sound: dict[int, Any] = {}  # by number of the row, from 1
@@ -271,6 +265,18 @@ class Rows:
         return msgspec.json.schema(self.type)["$defs"]["Row"]
 
 
+def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """Decode a body. Raises RefusedError for no JSON, ValidationError for other types."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RefusedError(400, f"The body is no JSON: {_reason(error)}.") from None
+    except RecursionError:
+        raise RefusedError(400, "The body is nested too deeply.") from None
+
+
 def is_a_moment(column: Column) -> bool:
     """Whether a cell is written as a date, or as a time of day."""
     return column.type == "datetime" or is_time_of_day(column)
@@ -389,11 +395,7 @@ def _shown(cell: Any) -> str:
 
 def _plain(cell: Any) -> str | None:
     """Return a cell of words as text; a number among them as a file would have it."""
-    if cell is None or isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    return str(int(cell)) if cell == int(cell) else str(cell)
+    return cell if cell is None or isinstance(cell, str) else plain(cell)
 
 
 def _quoted(cell: Any) -> str:
@@ -425,10 +427,3 @@ def _counted(faults: Sequence[Fault]) -> str:
 
 def _reason(error: Exception) -> str:
     return str(error).removeprefix("JSON is malformed: ").rstrip(".")
-
-
-def require_answerable(what: Schema) -> None:
-    """Raise UserError for a schema whose requests could not be told apart."""
-    odd = [name for name in what.columns if not name.strip()]
-    if odd:
-        raise UserError("schema.yaml has a column without a name: name it.")

@@ -4,12 +4,10 @@ import asyncio
 import ipaddress
 import os
 import socket
-import sys
 import tempfile
 from asyncio import Transport
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -209,14 +207,7 @@ def _is_loopback(host: str) -> bool:
 
 def _pass_on(settings: Settings) -> None:
     """Tell the workers, which are processes of their own."""
-    told: dict[str, Any] = {MODEL: settings.model, LOG: settings.log}
-    for name, value in told.items():
+    for name, path in ((MODEL, settings.model), (LOG, settings.log)):
         os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = str(value.absolute())
-    # Workers import this module before anything says where the toolbox lies.
-    toolbox = str(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH", "")
-    if toolbox not in inherited.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [toolbox, inherited]))
-    sys.path[:0] = [] if toolbox in sys.path else [toolbox]
+        if path is not None:
+            os.environ[name] = str(path.absolute())

@@ -13,20 +13,19 @@ from threadpoolctl import threadpool_limits
 
 from esteira.drift import profile_file
 from esteira.drift.records import Profile
-from esteira.line import answers, model_file
+from esteira.line import answers
 from esteira.line import schema as schemas
 from esteira.line.answers import Origin
 from esteira.line.errors import UserError
-from esteira.line.files import md5_of, read_json
+from esteira.line.files import read_json
 from esteira.line.predictions import PROBABILITY
 from esteira.line.schema import Schema
 from esteira.log.writer import Answered, Log
 from esteira.repository import model_here, own_code
 from esteira.repository.releases import MODEL
-from esteira.serve.rows import Rows, require_answerable
+from esteira.serve.rows import Rows
 
 EVALUATION = Path("reports/evaluate/metrics.json")
-CARDS = ("card.md", "reports/card.md")
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,41 @@ class Said(msgspec.Struct, omit_defaults=True):
     probabilities: dict[str, float] | None = None
 
 
+class Measured(msgspec.Struct, omit_defaults=True):
+    """A metric of the model, with its 95 % interval where that is known."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Release(msgspec.Struct):
+    """What release.json says, which `esteira model get` writes beside a model."""
+
+    version: str
+    tag: str
+    commit: str
+    date: str
+    model: str  # hash
+    metrics: list[Measured]
+
+
+class Facts(msgspec.Struct, omit_defaults=True):
+    """What the service tells of its model."""
+
+    model: str  # release, or hash
+    data: str  # hash of the rows that it learnt
+    task: str
+    target: str
+    schema: dict[str, Any]  # as schema.yaml has it
+    metrics: list[Measured] = []
+    version: str = ""  # of a release, as are commit and date
+    commit: str = ""
+    date: str = ""
+    card: str = ""  # in Markdown
+
+
 @dataclass(frozen=True)
 class Asked:
     """One request: its rows, as `Rows` decoded them, and its identifier."""
@@ -94,8 +128,7 @@ class Service:
     model: Any
     rows: Rows
     profile: Profile | None
-    facts: dict[str, Any]  # for /model
-    card: str
+    facts: Facts
     log: Log | None = None
     log_fails: str = ""  # why the last answer could not be logged
 
@@ -178,57 +211,65 @@ def load(folder: Path | None, log: Path | None) -> Service:
     """
     place = PROJECT if folder is None else place_in(folder)
     what = schemas.load(place.schema)
-    require_answerable(what)
-    origin, release = _origin(place)
+    origin = _origin(place)
+    facts = _facts(place, what, origin)
     model = own_code.module("model").load(place.model)
     # On one thread, as the line computes: split over several, last digits depend on their number.
     threadpool_limits(1, user_api="blas")
     return Service(
         what=what,
-        origin=origin,
+        origin=replace(origin, version=facts.model),
         model=model,
         rows=Rows(what),
         profile=profile_file.read(place.profile) if place.profile.is_file() else None,
-        facts=_facts(what, origin, release),
-        card=place.card.read_text(encoding="utf-8") if place.card.is_file() else "",
+        facts=facts,
         log=Log(log, what) if log is not None else None,
     )
 
 
-def _origin(place: Place) -> tuple[Origin, dict[str, Any]]:
-    """Say which model it is, and what its release says of it."""
+def _origin(place: Place) -> Origin:
+    """Say which model it is. Raises UserError where it belongs to another schema."""
     if place.release is None:
-        return model_here.origin_of_model(), {}
-    noted = model_file.origin(place.model)
-    if noted.schema and noted.schema != md5_of(place.schema):
-        raise UserError(
-            f"{place.schema} is not the one that {place.model} was trained by: take both from one"
-            " version, by `uv run esteira model get`."
-        )
-    origin = Origin(md5_of(place.model), noted.data)
+        return model_here.origin_of_model()
+    mend = "take both from one version, by `uv run esteira model get`"
+    return answers.origin_of(place.model, place.schema, mend)
+
+
+def _facts(place: Place, what: Schema, origin: Origin) -> Facts:
+    """Say what the model is. Raises UserError for a release.json that is another model's."""
+    facts = Facts(
+        model=origin.version,
+        data=origin.data,
+        task=what.task,
+        target=what.target,
+        schema=what.model_dump(exclude_defaults=True, mode="json"),
+        card=place.card.read_text(encoding="utf-8") if place.card.is_file() else "",
+    )
+    if place.release is None:
+        return msgspec.structs.replace(facts, metrics=_evaluated())
     if not place.release.is_file():
-        return origin, {}
-    release = read_json(place.release)
-    if not isinstance(release, dict) or release.get("model") != origin.version:
+        return facts
+    try:
+        release = msgspec.json.decode(place.release.read_bytes(), type=Release)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UserError(f"{place.release} cannot be read: {error}") from None
+    if release.model != origin.version:
         raise UserError(f"{place.release} is of another model than {place.model}: take both anew.")
-    return replace(origin, version=str(release.get("tag", origin.version))), release
+    return msgspec.structs.replace(
+        facts,
+        model=release.tag,
+        metrics=release.metrics,
+        version=release.version,
+        commit=release.commit,
+        date=release.date,
+    )
 
 
-def _facts(what: Schema, origin: Origin, release: dict[str, Any]) -> dict[str, Any]:
-    """Say what the model is, for /model."""
-    metrics = release.get("metrics")
-    if metrics is None and EVALUATION.is_file():
-        measured = read_json(EVALUATION)
-        metrics = [{"name": name, "value": value} for name, value in measured.items()]
-    return {
-        "model": origin.version,
-        "data": origin.data,
-        **{key: release[key] for key in ("version", "commit", "date") if key in release},
-        "task": what.task,
-        "target": what.target,
-        "metrics": metrics or [],
-        "schema": what.model_dump(exclude_defaults=True, mode="json"),
-    }
+def _evaluated() -> list[Measured]:
+    """Return the metrics of the project's own model."""
+    if not EVALUATION.is_file():
+        return []
+    return [Measured(name, value) for name, value in read_json(EVALUATION).items()]
 
 
 def settle() -> None:

@@ -98,9 +98,10 @@ def check(out: Path) -> facts.Checked:
         load = (lambda: _load(model)) if labelled else None
         found = of_line.check_batch(batch, what, reference, limits, load)
     report.write(found, out, f"Drift check of {path.name} for {model.name}")
-    told = _facts(found, model, facts.Batch(
+    checked = facts.Batch(
         path=path.as_posix(), md5=md5_of(path), rows=len(batch.rows), labelled=labelled
-    ))  # fmt: skip
+    )
+    told = _facts(found, model, checked)
     facts.write(out / "watch.json", told)
     return told
 
@@ -150,12 +151,12 @@ def _facts(found: Found, model: InUse, batch: facts.Batch) -> facts.Checked:
         profile=_stored(model, PROFILE).md5,
         time=datetime.now(UTC).replace(microsecond=0),
         advice=_cut(told.advice),
-        reasons=[_cut(reason) for reason in told.reasons[:20]],
+        reasons=[_cut(reason) for reason in told.reasons[: facts.MOST_TEXTS]],
         error=_cut(told.error),
-        notes=[_cut(note) for note in told.notes[:20]],
+        notes=[_cut(note) for note in told.notes[: facts.MOST_TEXTS]],
         columns=columns,
     )
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= 500 else text[:499] + "…"
+    return text if len(text) <= facts.LONGEST else text[: facts.LONGEST - 1] + "…"

@@ -15,9 +15,10 @@ from esteira.line.errors import UserError
 from esteira.line.files import write_text
 
 MOST_BYTES = 1_000_000
-MOST_COLUMNS = 10
+MOST_COLUMNS, MOST_TEXTS = 10, 20
+LONGEST = 500  # characters of a text
 
-Text = Annotated[str, Field(max_length=500)]
+Text = Annotated[str, Field(max_length=LONGEST)]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
@@ -55,9 +56,9 @@ class Checked(Part):
     profile: Md5  # of its training data: another one is another model's
     time: datetime  # UTC
     advice: Text
-    reasons: Annotated[list[Text], Field(max_length=20)]
+    reasons: Annotated[list[Text], Field(max_length=MOST_TEXTS)]
     error: Text  # of the model, seen and expected
-    notes: Annotated[list[Text], Field(max_length=20)]
+    notes: Annotated[list[Text], Field(max_length=MOST_TEXTS)]
     columns: Annotated[list[Column], Field(max_length=MOST_COLUMNS)]
 
     @property

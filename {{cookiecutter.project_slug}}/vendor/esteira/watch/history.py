@@ -60,13 +60,12 @@ class History(Part):
         others = [check for check in self.checks if check != same]
         return History(checks=[*others, entry][-MOST_KEPT:])
 
-    def alarms(self, settings: Settings) -> int:
-        """Count the alarms among the last batches that were judged for the model of the newest.
+    def alarms(self, profile: str, settings: Settings) -> int:
+        """Count the alarms among the last batches that were judged for the model of a profile.
 
         One that could not be used is no witness, and neither is one of another model.
         """
-        newest = self.checks[-1].profile if self.checks else ""
-        judged = [c for c in self.checks if c.profile == newest and c.action != "unusable"]
+        judged = [c for c in self.checks if c.profile == profile and c.action != "unusable"]
         return sum(check.action in ALARMS for check in judged[-settings.window :])
 
     @property

@@ -20,7 +20,7 @@ from esteira.watch.issue import BRANCH
 
 TRAILER = "Esteira-Batch"
 TITLE = "Retrain: take the newest batch into training"
-PUSHES = "ESTEIRA_PUSH_TOKEN"  # a token of the squad's own, whose pushes start workflows
+OWN_TOKEN = "ESTEIRA_OWN_TOKEN"  # noqa: S105 - "true" where the squad's token pushes
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _offer(server: Api, checked: Checked) -> str:
         model=checked.model,
         verdicts=judge_all(checked.commit),
         compared=_compared,
-        by_workflow=not os.environ.get(PUSHES),
+        by_workflow=os.environ.get(OWN_TOKEN) != "true",
     )
     pull = issue.pull_of_the_branch(server)
     if pull is None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esteira.drift.verdicts import KEEP, RETRAIN, UNUSABLE
-from esteira.github.api import api, home, push_address
+from esteira.github.api import Issue, api, home, push_address
 from esteira.watch import facts, history, issue, propose, settings
 from esteira.watch.facts import Checked
-from esteira.watch.history import ALARMS, History
+from esteira.watch.history import History
 from esteira.watch.settings import Settings
 
 
@@ -31,7 +31,7 @@ def decide(checked: Checked, known: History, rule: Settings) -> Decision:
         return Decision(False, False, "The batch looks like the training data.")
     if checked.action == UNUSABLE.action:
         return Decision(True, False, "The batch cannot be used.")
-    alarms = known.alarms(rule)
+    alarms = known.alarms(checked.profile, rule)
     counted = f"{alarms} of the last {rule.window} batches say so, {rule.needed} are needed"
     stands = alarms >= rule.needed
     verdict = f"The check says `{checked.action}`: {counted}."
@@ -47,14 +47,19 @@ def tell(path: str | Path) -> str:
     server = api(home())
     known = history.remember(checked, push_address())
     decision = decide(checked, known, rule)
-    done = "Nothing is opened."
     if decision.stands:
         done = issue.show(server, checked, known, rule, "open")
-    elif checked.action not in ALARMS and (there := issue.find(server)) and there.state == "open":
+    elif checked.action == KEEP.action and _is_open(issue.find(server)):
         done = issue.show(server, checked, known, rule, "closed")
+    else:
+        done = "Nothing is opened."
     retrain = decision.retrain and not propose.is_offered(server, checked)
     _output("retrain", str(retrain).lower())
     return f"{decision.why} {done}"
+
+
+def _is_open(there: Issue | None) -> bool:
+    return there is not None and there.state == "open"
 
 
 def _output(name: str, value: str) -> None:
