@@ -1,9 +1,12 @@
 """Predict: what the line's model says of the rows of any table that schema.yaml can read."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from esteira.line import answers, table
+import pandas as pd
+
+from esteira.line import answers, parts, table
 from esteira.line import schema as schemas
 from esteira.line.answers import Origin
 from esteira.line.errors import UserError
@@ -28,7 +31,7 @@ class Predicted:
         return "\n".join(lines)
 
 
-def predict(source: str | Path, out: str | Path, part: int = answers.PART) -> Predicted:
+def predict(source: str | Path, out: str | Path, part: int = parts.ROWS) -> Predicted:
     """Answer every row of the table at `source`, and write the answers to `out`.
 
     The answers are Parquet or CSV, as the name of `out` says: see `line.answers`.
@@ -40,14 +43,27 @@ def predict(source: str | Path, out: str | Path, part: int = answers.PART) -> Pr
     _require_writable(source, out)
     what = schemas.load()
     origin = model_here.origin_of_model()
-    rows = answers.read(source, what)
-    if rows.typed.empty:
-        raise UserError(f"{source} has no rows: there is nothing to answer.")
     model = own_code.module("model").load()
-    answered = answers.answer(model, rows, what, origin, part)
-    answers.write(answered, out)
-    told = int((answered[answers.REASONS] != "").sum())
-    return Predicted(out, len(answered), told, origin)
+    tally = _Tally()
+    parts.write(tally.of(answers.answer(model, source, what, origin, part), source), out)
+    return Predicted(out, tally.rows, tally.told, origin)
+
+
+@dataclass
+class _Tally:
+    """Counts answers on their way to the file."""
+
+    rows: int = 0
+    told: int = 0
+
+    def of(self, answered: Iterable[pd.DataFrame], source: Path) -> Iterator[pd.DataFrame]:
+        """Count parts as they pass. Raises UserError where there was no row in them."""
+        for part in answered:
+            self.rows += len(part)
+            self.told += int((part[answers.REASONS] != "").sum())
+            yield part
+        if not self.rows:
+            raise UserError(f"{source} has no rows: there is nothing to answer.")
 
 
 def _require_writable(source: Path, out: Path) -> None:

@@ -1,6 +1,6 @@
 """Predict: what the model says of every row of a batch, and which rules a row breaks."""
 
-from esteira.line import answers, schema
+from esteira.line import answers, parts, schema
 from esteira.line.params import Section, run
 
 from ..model import MODEL, load
@@ -13,12 +13,11 @@ class Settings(Section):
 
 
 def main(settings: Settings) -> None:
-    """Write data/answers.parquet."""
+    """Write data/answers.parquet, part by part."""
     what = schema.load()
     origin = answers.origin_of(MODEL)
-    rows = answers.read(settings.batch, what)
-    answered = answers.answer(load(), rows, what, origin)
-    answers.write(answered, "data/answers.parquet")
+    answered = answers.answer(load(), settings.batch, what, origin)
+    parts.write(answered, "data/answers.parquet")
 
 
 if __name__ == "__main__":

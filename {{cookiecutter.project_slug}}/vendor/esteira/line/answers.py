@@ -4,24 +4,24 @@ Every row gets its line, in the order of the table. One that breaks a rule of sc
 why beside its answer, which then is of what could be read: a cell that cannot is a missing one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from esteira.line import model_file, table
+from esteira.line import model_file, parts, table
 from esteira.line.errors import UserError
-from esteira.line.files import md5_of, replacing
+from esteira.line.files import md5_of
 from esteira.line.pipeline_parts import faults_told
 from esteira.line.predictions import PROBABILITY
 from esteira.line.schema import Schema
 from esteira.line.validate import check
 
 SCHEMA = "schema.yaml"
-PART = 10_000  # rows that the model answers at once
 DIGITS = 12  # of a number: a linear model's last digits differ with the rows beside it
 SMALLEST, LARGEST = 1e-10, 1e11  # numbers between these are rounded by the powers below
 POWERS = np.array([float(f"1e{power}") for power in range(23)])  # all that are exact
@@ -59,40 +59,47 @@ class Rows:
     reasons: np.ndarray  # which rules each row breaks, as text of shape (rows,); "" for none
 
 
-def read(source: str | Path, what: Schema) -> Rows:
-    """Read the rows of any table that the schema can read.
+def read(source: str | Path, what: Schema, part: int = parts.ROWS) -> Iterator[Rows]:
+    """Read the rows of any table that the schema can read, at most `part` at once.
 
     Raises UserError for a table that cannot be read, or lacks an input of the model.
     """
     if table.is_of_the_line(source):
-        typed = table.read(source)
-        told = np.full(len(typed), "", dtype=object)
-        _require_inputs(typed, what, source)
-    else:
-        raw = table.read_batch(source, what)
+        for typed in parts.read(source, part):
+            _require_inputs(typed, what, source)
+            yield Rows(str(source), typed, np.full(len(typed), "", dtype=object))
+        return
+    for raw in parts.read_raw(source, what.file, part):
+        table.demand_like(raw, source, what)
         _require_inputs(raw, what, source)
+        what = parts.with_formats(what, raw)
         typed, faults = check(raw, what)
         told = reasons(faults, len(raw), what)
-        typed = typed[[name for name in typed if name in raw]]
-    return Rows(str(source), typed, told)
+        yield Rows(str(source), typed[[name for name in typed if name in raw]], told)
 
 
-def answer(model: Any, rows: Rows, what: Schema, origin: Origin, part: int = PART) -> pd.DataFrame:
-    """Answer every row.
+def answer(
+    model: Any, source: str | Path, what: Schema, origin: Origin, part: int = parts.ROWS
+) -> Iterator[pd.DataFrame]:
+    """Answer every row of a table, at most `part` at once, and say the same whatever that number.
 
     Returns `row` (from 1), the identifiers, `prediction`, a probability for each class, `reasons`,
-    `model` and `data`. The model is asked `part` rows at once, and says the same whatever that
-    number. Raises UserError where the model fails.
+    `model` and `data`. Raises UserError as `read` does, and where the model fails.
     """
-    starts = range(0, len(rows.typed), part)
-    inputs = rows.typed[what.inputs]
-    with faults_told(f"the model cannot answer {rows.source}"):
-        parts = [ask(model, inputs.iloc[start : start + part]) for start in _shown(starts)]
-    names = list(parts[0]) if parts else _columns(model)
-    said = {name: np.concatenate([each[name] for each in parts] or [[]]) for name in names}
+    before = 0
+    for rows in _shown(read(source, what, part)):
+        with faults_told(f"the model cannot answer {source}"):
+            yield _answered(model, rows, what, origin, before)
+        before += len(rows.typed)
+
+
+def _answered(model: Any, rows: Rows, what: Schema, origin: Origin, before: int) -> pd.DataFrame:
+    """Answer rows that come after `before` others."""
+    typed = rows.typed
+    said = ask(model, typed[what.inputs]) if len(typed) else _nothing(model)
     columns = {
-        ROW: np.arange(1, len(rows.typed) + 1),
-        **{name: rows.typed[name] for name in what.named("identifier") if name in rows.typed},
+        ROW: np.arange(before + 1, before + len(typed) + 1),
+        **{name: typed[name].to_numpy() for name in what.named("identifier") if name in typed},
         **said,
         REASONS: rows.reasons,
         VERSION: origin.version,
@@ -101,14 +108,24 @@ def answer(model: Any, rows: Rows, what: Schema, origin: Origin, part: int = PAR
     return pd.DataFrame(columns)
 
 
-def _shown(starts: range) -> Iterable[int]:
+def _shown(parts_of: Iterator[Rows]) -> Iterator[Rows]:
     """Show progress where the model is asked more than once."""
-    if len(starts) < 2:
-        return starts
+    first_two = list(islice(parts_of, 2))
+    if len(first_two) < 2:
+        yield from first_two
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    return track(starts, "Asking the model", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Asking the model")
+        asked = 0
+        for rows in chain(first_two, parts_of):
+            yield rows
+            asked += len(rows.typed)
+            progress.update(task, description=f"Asked the model about {asked:,} rows")
 
 
 def _require_inputs(raw: pd.DataFrame, what: Schema, source: str | Path) -> None:
@@ -142,9 +159,11 @@ def reasons(faults: pd.DataFrame, rows: int, what: Schema) -> np.ndarray:
     return np.array(["; ".join(each) for each in told], dtype=object)
 
 
-def _columns(model: Any) -> list[str]:
-    """Return the names of the columns that `ask` returns."""
-    return [PREDICTION, *(f"{PROBABILITY}{name}" for name in getattr(model, "classes_", ()))]
+def _nothing(model: Any) -> dict[str, np.ndarray]:
+    """Return the columns that `ask` returns, without a row."""
+    probabilities = [f"{PROBABILITY}{name}" for name in getattr(model, "classes_", ())]
+    said = np.array([], dtype=object if probabilities else np.float64)
+    return {PREDICTION: said, **{name: np.array([], np.float64) for name in probabilities}}
 
 
 def ask(model: Any, rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -176,13 +195,3 @@ def _rounded(numbers: np.ndarray) -> np.ndarray:
     for place in np.flatnonzero(~plain):
         rounded[place] = float(f"{numbers[place]:.{DIGITS}g}")
     return rounded
-
-
-def write(frame: pd.DataFrame, out: str | Path) -> None:
-    """Write answers as Parquet or CSV, as the name says, whole or not at all."""
-    out = Path(out)
-    if out.suffix.lower() != ".csv":
-        table.write(frame, out)
-        return
-    with replacing(out) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import json
 import lzma
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 MOST_NOTES = 20  # rows below a table that may be notes
 MOST_KEYS = 500  # of objects in cells, beyond which they are no record
 DEEPEST = 10  # objects within objects
+LARGEST_WHOLE = 2.0**63  # of the floats that are integers
 REJECTS = ["column", "row", "value"]
 FORMAT_ERRORS = (
     *(ValueError, TypeError, OSError, EOFError),
@@ -75,31 +77,43 @@ def read_raw(path: str | Path, form: "FileFormat") -> pd.DataFrame:
     """
     path = Path(path)
     require(path)
-    try:
+    with told(path, form):
         if kind(path) == "parquet":
-            frame = pd.read_parquet(path)
-            if not isinstance(frame.index, pd.RangeIndex):  # an index is a column, by name or not
-                frame = frame.reset_index()
-            frame = _flattened(frame)
+            frame = _flattened(index_as_column(pd.read_parquet(path)))
         elif kind(path) == "jsonl":
-            with open_bytes(path) as source:
-                frame = _flattened(_read_json(source, form))
+            frame = read_json(path, form)
         else:
             with open_bytes(path) as source:
-                frame = _read_csv(source, form)
+                frame = _unshifted(_csv(source, form), form)
+    frame = plain(frame, form)
+    notes = min(form.footer, notes_below(frame))
+    return frame.iloc[: len(frame) - notes]
+
+
+def index_as_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make a column of an index, by name or not, that is more than the rows' numbers."""
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+
+
+@contextlib.contextmanager
+def told(path: Path, form: "FileFormat") -> Iterator[None]:
+    """Turn what reading a table may raise into a UserError that names the line where known."""
+    try:
+        yield
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
     except FORMAT_ERRORS as error:
         why = _bad_line(path, form) or _ragged(str(error), form)
         why = why or " ".join(str(error).split()).removesuffix(".")
         raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
+
+
+def plain(frame: pd.DataFrame, form: "FileFormat") -> pd.DataFrame:
+    """Name every column once, strip text, and make missing what `form` says is missing."""
     frame.columns = _distinct([str(n).removeprefix("\ufeff").strip() for n in frame.columns])
     frame = frame.reset_index(drop=True)
-    frame = pd.DataFrame(
-        {name: plain_cells(frame[name], form) for name in frame}, index=frame.index
-    )
-    notes = min(form.footer, notes_below(frame))
-    return frame.iloc[: len(frame) - notes]
+    cells = {name: plain_cells(frame[name], form) for name in frame}
+    return pd.DataFrame(cells, index=frame.index)
 
 
 def notes_below(frame: pd.DataFrame) -> int:
@@ -111,13 +125,19 @@ def notes_below(frame: pd.DataFrame) -> int:
 
 def read_batch(path: str | Path, schema: "Schema") -> pd.DataFrame:
     """Read a raw table like the schema's. Raises UserError if it has none of the columns."""
-    raw, form = read_raw(path, schema.file), schema.file
+    raw = read_raw(path, schema.file)
+    demand_like(raw, path, schema)
+    return raw
+
+
+def demand_like(raw: pd.DataFrame, path: str | Path, schema: "Schema") -> None:
+    """Raise UserError if a raw table has none of the schema's columns."""
+    form = schema.file
     if not set(schema.columns) & set(raw):
         raise UserError(
             f"{path} is not written as `file:` in schema.yaml says (delimiter {form.delimiter!r},"
             f" {form.encoding}), or is another table: none of the schema's columns is in it."
         )
-    return raw
 
 
 def is_of_the_line(path: str | Path) -> bool:
@@ -145,8 +165,20 @@ def _ragged(error: str, form: "FileFormat") -> str:
     )
 
 
-def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
-    options: dict[str, Any] = {
+def _csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
+    """Read text cells as they stand."""
+    return pd.read_csv(_below_title(source, form), **_csv_options(form))
+
+
+def csv_parts(source: IO[bytes], form: "FileFormat", rows: int) -> Iterator[pd.DataFrame]:
+    """Read text cells as they stand, at most `rows` rows at once."""
+    with pd.read_csv(_below_title(source, form), chunksize=rows, **_csv_options(form)) as reader:
+        for part in reader:
+            yield _unshifted(part, form)
+
+
+def _csv_options(form: "FileFormat") -> dict[str, Any]:
+    return {
         "sep": r"\s+" if form.delimiter == " " else form.delimiter,
         "encoding": form.encoding,
         "quotechar": form.quote,
@@ -155,11 +187,14 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
         "keep_default_na": False,
         "skipinitialspace": True,
     }
-    if form.skip:
-        frame = pd.read_csv(_below_title(source, form), **options)
-    else:
-        frame = pd.read_csv(source, **options)
-    if not isinstance(frame.index, pd.RangeIndex):  # longer rows than header: pandas shifts them
+
+
+def _unshifted(frame: pd.DataFrame, form: "FileFormat") -> pd.DataFrame:
+    """Undo what pandas does where rows are longer than the header; name columns without one.
+
+    Raises ValueError where the cells beyond the header's hold anything.
+    """
+    if not isinstance(frame.index, pd.RangeIndex):
         names, extra = frame.columns, frame.index.nlevels
         frame = frame.reset_index()
         if not (frame.iloc[:, -extra:] == "").all(axis=None):
@@ -173,17 +208,24 @@ def _read_csv(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     return frame
 
 
-def _below_title(source: IO[bytes], form: "FileFormat") -> IO[str]:
-    """Return the text of a file without the lines above its header."""
-    stream: Any = source  # as in _read_json
+def _below_title(source: IO[bytes], form: "FileFormat") -> IO[Any]:
+    """Return a file from its header on: its text, where there are lines above."""
+    if not form.skip:
+        return source
+    stream: Any = source  # as in _json
     text = io.TextIOWrapper(io.BufferedReader(stream), encoding=form.encoding, newline="")
     for _ in range(form.skip):
         text.readline()
     return text
 
 
-def _read_json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
-    """Read JSON lines, or one JSON list of objects."""
+def read_json(path: Path, form: "FileFormat") -> pd.DataFrame:
+    """Read JSON lines, or one JSON list of objects. Raises what reading may raise, see `told`."""
+    with open_bytes(path) as source:
+        return _flattened(_json(source, form))
+
+
+def _json(source: IO[bytes], form: "FileFormat") -> pd.DataFrame:
     stream: Any = source  # what zipfile and gzip open is a raw stream, which IO[bytes] does not say
     text = io.TextIOWrapper(io.BufferedReader(stream), encoding=form.encoding)
     first = text.read(1)
@@ -300,9 +342,10 @@ def cast(values: pd.Series, column: "Column", form: "FileFormat") -> pd.Series:
         parsed = pd.to_datetime(values, format=column.format, errors="coerce", utc=True)
         parsed = parsed.dt.tz_localize(None).astype("datetime64[us]")
         return parsed.where(parsed.dt.year.between(1, 9999))  # pandas reads "-1" as a year
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")  # a code 1 with gaps beside it is "1", not "1.0"
     text = values.astype("str").mask(values.isna())
+    if pd.api.types.is_float_dtype(values):  # a code 1 with gaps beside it is "1", not "1.0"
+        whole = ((values % 1 == 0) & (values.abs() < LARGEST_WHOLE)).to_numpy(bool, na_value=False)
+        text[whole] = values[whole].astype("int64").astype("str")
     if column.allowed is not None:  # 1.0 for 1: integers beside gaps, as pandas writes them
         whole = text.str.removesuffix(".0")
         text = text.mask(~text.isin(column.allowed) & whole.isin(column.allowed), whole)
@@ -371,9 +414,14 @@ def says(rejects: pd.DataFrame) -> list[str]:
 
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table of the line. Raises UserError if it is absent."""
+    require_of_the_line(path)
+    return pd.read_parquet(path, columns=columns)
+
+
+def require_of_the_line(path: str | Path) -> None:
+    """Raise UserError unless a table of the line is there."""
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: run `uv run dvc repro` (or `uv run dvc pull`).")
-    return pd.read_parquet(path, columns=columns)
 
 
 def write(frame: pd.DataFrame, path: str | Path) -> None:

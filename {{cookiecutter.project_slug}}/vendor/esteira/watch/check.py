@@ -15,6 +15,7 @@ from esteira.drift import of_line, profile_file, report
 from esteira.drift.check import Checked as Found
 from esteira.drift.limits import Settings as Limits
 from esteira.drift.say import remarks
+from esteira.drift.verdicts import UNUSABLE
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, replacing
@@ -24,6 +25,7 @@ from esteira.repository.releases import MODEL
 from esteira.watch import facts, settings
 
 PROFILE, SCHEMA = "models/reference.json", "schema.yaml"
+FACTS = "watch.json"
 PRODUCTION = "prod"  # the stage whose version is watched for, where there is one
 
 
@@ -85,7 +87,8 @@ def _place(md5: str, path: Path) -> None:
 def check(out: Path) -> facts.Checked:
     """Check the batch; write `watch.json` and the drift check's report into the folder `out`.
 
-    Raises UserError where batch, profile or model cannot be had: that is no verdict.
+    A batch that is there and cannot be read is `unusable`. Raises UserError where batch, profile or
+    model cannot be had: that is no verdict.
     """
     model = in_use()
     path = bring_batch()
@@ -93,7 +96,12 @@ def check(out: Path) -> facts.Checked:
     with tempfile.TemporaryDirectory(prefix="esteira-watch-") as folder:
         what = _schema(model, Path(folder))
         reference = profile_file.read(_kept(model, PROFILE))
-        batch = of_line.read(path.as_posix(), what)
+        try:
+            batch = of_line.read(path.as_posix(), what)
+        except UserError as error:
+            told = _unreadable(error, model, path)
+            facts.write(out / FACTS, told)
+            return told
         labelled = batch.is_labelled(what.target)
         load = (lambda: _load(model)) if labelled else None
         found = of_line.check_batch(batch, what, reference, limits, load)
@@ -102,7 +110,7 @@ def check(out: Path) -> facts.Checked:
         path=path.as_posix(), md5=md5_of(path), rows=len(batch.rows), labelled=labelled
     )
     told = _facts(found, model, checked)
-    facts.write(out / "watch.json", told)
+    facts.write(out / FACTS, told)
     return told
 
 
@@ -137,6 +145,27 @@ def _load(model: InUse) -> Any:
     return own_code.module("model").load(_kept(model, MODEL))
 
 
+def _unreadable(error: UserError, model: InUse, path: Path) -> facts.Checked:
+    """Say that a batch is another table, or damaged."""
+    return facts.Checked(
+        action=UNUSABLE.action,
+        batch=facts.Batch(path=path.as_posix(), md5=md5_of(path), rows=0, labelled=False),
+        model=model.name,
+        commit=model.commit,
+        profile=_stored(model, PROFILE).md5,
+        time=_now(),
+        advice="Mend it where it is made.",
+        reasons=[_cut(str(error))],
+        error="Model error: not assessable, as the batch cannot be read.",
+        notes=[],
+        columns=[],
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def _facts(found: Found, model: InUse, batch: facts.Batch) -> facts.Checked:
     told = found.told
     columns = [
@@ -149,7 +178,7 @@ def _facts(found: Found, model: InUse, batch: facts.Batch) -> facts.Checked:
         model=model.name,
         commit=model.commit,
         profile=_stored(model, PROFILE).md5,
-        time=datetime.now(UTC).replace(microsecond=0),
+        time=_now(),
         advice=_cut(told.advice),
         reasons=[_cut(reason) for reason in told.reasons[: facts.MOST_TEXTS]],
         error=_cut(told.error),
