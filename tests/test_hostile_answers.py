@@ -233,7 +233,7 @@ def test_any_batch_gets_a_drift_verdict_or_a_sentence(
         rows = new.iloc[rows].reindex(columns=schema.inputs)
         return profile.ask(model, rows, schema.positive)
 
-    reference = profile.of_line(typed, typed, model, schema)
+    reference = profile.of_line(typed, typed, model, schema, {})
     found = check(reference, new, Settings(), predict)
     with TemporaryDirectory() as folder:
         report.write(found, folder)

@@ -103,7 +103,8 @@ def main(settings: Settings) -> None:
     known = table.read("data/train.parquet")
     if settings.reference != "all":
         known = holdout.latest(known, rows, settings.reference)
-    reference = profile.of_line(known, rows, model, what)
+    importance = {point["input"]: point["importance"] for point in drawn["importance"]}
+    reference = profile.of_line(known, rows, model, what, importance)
     profile_file.write("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}

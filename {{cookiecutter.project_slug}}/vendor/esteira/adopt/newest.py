@@ -32,7 +32,7 @@ def first_check(proposal: Proposal, schema: Schema) -> FirstCheck:
     if measured is None or measured.current.empty or len(schema.inputs) > MOST_COLUMNS:
         return FirstCheck([])
     model = measured.best
-    reference = profile.of_line(measured.parts.fit, measured.parts.held, model, schema)
+    reference = profile.of_line(measured.parts.fit, measured.parts.held, model, schema, {})
 
     def predict(rows: Any) -> Any:
         return profile.ask(model, measured.current.iloc[rows][schema.inputs], schema.positive)

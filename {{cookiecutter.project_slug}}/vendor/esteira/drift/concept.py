@@ -26,6 +26,7 @@ from esteira.drift.records import (
 )
 from esteira.drift.source import numbers, texts
 from esteira.drift.statistics import losses
+from esteira.line.files import significant
 
 NOTHING = np.array(None, dtype=object)  # what a missing label or answer equals
 DENSEST = 10  # inputs this much denser in the batch than in the holdout are out of its reach
@@ -204,4 +205,4 @@ def segment_names(feature: ReferenceColumn) -> np.ndarray:
 def edge_near(edges: Sequence[float], cell: int) -> str:
     """The edge that says best where a cell of numbers lies."""
     place = min(max(1, cell), len(edges) - 1)
-    return f"{edges[place]:.6g}"
+    return f"{significant(edges[place], 3):g}"

@@ -3,7 +3,7 @@
 The limits themselves are decided in `limits.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from esteira.drift import statistics
 from esteira.drift.limits import ColumnLimits, Settings
 from esteira.drift.records import (
+    Against,
     ChangedPair,
     Comparison,
     Correlations,
@@ -129,16 +130,16 @@ def judge_columns(
     for column in measured:
         limits = settings.of_column(column.name)
         usual = widened(column.reference.usual, widening)
-        effects = [effect(test, limits, usual) for test in column.comparisons]
-        each = list(zip(column.comparisons, effects, strict=True))
-        sure = [(test, size) for test, size in each if test.p * len(each) <= cut]
+        tests = column.comparisons
+        found = [size for test in tests for size in against(test, limits, usual)]
+        sure = frozenset(test.aspect for test in tests if test.p * len(tests) <= cut)
         judged.append(
             JudgedColumn(
                 measured=column,
                 p=adjusted_p(column),
-                effect=max([0.0, *effects]),
-                sure=frozenset(test.aspect for test, _ in sure),
-                drifted=any(size >= 1 for _, size in sure),
+                against=tuple(found),
+                sure=sure,
+                drifted=any(size.effect >= 1 for size in found if size.aspect in sure),
             )
         )
     return tuple(judged)
@@ -150,19 +151,18 @@ def adjusted_p(column: MeasuredColumn) -> float:
     return min([1.0, *(test.p * tests for test in column.comparisons)])
 
 
-def effect(test: Comparison, limits: ColumnLimits, usual: Sizes) -> float:
-    """Largest size that one test found, in units of its limit.
+def against(test: Comparison, limits: ColumnLimits, usual: Sizes) -> Iterator[Against]:
+    """Set the sizes that one test found beside their limits.
 
-    The limit is that of the settings, or what blocks of a time series differ by anyway.
+    A limit is that of the settings, or what blocks of a time series differ by anyway.
     """
-    effects = []
     for scale in fields(Sizes):
         size = getattr(test.sizes, scale.name)
         if size is not None:
-            limit = getattr(limits, scale.name)
+            limit = max(getattr(limits, scale.name), SMALLEST_LIMIT)
             anyway = getattr(usual, scale.name) or 0.0
-            effects.append(size / max(limit, anyway, SMALLEST_LIMIT))
-    return max(effects)
+            is_usual = anyway > limit
+            yield Against(test.aspect, scale.name, size, max(limit, anyway), is_usual)
 
 
 def changed_pairs(

@@ -4,7 +4,7 @@
 time series differ by anyway; each returns a new profile.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -36,11 +36,17 @@ BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
 # ---- making
 
 
-def of_line(train: Any, holdout: Any, model: Any, schema: Any) -> Profile:
-    """Make the profile of the line: its two pandas tables, fitted model and schema.yaml."""
+def of_line(
+    train: Any, holdout: Any, model: Any, schema: Any, importance: Mapping[str, float]
+) -> Profile:
+    """Make the profile of the line: its two pandas tables, fitted model and schema.yaml.
+
+    `importance` is what the model's score loses without an input, of those that it is known of.
+    """
     inputs = holdout[schema.inputs]
     positive = schema.positive
     profile = build(train, schema.target, schema.features)
+    profile = weigh(profile, importance)
     profile = follow(
         profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive
     )
@@ -101,6 +107,14 @@ def build(train: Any, target: str | None = None, features: Sequence[str] | None 
     profile = describe_columns(source, target, names)
     others = tuple(name for name in source.kinds if name not in watched)
     return replace(profile, others=others, repeated=significant(source.repeated(watched)))
+
+
+def weigh(profile: Profile, importance: Mapping[str, float]) -> Profile:
+    """Add to a profile how much the model relies on each feature, where that is known."""
+    features = [
+        replace(column, importance=importance.get(column.name)) for column in profile.features
+    ]
+    return replace(profile, features=tuple(features))
 
 
 def without(profile: Profile, names: Sequence[str]) -> Profile:

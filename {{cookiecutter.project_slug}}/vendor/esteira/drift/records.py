@@ -119,6 +119,7 @@ class ReferenceColumn:
     counted: Counted
     holdout_codes: bytes = b""  # as `counted.codes`, of the rows that `Followed` tells of
     usual: Sizes = Sizes()  # what blocks of a time series differ by anyway
+    importance: float | None = None  # what the model's score loses without it, where it is known
 
     __pydantic_config__ = IN_A_FILE
 
@@ -369,18 +370,39 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Against:
+    """The size of a change on one scale, beside the limit from which on it can be drift."""
+
+    aspect: Aspect
+    scale: str  # a field of `Sizes`
+    size: float
+    limit: float
+    usual: bool  # whether the limit is what blocks of a time series differ by anyway
+
+    @property
+    def effect(self) -> float:
+        """The size in units of its limit."""
+        return self.size / self.limit
+
+
+@dataclass(frozen=True)
 class JudgedColumn:
     """Whether a column drifted.
 
-    `p` is adjusted to the number of the column's tests; `effect` is the largest change in units of
-    its limit; `sure` are the aspects whose change is significant.
+    `p` is adjusted to the number of the column's tests; `sure` are the aspects whose change is
+    significant.
     """
 
     measured: MeasuredColumn
     p: float
-    effect: float
+    against: tuple[Against, ...]
     sure: frozenset[Aspect]
     drifted: bool  # something is both significant and large
+
+    @property
+    def effect(self) -> float:
+        """The largest change, in units of its limit."""
+        return max([0.0, *(found.effect for found in self.against)])
 
     @property
     def significant(self) -> bool:
@@ -434,9 +456,12 @@ class Judged:
 
     @property
     def drifted(self) -> list[JudgedColumn]:
-        """Features and target that drifted, the largest effect first."""
-        drifted = [column for column in self.columns if column.drifted]
-        return sorted(drifted, key=lambda column: -column.effect)
+        """Features and target that drifted: first what the model relies on most."""
+
+        def weight(column: JudgedColumn) -> tuple[float, float]:
+            return (column.measured.reference.importance or 0.0, column.effect)
+
+        return sorted((x for x in self.columns if x.drifted), key=weight, reverse=True)
 
 
 # ---- told

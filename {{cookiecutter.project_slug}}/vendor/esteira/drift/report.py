@@ -1,37 +1,26 @@
 """What a reader gets: the per-column table, histograms for DVC, and one HTML page.
 
-The page is self-contained, without script, light and dark, fit to print.
+The page needs nothing from elsewhere; what it shows is kept beside it as JSON.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from jinja2 import Template
 
-from esteira.drift import dates
+from esteira.drift import shown
+from esteira.drift.bars import Bar, bars_of
 from esteira.drift.check import Checked
-from esteira.drift.records import Counted, JudgedColumn, MeasuredColumn, ReferenceColumn
+from esteira.drift.records import JudgedColumn
 from esteira.drift.say import remarks
+from esteira.drift.shown import Shown
 from esteira.line import files
+from esteira.page import render
 
-MOST_BARS, MOST_CATEGORIES = 20, 12  # drawn of one column
 COLUMNS_DRAWN = 6  # in histograms.csv
-PAIRS_SHOWN = 5
-TAIL = 0.005  # share of the reference that one bar at either end holds
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of a column's drawing: its label, and the share of the rows on both sides."""
-
-    label: str
-    reference: float
-    batch: float
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,9 @@ class Card:
 
 
 def write(found: Checked, folder: str | Path, title: str = "Drift check") -> None:
-    """Write metrics.json, columns.csv, histograms.csv and report.html into `folder`.
+    """Write metrics.json, columns.csv, histograms.csv, shown.json and report.html into `folder`.
 
-    Columns come in the order a reader needs them: what drifted, the largest effect first.
+    Columns of the tables come with the largest effect first.
     """
     judged = found.judged
     columns = list(judged.columns)
@@ -76,7 +65,9 @@ def write(found: Checked, folder: str | Path, title: str = "Drift check") -> Non
     folder = Path(folder)
     write_csv(folder / "columns.csv", lines_as_table(cards))
     write_csv(folder / "histograms.csv", histograms(cards[:COLUMNS_DRAWN]))
-    files.write_text(folder / "report.html", page(found, cards, title))
+    record = shown.shown(found, title)
+    shown.write(folder / "shown.json", record)
+    files.write_text(folder / "report.html", page(record))
     files.write_metrics(folder / "metrics.json", found.metrics.known())
 
 
@@ -107,27 +98,9 @@ def histograms(cards: Iterable[Card]) -> pd.DataFrame:
     return wide.melt(["column", "bar"], ["reference", "batch"], "side", "share")
 
 
-def page(found: Checked, cards: Sequence[Card], title: str) -> str:
+def page(record: Shown) -> str:
     """The page of the report."""
-    template = Template(Path(__file__).with_suffix(".html").read_text("utf-8"), autoescape=True)
-    judged = found.judged
-    return template.render(
-        title=title,
-        verdict=judged.verdict,
-        told=found.told,
-        metrics=found.metrics,
-        figures=found.metrics.known().items(),
-        segments=[astuple(segment) for segment in judged.segments],
-        pairs=[astuple(pair) for pair in judged.pairs[:PAIRS_SHOWN]],
-        cards=cards,
-        table=table,
-    )
-
-
-def table(rows: Any, *names: str) -> str:
-    """Rows as an HTML table."""
-    drawn = pd.DataFrame(rows, columns=names, dtype=object)  # so that integers stay whole
-    return drawn.to_html(index=False, border=0, float_format="{:.4g}".format)  # escapes its cells
+    return render.page(HERE / "page.html", shown=record)
 
 
 def card(column: JudgedColumn) -> Card:
@@ -155,81 +128,4 @@ def card(column: JudgedColumn) -> Card:
         unseen=size("unseen"),
         says=remarks(column),
     )
-    return Card(line, bars_of_dates(measured) or bars(reference, batch))
-
-
-# ---- drawings
-
-
-def bars(reference: ReferenceColumn, batch: Counted) -> list[Bar]:
-    """The bars of a column's drawing."""
-    before = shares(reference.counted)
-    now = shares(batch)
-    if reference.kind == "number":
-        return bars_of_numbers(np.array(reference.cells.edges), before, now)
-    return bars_of_categories(reference.cells.categories, before, now)
-
-
-def bars_of_dates(column: MeasuredColumn) -> list[Bar]:
-    """A bar for each hour, weekday or month: of dates, the part that moved most; else none."""
-    before, now = column.reference.counted.calendar, column.batch.calendar
-    if before is None or now is None:
-        return []
-    size = {test.aspect: test.sizes.total_variation or 0.0 for test in column.comparisons}
-    compared = [part for part in dates.CELLS if part in size]
-    if not compared:
-        return []
-    part = max(compared, key=lambda part: size[part])
-    counts = dates.expected(before, now, part)
-    if counts is None:
-        return []
-    expected = counts.reference / counts.reference.sum()
-    seen = counts.batch / counts.batch.sum()
-    both = zip(counts.names, expected.tolist(), seen.tolist(), strict=True)
-    return [Bar(f"{part} {name}", old, new) for name, old, new in both]
-
-
-def shares(counted: Counted) -> np.ndarray:
-    """Share of rows in each cell and, last, in none of them."""
-    rows = [*counted.counts, counted.unseen_rows]
-    return np.array(rows) / max(1, sum(rows))
-
-
-def bars_of_categories(categories: Sequence[str], before: np.ndarray, now: np.ndarray) -> list[Bar]:
-    """A bar for each of the commonest categories, one for the others, one for what is new."""
-    sides = pd.DataFrame({"reference": before[:-1], "batch": now[:-1]}, list(categories))
-    top = sides.loc[sides.max(axis=1).nlargest(MOST_CATEGORIES).index]
-    rows = zip(top.index, top["reference"], top["batch"], strict=True)
-    others = (sides.sum() - top.sum()).clip(lower=0)
-    drawn = [
-        *(Bar(str(name), float(reference), float(batch)) for name, reference, batch in rows),
-        Bar("all others", float(others["reference"]), float(others["batch"])),
-        Bar("never seen before", 0.0, float(now[-1])),
-    ]
-    return [bar for bar in drawn if bar.reference + bar.batch > 1e-9]
-
-
-def bars_of_numbers(edges: np.ndarray, before: np.ndarray, now: np.ndarray) -> list[Bar]:
-    """A bar for each of few values, else bars of one width; and one for each end."""
-    upto_before, upto_now = np.cumsum(before), np.cumsum(now)
-    ends = np.searchsorted(upto_before, [TAIL, 1 - TAIL]).clip(1, len(edges) - 1)
-    first, last = ends.tolist()
-    bounds = edges[first : last + 1]  # the bars' upper ends
-    names = bounds
-    if len(bounds) > MOST_BARS:
-        bounds = np.linspace(bounds[0], bounds[-1], MOST_BARS + 1)[1:]
-        names = bounds - (bounds[1] - bounds[0]) / 2
-    # a heap at the lowest end is in the first bar
-    bounds = np.append(edges[first - 1], bounds)
-
-    def heights(upto: np.ndarray) -> list[float]:
-        at_bounds = np.interp(bounds, edges, upto[:-2])
-        return np.diff([0, *at_bounds, upto[-1]]).round(9).clip(0).tolist()
-
-    labels = [
-        f"below {edges[first]:.6g}",
-        *(f"{name:.6g}" for name in names),
-        f"above {edges[last]:.6g}",
-    ]
-    both = zip(labels, heights(upto_before), heights(upto_now), strict=True)
-    return [Bar(label, reference, batch) for label, reference, batch in both]
+    return Card(line, bars_of(column).bars)

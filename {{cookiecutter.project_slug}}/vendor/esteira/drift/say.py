@@ -1,6 +1,6 @@
 """The third step of the check, *say*: the verdict and what it stands on, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +27,13 @@ from esteira.drift.records import (
     WhollyMissing,
 )
 from esteira.drift.verdicts import KEEP
+from esteira.page.words import exact, figure
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
+CERTAIN = 0.001  # chance below which nobody need ask whether a change came by chance
 MOST_DIGITS = 6  # of a share in percent
 REPEATED_BY_CHANCE = 0.01  # share of rows, where the reference has repeated ones as well
-SMALLEST_P = 1e-6  # told of: the tails beyond are no more exact than this
+BEYOND, HALF = 0.01, 0.5  # shares of the batch: told of beyond all values of the reference
 NOT_COMPARED: dict[Kind, str] = {
     "date": "dates move on: only missing ones are tested",
     "empty": "not compared: the reference has no values",
@@ -97,9 +99,9 @@ def drifted_columns(judged: Judged) -> list[str]:
     if judged.target is not None and judged.target.drifted:
         name = judged.target.measured.name
         said.append(f"The target `{name}` drifted: {remarks(judged.target)}.")
-    smallest_p = max(SMALLEST_P, min(column.p for column in drifted))
-    chance = 100 * min(1.0, smallest_p * len(judged.columns))
-    said.append(f"Without drift, the chance of a change this clear is at most {chance:.2g} %.")
+    chance = min(column.p for column in drifted) * len(judged.columns)
+    if chance >= CERTAIN:
+        said.append(f"Without drift, at most {chance:.1%} of batches change this clearly.")
     return said
 
 
@@ -260,15 +262,31 @@ def movement(reference: ReferenceColumn, batch: Counted) -> str:
 
 def movement_of_numbers(reference: ReferenceColumn, batch: Counted) -> str:
     """How numbers moved: their median, or else the value up to which the share moved most."""
-    before, now = median(reference, reference.counted), median(reference, batch)
-    if before != now:
-        return f"median {before} → {now}"
+    beyond = beyond_the_old(reference, batch)
+    for written in (figure, exact):  # the fewer digits, if they tell the two apart
+        before = median(reference, reference.counted, written)
+        now = median(reference, batch, written)
+        if before != now:
+            return "; ".join([f"median {before} → {now}", *beyond])
     upto_before, upto_now = upto(reference.counted), upto(batch)
     most = np.abs(upto_before - upto_now)[:-1].argmax()
     edge = reference.cells.edges[max(1, most)]
     words = told_apart(upto_before[most], upto_now[most])
     below = "below" if most == 0 else "up to"
-    return f"{below} {edge:.6g}: {words.before} → {words.now}, around an unmoved median {now}"
+    moved = f"{below} {exact(edge)}: {words.before} → {words.now}, around an unmoved median {now}"
+    return "; ".join([moved, *beyond])
+
+
+def beyond_the_old(reference: ReferenceColumn, batch: Counted) -> list[str]:
+    """How much of a batch lies where no value of the reference did, unless the median says so."""
+    there = shares(batch)
+    edges = reference.cells.edges
+    said = []
+    if BEYOND <= there[-1] < HALF:
+        said.append(f"{there[-1]:.0%} above the old maximum {exact(edges[-1])}")
+    if BEYOND <= there[0] < HALF:
+        said.append(f"{there[0]:.0%} below the old minimum {exact(edges[1])}")
+    return said
 
 
 def movement_of_dates(reference: ReferenceColumn, batch: Counted, part: DatePart) -> str:
@@ -307,16 +325,16 @@ def upto(counted: Counted) -> np.ndarray:
     return rows / rows[-1]
 
 
-def median(reference: ReferenceColumn, counted: Counted) -> str:
+def median(reference: ReferenceColumn, counted: Counted, written: Callable[[float], str]) -> str:
     """The edge below which half of the rows lie, in words."""
     upto = np.cumsum(counted.counts)
     cell = int(np.searchsorted(upto, upto[-1] / 2))
     edges = reference.cells.edges
     if cell == 0:
-        return f"below {edges[1]:.6g}"
+        return f"below {written(edges[1])}"
     if cell == len(edges):
-        return f"above {edges[-1]:.6g}"
-    return f"{edges[cell]:.6g}"
+        return f"above {written(edges[-1])}"
+    return written(edges[cell])
 
 
 def shares(counted: Counted) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""Drawings as SVG: from values to places. What is drawn is in drawings.html."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from esteira.page.words import figure
+
+STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, in the drawing's units, and what stands beside it."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values from `low` to `high`, on an axis from `start` to `end` of the drawing."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """Return the place of a value."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, about: int = 4) -> list[Tick]:
+        """Return round values within the scale, about so many."""
+        step = round_step((self.high - self.low) / max(about, 1))
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        values = [number * step for number in range(first, last + 1)]
+        return [Tick(self.at(value), figure(value)) for value in values]
+
+
+def round_step(step: float) -> float:
+    """Return the next round number that is not smaller: 1, 2, 2.5 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in STEPS if factor * power >= step * (1 - 1e-9))
+
+
+def scale(values: Sequence[float], start: float, end: float, zero: bool = False) -> Scale:
+    """Make a scale that all values have a place on, and 0 as well if `zero`."""
+    known = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(known), max(known)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return Scale(low, high, start, end)
+
+
+def path(xs: Sequence[float], ys: Sequence[float], across: Scale, up: Scale) -> str:
+    """Return a line through points, as SVG writes it."""
+    points = (f"{across.at(x)},{up.at(y)}" for x, y in zip(xs, ys, strict=True))
+    return "M" + " L".join(points)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A drawing of x and y: its size, the inner edges, and both scales."""
+
+    width: int
+    height: int
+    across: Scale
+    up: Scale
+
+    @property
+    def left(self) -> float:
+        """Where the y axis stands."""
+        return self.across.start
+
+    @property
+    def bottom(self) -> float:
+        """Where the x axis stands."""
+        return self.up.start
+
+
+def box(
+    xs: Sequence[float],
+    ys: Sequence[float],
+    width: int = 360,
+    height: int = 240,
+    zero: bool = False,
+    named: bool = True,
+) -> Box:
+    """Make room for points, with margins for ticks and, if `named`, for names of the axes.
+
+    y goes from 0 on if `zero`.
+    """
+    across = scale(xs, 56 if named else 44, width - 12)
+    up = scale(ys, height - (40 if named else 24), 12, zero=zero)
+    return Box(width, height, across, up)
+
+
+# ---- bars of a histogram, each as wide as 1
+
+
+class Barlike(Protocol):
+    """A bar with a name, and its share of the rows on both sides, 0 to 1."""
+
+    @property
+    def label(self) -> str:
+        """What stands below it."""
+        ...
+
+    @property
+    def reference(self) -> float:
+        """Its share of the reference."""
+        ...
+
+    @property
+    def batch(self) -> float:
+        """Its share of the batch."""
+        ...
+
+
+def ticks_of_bars(
+    within: Box,
+    bars: Sequence[Barlike],
+    bounds: Sequence[float],
+    first: int,
+    most: int = 4,
+) -> list[Tick]:
+    """Return ticks below bars: round values between `bounds`, else some of the bars' names.
+
+    `bounds` are the ends of the bars, evenly apart, from that of the bar number `first` on.
+    """
+    if bounds:
+        start, end = within.across.at(first), within.across.at(first + len(bounds) - 1)
+        return Scale(bounds[0], bounds[-1], start, end).ticks(most)
+    named = [place for place, bar in enumerate(bars) if _is_value(bar.label)]
+    every = max(1, math.ceil(len(named) / most))
+    return [Tick(within.across.at(place + 0.5), bars[place].label) for place in named[::every]]
+
+
+def _is_value(label: str) -> bool:
+    return not label.startswith(("below ", "above "))
+
+
+def outline(within: Box, bars: Sequence[Barlike]) -> str:
+    """Return the line around the batch's bars, as SVG writes it."""
+    steps = [f"M{within.across.at(0)},{within.bottom}"]
+    for place, bar in enumerate(bars):
+        steps.append(f"V{within.up.at(100 * bar.batch)} H{within.across.at(place + 1)}")
+    return " ".join([*steps, f"V{within.bottom}"])

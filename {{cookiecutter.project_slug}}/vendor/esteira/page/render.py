@@ -1,0 +1,43 @@
+"""Fill a page's template, and put style and script into it."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from esteira.page import draw, words
+
+HERE = Path(__file__).parent
+
+
+def page(template: Path, **shown: Any) -> str:
+    """Fill a template, which extends `base.html` and may import `drawings.html`.
+
+    Every text is escaped where it is printed. The same values give the same bytes.
+    """
+    loader = ChoiceLoader([FileSystemLoader(template.parent), FileSystemLoader(HERE)])
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": words.figure,
+        "exact": words.exact,
+        "percent": words.percent,
+        "percents": lambda share: 100 * share,
+        "marked": words.marked,
+    }
+    environment.globals["draw"] = draw
+    text = environment.get_template(template.name).render(
+        style=_own("style.css"), script=_own("sort.js"), **shown
+    )
+    return text.strip() + "\n"
+
+
+def _own(name: str) -> Markup:
+    """Return a file of this folder as it is: it is ours."""
+    return Markup((HERE / name).read_text("utf-8"))  # noqa: S704
