@@ -106,7 +106,9 @@ class Shown:
     @property
     def tone(self) -> Tone:
         """How the verdict is to be taken."""
-        return {KEEP.action: "good", RETRAIN.action: "look"}.get(self.action, "bad")
+        if self.action == KEEP.action:
+            return "good"
+        return "look" if self.action == RETRAIN.action else "bad"
 
     @property
     def drifted(self) -> list[Column]:

@@ -24,20 +24,23 @@ def page(template: Path, **shown: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters = {
         "figure": words.figure,
         "exact": words.exact,
         "percent": words.percent,
-        "percents": lambda share: 100 * share,
+        "percents": _percents,
         "marked": words.marked,
     }
-    environment.globals["draw"] = draw
-    text = environment.get_template(template.name).render(
-        style=_own("style.css"), script=_own("sort.js"), **shown
-    )
+    environment.filters |= filters
+    filled = environment.get_template(template.name)
+    text = filled.render(draw=draw, style=_own("style.css"), script=_own("sort.js"), **shown)
     return text.strip() + "\n"
 
 
 def _own(name: str) -> Markup:
     """Return a file of this folder as it is: it is ours."""
     return Markup((HERE / name).read_text("utf-8"))  # noqa: S704
+
+
+def _percents(share: float) -> float:
+    return 100 * share
