@@ -82,6 +82,28 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
+@app.command(rich_help_panel=LINE, epilog="Example: uv run esteira report --open")
+def report(
+    out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("reports/report.html"),
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with where this branch left it; the default branch unless told."
+        ),
+    ] = None,
+    *,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write one page: verdict, metrics, model, drift, data, and where all of it comes from."""
+    from esteira.report.write import write
+
+    found = write(out, base).standing
+    first = f": {found.reasons[0]}" if found.reasons else ""
+    print(f"{found.headline}{first}\n{found.step}\nReport: {out}")
+    if open_it and typer.launch(out.resolve().as_uri()):
+        raise UserError(f"no browser could be started: open {out} in one.")
+
+
 @app.command(
     rich_help_panel=DATA,
     epilog="Example: uv run esteira drift models/reference.json august.csv --out drift",

@@ -44,6 +44,7 @@ class Column(BaseModel):
     decimal: str | None = None  # the marks in numbers, where they are not those of the file
     thousands: str | None = None
     log: Literal["yes", "no", "hash"] = "yes"  # whether the service's log keeps its cells
+    description: str | None = None  # what it means, in words: for people alone
 
     @property
     def numeric(self) -> bool:

@@ -101,6 +101,66 @@ def box(
     return Box(width, height, across, up)
 
 
+def square(values: Sequence[float], size: int = 300) -> Box:
+    """Make room for points whose x and y are alike, so that the diagonal says that they are."""
+    across = scale(values, 56, 56 + size - 56)
+    up = Scale(across.low, across.high, size - 40, 12)
+    return Box(size + 12, size, across, up)
+
+
+def line(within: Box, points: Sequence[tuple[float, float]]) -> str:
+    """Return the line through points, as SVG writes it."""
+    return path([x for x, _ in points], [y for _, y in points], within.across, within.up)
+
+
+# ---- a graph of boxes, in columns from left to right
+
+
+class Boxlike(Protocol):
+    """A box with a name, in column `across` and place `down` of it, both from 0."""
+
+    @property
+    def name(self) -> str:
+        """What stands in it."""
+        ...
+
+    @property
+    def across(self) -> int:
+        """Its column."""
+        ...
+
+    @property
+    def down(self) -> int:
+        """Its place in the column."""
+        ...
+
+
+def arrows(
+    boxes: Sequence[Boxlike],
+    pairs: Sequence[tuple[str, str]],
+    width: int,
+    height: int,
+    step: int,
+    rise: int,
+) -> list[str]:
+    """Return a curve from each box to one further right, as SVG writes it.
+
+    `step` and `rise` are from one column, and place, to the next.
+    """
+    named = {box.name: box for box in boxes}
+    curves = []
+    for one, other in pairs:
+        start, end = named[one], named[other]
+        x1, y1 = start.across * step + width, start.down * rise + 4 + height / 2
+        x2, y2 = end.across * step, end.down * rise + 4 + height / 2
+        bend = 0.0 if end.across - start.across == 1 else rise * 0.45  # round the boxes between
+        middle = (x1 + x2) / 2
+        curves.append(
+            f"M{x1},{y1:g} C{middle:g},{y1 + bend:g} {middle:g},{y2 + bend:g} {x2},{y2:g}"
+        )
+    return curves
+
+
 # ---- bars of a histogram, each as wide as 1
 
 

@@ -11,12 +11,14 @@ from esteira.page import draw, words
 HERE = Path(__file__).parent
 
 
-def page(template: Path, **shown: Any) -> str:
+def page(template: Path, *others: Path, **shown: Any) -> str:
     """Fill a template, which extends `base.html` and may import `drawings.html`.
 
-    Every text is escaped where it is printed. The same values give the same bytes.
+    It may import templates of `others`, folders, as well. Every text is escaped where it is
+    printed. The same values give the same bytes.
     """
-    loader = ChoiceLoader([FileSystemLoader(template.parent), FileSystemLoader(HERE)])
+    folders = [template.parent, *others, HERE]
+    loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
     environment = Environment(
         loader=loader,
         autoescape=True,

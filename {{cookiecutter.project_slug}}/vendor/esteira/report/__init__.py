@@ -1,0 +1,1 @@
+"""One page that says how the project stands: `uv run esteira report`."""

@@ -1,0 +1,151 @@
+"""The model: its metrics beside the base's, and its drawings."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from esteira import comparison, gate
+from esteira.card.measure import Card
+from esteira.comparison import Comparison
+from esteira.line import schema as schemas
+from esteira.line.errors import UserError
+from esteira.line.files import read_json
+from esteira.page.words import figure
+from esteira.report.facts import Confusion, Curve, Drawings, Important, Measured, Moved, Tone
+from esteira.repository import git, snapshot
+
+PLOTS = "reports/evaluate/plots/custom"
+CURVES = {
+    "roc": Curve("ROC", "false positive rate", "true positive rate", (), shares=True, ideal=True),
+    "precision_recall": Curve("Precision and recall", "recall", "precision", (), shares=True),
+    "calibration": Curve(
+        title="Calibration",
+        x="predicted probability",
+        y="observed share",
+        now=(),
+        shares=True,
+        ideal=True,
+        dots=True,
+    ),
+    "predictions": Curve(
+        "Predicted against actual", "actual", "predicted", (), ideal=True, dots=True
+    ),
+    "residuals": Curve(
+        "Residuals", "predicted", "actual less predicted", (), level=True, dots=True
+    ),
+}
+MOST_CLASSES = 12  # of a confusion that is drawn
+TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Every metric of the evaluation, those of gates.yaml first; why none is compared, if so."""
+
+    measured: tuple[Measured, ...]
+    not_compared: str
+
+
+def metrics(verdicts: list[gate.Verdict], base: str | None, card: Card | None) -> Metrics:
+    """Measure every metric beside the base's. Raises UserError."""
+    values = gate.read_metrics(gate.EVALUATION)
+    names = [name for name in values.values if name in comparison.METRICS]
+    judged = {verdict.metric: verdict for verdict in verdicts if verdict.file == gate.EVALUATION}
+    order = list(judged)
+    names.sort(key=lambda name: order.index(name) if name in judged else len(order))
+    found = comparison.compare(base, names) if base else []
+    by_name = {known.metric: known for known in found if known.difference is not None}
+    reasons = [known.reason for known in found]
+    return Metrics(
+        measured=tuple(
+            _measured(name, values.number(name), judged.get(name), by_name.get(name), card)
+            for name in names
+        ),
+        not_compared="" if by_name else next(iter(reasons), ""),
+    )
+
+
+def _measured(
+    name: str,
+    now: float,
+    judged: gate.Verdict | None,
+    compared: Comparison | None,
+    card: Card | None,
+) -> Measured:
+    figures = {figure.name: figure.interval for figure in (card.figures if card else ())}
+    interval = figures.get(name)
+    higher = comparison.METRICS[name].higher
+    return Measured(
+        name=name,
+        arrow="↑" if higher else "↓",
+        now=now,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        base=compared.base if compared else None,
+        moved=_moved(compared) if compared else None,
+        tone=TONES.get(compared.verdict, "none") if compared else "none",
+        limit=judged.limit if judged else None,
+        refused=judged.reason if judged else "",
+    )
+
+
+def _moved(compared: Comparison) -> Moved:
+    change = compared.difference or 0.0
+    if change == compared.low == compared.high:
+        return Moved("the same answers", "")
+    ends = f"[{figure(compared.low)}, {figure(compared.high)}]"
+    sign = "+" if change > 0 else ""
+    return Moved(compared.verdict, f"{sign}{figure(change)} {ends}")
+
+
+# ---- drawings
+
+
+def drawings(base: str | None) -> Drawings:
+    """Read the plots that `evaluate` wrote, now and at the base. Raises UserError."""
+    what = schemas.load()
+    names = [name for name in CURVES if f"{PLOTS}/{name}.json" in _plots()]
+    confusion = read_json(f"{PLOTS}/confusion.json") if what.task == "classification" else []
+    settings = snapshot.section_of("params.yaml", "evaluate", None)
+    return Drawings(
+        curves=tuple(_curve(name, base) for name in names),
+        confusion=_confusion(confusion),
+        importance=tuple(_important()),
+        importance_of=str(settings.get("importance", "score")),
+    )
+
+
+def _plots() -> set[str]:
+    found = {path.as_posix() for path in Path(PLOTS).glob("*.json")}
+    if not found:
+        raise UserError(f"{PLOTS} has no plots: run `uv run dvc repro`.")
+    return found
+
+
+def _curve(name: str, base: str | None) -> Curve:
+    known = CURVES[name]
+    now = _points(read_json(f"{PLOTS}/{name}.json"))
+    before = git.text_at(base, f"{PLOTS}/{name}.json") if base else None
+    then = _points(json.loads(before)) if before and not known.dots else ()
+    return replace(known, now=now, base=then if then != now else ())
+
+
+def _points(records: Any) -> tuple[tuple[float, float], ...]:
+    """Return the points of a plot, its columns in the order of `line/plots.py`: x, then y."""
+    return tuple((float(x), float(y)) for x, y in (list(point.values())[:2] for point in records))
+
+
+def _confusion(cells: list[dict[str, Any]]) -> Confusion | None:
+    classes = tuple(dict.fromkeys(str(cell["actual"]) for cell in cells))
+    if not 1 < len(classes) <= MOST_CLASSES:
+        return None
+    counts = {(str(cell["actual"]), str(cell["predicted"])): int(cell["rows"]) for cell in cells}
+    rows = tuple(tuple(counts.get((a, p), 0) for p in classes) for a in classes)
+    return Confusion(classes, rows)
+
+
+def _important() -> Iterator[Important]:
+    for entry in read_json(f"{PLOTS}/importance.json"):
+        yield Important(str(entry["input"]), float(entry["importance"]), entry.get("spread"))
