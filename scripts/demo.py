@@ -8,7 +8,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo"
-EVALUATED = "reports/evaluate/metrics.json"
 
 
 def step(title: str, *command: str, cwd: Path = ROOT) -> None:
@@ -34,15 +33,14 @@ def main() -> None:
         cwd=project,
     )
     step("3. Reproduce its line", "uv", "run", "dvc", "repro", cwd=project)
-    step("The metrics", "uv", "run", "dvc", "metrics", "show", EVALUATED, cwd=project)
     step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)
+    step("One page that says how it stands", "uv", "run", "esteira", "report", cwd=project)
     here = os.path.relpath(project)
     print(f"""
 Where to look:
-  {here}/README.md                            what to change first
-  {here}/reports/drift_check/report.html      the drift report, in a browser
-  {here}/dvc.yaml                             the line
-To see its plots: cd {here} && uv run dvc plots show
+  {here}/reports/report.html   how the project stands: open it in a browser
+  {here}/README.md             what to change first
+  {here}/dvc.yaml              the line
 """)
 
 
