@@ -9,7 +9,10 @@ from helpers import TEMPLATE
 TOOLBOX = TEMPLATE / "vendor" / "esteira"
 SQUAD = TEMPLATE / "src" / "{{cookiecutter.package_name}}"
 # From the ground up. What is not named here is a room: it may use any floor, and no other room.
-FLOORS = ["line", "page", "drift", "card", "log", "repository", "github", "comparison", "gate"]
+FLOORS = [
+    *("line", "page", "drift", "card", "log"),
+    *("repository", "github", "comparison", "gate", "standing"),
+]
 
 
 def room(path: Path) -> str:

@@ -82,6 +82,21 @@ def gate(
     sys.exit(1 if broken else 0)
 
 
+@app.command(rich_help_panel=LINE, epilog="Example: uv run esteira status")
+def status(
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with where this branch left it; the default branch unless told."
+        ),
+    ] = None,
+) -> None:
+    """Say on one screen how the project stands, and what to do next."""
+    from esteira import status as room
+
+    room.show(Console(highlight=False), base)
+
+
 @app.command(rich_help_panel=LINE, epilog="Example: uv run esteira report --open")
 def report(
     out: Annotated[Path, typer.Option(help="Where to write it.")] = Path("reports/report.html"),
@@ -98,8 +113,7 @@ def report(
     from esteira.report.write import write
 
     found = write(out, base).standing
-    first = f": {found.reasons[0]}" if found.reasons else ""
-    print(f"{found.headline}{first}\n{found.step}\nReport: {out}")
+    print(f"{found.headline}: {found.reasons[0]}\nNext: {found.step}\nReport: {out}")
     if open_it and typer.launch(out.resolve().as_uri()):
         raise UserError(f"no browser could be started: open {out} in one.")
 
@@ -163,7 +177,7 @@ def verify(
 @app.command(rich_help_panel=TRUST, epilog="Example: uv run esteira record")
 def record() -> None:
     """Write down, in environment.json, the environment that made dvc.lock; commit both."""
-    from esteira.verify import environment
+    from esteira.repository import environment
 
     written = environment.record()
     print(f"{environment.RECORD} {'describes' if written else 'already described'} dvc.lock.")

@@ -17,12 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from esteira.line import holdout, predictions, table
 from esteira.line.errors import UserError
-from esteira.line.files import read_yaml, significant
+from esteira.line.files import parse_yaml, read_yaml, significant
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line.params import parse
 from esteira.line.predictions import Answers
@@ -159,13 +158,13 @@ def difference(metric: Metric, base: Answers, now: Answers, positive: str | None
 
     The interval is Student's t for the mean of paired differences, here of influences.
     """
-    from scipy import stats
+    from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats loads much more
 
     before, after = metric.measure(base, positive), metric.measure(now, positive)
     rows = len(now.keys)
     moved = after.value - before.value
     error = float(np.std(after.influence - before.influence, ddof=1)) / np.sqrt(rows)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, rows - 1)) * error
+    reach = float(stdtrit(rows - 1, (1 + CONFIDENCE) / 2)) * error
     low, high = moved - reach, moved + reach
     verdict: Verdict = "within chance"
     if low > 0 or high < 0:
@@ -218,7 +217,7 @@ def _base(commit: str) -> Side:
         if text is None:
             raise UserError(f"{name} has no {path}.")
         try:
-            value = YAML(typ="safe", pure=True).load(text)
+            value = parse_yaml(text)
         except YAMLError:
             value = None
         if not isinstance(value, dict):

@@ -13,10 +13,11 @@ class Settings(Section):
     least_rows: int = Field(ge=10)  # of a segment
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Write reports/card.md and reports/card.html."""
     card = measure(settings.columns, settings.least_rows)
     write(card, "reports/card.md", "reports/card.html")
+    return f"{len(card.figures)} metrics, {len(card.segments)} segments"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def load_model() -> Any:
     return load()
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Check the batch against the reference profile and write the report's files."""
     what = schema.load()
     reference = profile_file.read("models/reference.json")
@@ -28,6 +28,7 @@ def main(settings: Settings) -> None:
     found = of_line.check_batch(batch, what, reference, settings, load_model)
     report.write(found, "reports/drift_check", f"Drift check of {settings.current}")
     print(found.summary())
+    return f"{found.metrics.rows_current} rows against {found.metrics.rows_reference}"
 
 
 if __name__ == "__main__":

@@ -27,18 +27,20 @@ def sample(name: str) -> pd.DataFrame:
     return bunch.frame.assign(diagnosis=names)
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Read the source, drop empty rows and repeated rows, write data/ingested.parquet."""
     if settings.source in SAMPLES:
         raw = sample(settings.source)
     else:
         raw = table.read_raw(settings.source, schema.load().file)
+    came = len(raw)
     raw = raw.dropna(how="all")
     if settings.drop_duplicates:
         raw = raw.drop_duplicates()
     if raw.empty:
         raise UserError(f"{settings.source} has no row with a value in it.")
     table.write(raw, "data/ingested.parquet")
+    return f"{came} rows in, {len(raw)} out, of {settings.source}"
 
 
 if __name__ == "__main__":

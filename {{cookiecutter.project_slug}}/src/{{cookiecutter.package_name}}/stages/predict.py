@@ -12,12 +12,13 @@ class Settings(Section):
     batch: str  # a raw file like the training table's, or data/current.parquet
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Write data/answers.parquet, part by part."""
     what = schema.load()
     origin = answers.origin_of(MODEL)
     answered = answers.answer(load(), settings.batch, what, origin)
-    parts.write(answered, "data/answers.parquet")
+    rows = parts.write(answered, "data/answers.parquet")
+    return f"{rows} rows of {settings.batch} answered"
 
 
 if __name__ == "__main__":

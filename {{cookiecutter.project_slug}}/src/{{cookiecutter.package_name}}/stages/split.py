@@ -7,7 +7,7 @@ from esteira.line.params import run
 Settings = holdout.Settings  # section `split:` of params.yaml
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Write data/train.parquet, data/holdout.parquet, data/current.parquet, and who is in which."""
     what = schema.load()
     rows = table.read("data/validated.parquet")
@@ -27,6 +27,8 @@ def main(settings: Settings) -> None:
     holdout.write(found)
     for remark in found.remarks:
         print(f"split: {remark}")
+    train, held, current = (len(found.part(name)) for name in ("train", "holdout", "current"))
+    return f"{train} rows to train on, {held} held out, {current} in the batch"
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def blame(error: Exception, settings: Settings, target: str) -> str:
     return f"`{settings.algorithm}` of model.py cannot learn `{target}`: {said(error)}."
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Write models/model.skops and reports/train/metrics.json."""
     what = schema.load()
     rows = table.read("data/train.parquet")
@@ -109,6 +109,9 @@ def main(settings: Settings) -> None:
     made_from = MadeFrom(data=md5_of("data/train.parquet"), schema=md5_of("schema.yaml"))
     save(model, origin=made_from)
     write_metrics("reports/train/metrics.json", metrics)
+    searched = settings.search.candidates
+    best = f", {settings.search.scoring} {metrics['search_score']:.3g}" if searched else ""
+    return f"{settings.algorithm} on {len(rows)} rows and {len(what.inputs)} inputs{best}"
 
 
 if __name__ == "__main__":

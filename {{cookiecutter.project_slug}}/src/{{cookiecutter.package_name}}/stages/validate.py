@@ -41,7 +41,7 @@ def usable(raw: pd.DataFrame, typed: pd.DataFrame, expected: schema.Schema) -> p
     return kept
 
 
-def main(settings: Settings) -> None:
+def main(settings: Settings) -> str:
     """Read `data/ingested.parquet`; write the typed table and the report of violations."""
     expected = schema.load()
     raw = table.read(SOURCE)
@@ -59,6 +59,7 @@ def main(settings: Settings) -> None:
     }
     write_metrics(REPORT / "metrics.json", metrics)
     table.write(kept, OUTPUT)
+    return f"{len(typed)} rows in, {len(kept)} out, {len(violations)} rules broken"
 
 
 if __name__ == "__main__":

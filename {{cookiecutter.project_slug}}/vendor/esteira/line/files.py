@@ -7,7 +7,9 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +222,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         if "*" in text and "&" in text:
             _refuse_multiplied(path, text)
-        value = YAML(typ="safe", pure=True).load(text)
+        value = parse_yaml(text)
     except YAMLError as error:
         where = " ".join(str(error).split())
         raise UserError(f"{path} is not valid YAML: {where}") from None
@@ -230,6 +232,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} must hold a mapping of names to values.")
     _refuse_deep(path, value)
     return value
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2. Raises YAMLError. The same files are read often, and parsing takes long."""
+    return deepcopy(_parsed(text))
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def read_json(path: str | Path) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from esteira.line.predictions import Answers
 
@@ -110,16 +111,19 @@ def f1_macro(answers: Answers, positive: str | None) -> Measured:
     return _average([_harmonic(answers.actual == name, chosen == name) for name in seen])
 
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the rank of each value, (rows,); equal ones share the mean of theirs."""
+    return pd.Series(values).rank().to_numpy()  # scipy.stats does the same, and takes long to load
+
+
 def _area(truth: np.ndarray, score: np.ndarray) -> Measured:
     """Area under the ROC curve: how often a row of the class outranks another row."""
-    from scipy.stats import rankdata
-
     there, rest = score[truth], score[~truth]
     if not (len(there) and len(rest)):
         raise Undefined("it needs rows of both sides of a class")
-    rank = rankdata(score)
-    below = (rank[truth] - rankdata(there)) / len(rest)  # rows outranked, as a share of the rest
-    above = 1 - (rank[~truth] - rankdata(rest)) / len(there)
+    rank = _ranks(score)
+    below = (rank[truth] - _ranks(there)) / len(rest)  # rows outranked, as a share of the rest
+    above = 1 - (rank[~truth] - _ranks(rest)) / len(there)
     area = float(below.mean())
     influence = np.empty(len(score))
     influence[truth] = (below - area) * len(score) / len(there)

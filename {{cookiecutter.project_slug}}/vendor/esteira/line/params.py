@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,8 +46,10 @@ def read(section: str, kind: type[Settings], path: str | Path = "params.yaml") -
     return parse(sections[section], kind, f"{path}, section `{section}`")
 
 
-def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) -> None:
-    """Run a stage: its settings in, a user's mistake told in one sentence with exit status 1.
+def run(section: str, main: Callable[[Settings], str | None], kind: type[Settings]) -> None:
+    """Run a stage: its settings in, what it did out, as `main` says it, with the seconds it took.
+
+    A user's mistake is told in one sentence, with exit status 1.
 
     Linear algebra runs on one thread: split over several, its last digits depend on their number.
     (Processes of joblib, and the threads of forests and boosting, are as many as ever.)
@@ -60,7 +63,9 @@ def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) ->
         _demand_own_code(section, main)
         _demand_settled(section)
         with threadpool_limits(1, user_api="blas"):
-            main(read(section, kind))
+            started = time.perf_counter()
+            did = main(read(section, kind))
+        print(f"{section}: {did or 'done'}, {time.perf_counter() - started:.1f} s.")
     except UserError as error:
         sys.exit(f"{section}: {error}")
     except OSError as error:
@@ -73,7 +78,7 @@ def run(section: str, main: Callable[[Settings], None], kind: type[Settings]) ->
         sys.exit(STOPPED)
 
 
-def _demand_own_code(section: str, main: Callable[..., None]) -> None:
+def _demand_own_code(section: str, main: Callable[..., str | None]) -> None:
     """Raise UserError for a stage whose code is another folder's than the one it runs in.
 
     DVC hashes the code that lies here; an installed project may be another clone's.

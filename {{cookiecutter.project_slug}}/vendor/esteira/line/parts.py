@@ -161,15 +161,15 @@ def with_formats(schema: Schema, part: pd.DataFrame) -> Schema:
     return schema.model_copy(update={"columns": columns})
 
 
-def write(parts: Iterable[pd.DataFrame], out: str | Path) -> None:
-    """Write a table as Parquet or CSV, as the name says, whole or not at all.
+def write(parts: Iterable[pd.DataFrame], out: str | Path) -> int:
+    """Write a table as Parquet or CSV, as the name says, whole or not at all; return its rows.
 
     The bytes are the same whatever the size of the parts, of which there is at least one.
     """
     out = Path(out)
     writing = _write_csv if table.kind(out) == "csv" else _write_parquet
     with replacing(out) as temporary:
-        writing(_grouped(parts), temporary)
+        return writing(_grouped(parts), temporary)
 
 
 def _grouped(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -190,20 +190,25 @@ def _grouped(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat(waiting, ignore_index=True)
 
 
-def _write_parquet(groups: Iterator[pd.DataFrame], out: Path) -> None:
+def _write_parquet(groups: Iterator[pd.DataFrame], out: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     first = pa.Table.from_pandas(next(groups), preserve_index=False)
+    rows = first.num_rows
     with pq.ParquetWriter(out, first.schema, compression="zstd") as writer:
         writer.write_table(first)
         for group in groups:
-            writer.write_table(
-                pa.Table.from_pandas(group, schema=first.schema, preserve_index=False)
-            )
+            cells = pa.Table.from_pandas(group, schema=first.schema, preserve_index=False)
+            writer.write_table(cells)
+            rows += cells.num_rows
+    return rows
 
 
-def _write_csv(groups: Iterator[pd.DataFrame], out: Path) -> None:
+def _write_csv(groups: Iterator[pd.DataFrame], out: Path) -> int:
+    rows = 0
     with out.open("w", encoding="utf-8", newline="") as target:
-        for number, group in enumerate(groups):
-            group.to_csv(target, index=False, header=number == 0, lineterminator="\n")
+        for group in groups:
+            group.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
+            rows += len(group)
+    return rows

@@ -32,6 +32,7 @@ def page(template: Path, *others: Path, **shown: Any) -> str:
         "percent": words.percent,
         "percents": _percents,
         "marked": words.marked,
+        "command": words.command,
     }
     environment.filters |= filters
     filled = environment.get_template(template.name)

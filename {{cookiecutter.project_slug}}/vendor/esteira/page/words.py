@@ -36,3 +36,8 @@ def percent(share: float) -> str:
 def marked(text: str) -> Markup:
     """Escape a sentence for a page, and set what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def command(step: str) -> Markup:
+    """Set a step as code, unless it is a sentence that has its commands between backticks."""
+    return marked(step if "`" in step or step[:1].isupper() else f"`{step}`")

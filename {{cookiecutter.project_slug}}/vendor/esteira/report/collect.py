@@ -1,16 +1,15 @@
 """Collect what the report shows, from what the line wrote; what is not here is told, not hidden."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from esteira import gate
+from esteira import standing
 from esteira.card import measure
 from esteira.card.measure import Card
 from esteira.drift import shown
-from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS
 from esteira.line.errors import UserError
 from esteira.line.files import read_json
 from esteira.page.words import figure
@@ -18,15 +17,12 @@ from esteira.report import dictionary, line, model
 from esteira.report.facts import (
     Candidates,
     Found,
-    Measured,
     Part,
     Report,
-    Standing,
     Validation,
     Violation,
 )
-from esteira.repository import base as bases
-from esteira.repository import dvc, git, snapshot
+from esteira.repository import git, snapshot
 
 DRIFT = "reports/drift_check/shown.json"
 VIOLATIONS, VALIDATION = "reports/validate/violations.csv", "reports/validate/metrics.json"
@@ -39,25 +35,25 @@ def collect(named: str | None = None) -> Report:
 
     Raises UserError where nothing was reproduced yet, for broken settings, and an unknown base.
     """
-    base = bases.find(named)
-    verdicts = gate.judge_all(base.comparable)
-    stale = _stale()
+    found = standing.find(named)
+    base = found.base
     card = part(_card)
-    found = model.metrics(verdicts, base.comparable, card.found)
+    metrics = model.metrics(found.verdicts, base.comparable, card.found)
     drawings = part(lambda: model.drawings(base.comparable))
+    why = metrics.not_compared
     return Report(
         name=Path.cwd().name,
         made=_made(),
-        against=f"Not compared: {found.not_compared}" if found.not_compared else base.says(),
-        compared=any(measured.moved is not None for measured in found.measured),
-        standing=_standing(verdicts, found.measured, stale),
-        metrics=found.measured,
+        against=f"Not compared: {why}" if why else base.says(),
+        compared=any(measured.moved is not None for measured in metrics.measured),
+        standing=found,
+        metrics=metrics.measured,
         card=card,
         drawings=drawings,
         drift=part(lambda: shown.read(DRIFT)),
         validation=part(_validation),
         search=part(_search),
-        line=part(lambda: line.line(base.commit, set(stale))),
+        line=part(lambda: line.line(base.commit, set(found.stale))),
         lineage=part(line.lineage),
         dictionary=dictionary.dictionary(drawings.found),
         features=part(dictionary.features),
@@ -76,67 +72,6 @@ def _made() -> str:
     now = datetime.now(UTC)
     head = git.commit("HEAD") if git.is_repository() else None
     return f"{now:%Y-%m-%d %H:%M} UTC" + (f", at commit {head[:7]}" if head else "")
-
-
-def _stale() -> list[str]:
-    """Return the stages that dvc.lock does not describe."""
-    if dvc.at_work():
-        raise UserError(dvc.BUSY)
-    with dvc.repository() as repo:
-        if dvc.fresh(repo, None):
-            return []
-        return [name for name, found in dvc.differences(repo, None).items() if found] or [
-            "dvc.yaml"
-        ]
-
-
-# ---- the verdict
-
-
-def _standing(
-    verdicts: list[gate.Verdict], metrics: tuple[Measured, ...], stale: list[str]
-) -> Standing:
-    """Say first what refuses; then what to look at; then that it is ready."""
-    refused = tuple(verdict.reason for verdict in verdicts if verdict.reason)
-    drift = next((verdict.word for verdict in verdicts if verdict.word), "")
-    if stale:
-        named = ", ".join(f"`{name}`" for name in stale)
-        reason = f"dvc.lock is stale: {named} changed since it was written."
-        step = "Run `uv run dvc repro`: the figures below are of before."
-        return Standing("bad", "Not reproduced", (reason, *refused), step)
-    if refused:
-        step = "Mend what the first line says, then `uv run dvc repro` and `uv run esteira gate`."
-        return Standing("bad", "Not ready", refused, step)
-    leading = _leading(metrics)
-    said = next((known for known in VERDICTS if known.action == drift), KEEP)
-    if said != KEEP:
-        reason = f"The newest batch says `{said.action}`. {said.advice}"
-        then = ", then `uv run esteira absorb BATCH`" if said == RETRAIN else ""
-        step = f"See the drift below{then}."
-        return Standing("look", "Ready, but look at the drift", (leading, reason), step)
-    worse = tuple(
-        f"`{x.name}` is {x.moved.says()}." for x in metrics if x.moved and x.tone == "bad"
-    )
-    if worse:
-        step = "Every gate lets it pass; say in the pull request why it may be worse."
-        return Standing("look", "Ready, but worse than the base", worse, step)
-    step = "Commit, `uv run dvc push`, and open a pull request."
-    return Standing("good", "Ready", (leading, "Every gate says yes; no drift that matters."), step)
-
-
-def _is_worse(metrics: tuple[Measured, ...]) -> Iterator[str]:
-    for measured in metrics:
-        if measured.moved and measured.tone == "bad":
-            yield f"`{measured.name}` is {measured.moved.says()}."
-
-
-def _leading(metrics: tuple[Measured, ...]) -> str:
-    """Say how the first metric stands."""
-    if not metrics:
-        return "No metric of rows held out was measured."
-    first = metrics[0]
-    moved = f", against the base {first.moved.says()}" if first.moved else ""
-    return f"`{first.name}` is {figure(first.now)}{moved}."
 
 
 # ---- parts

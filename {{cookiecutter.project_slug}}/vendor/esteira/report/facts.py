@@ -5,9 +5,9 @@ from typing import Generic, Literal, TypeVar
 
 from esteira.card.measure import Card
 from esteira.drift.shown import Shown
+from esteira.standing import Standing, Tone
 
 Found = TypeVar("Found")
-Tone = Literal["good", "look", "bad", "none"]
 State = Literal["fresh", "changed", "stale", "new"]
 
 
@@ -17,16 +17,6 @@ class Part(Generic[Found]):
 
     found: Found | None
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The verdict on the project as it lies here, and the next step."""
-
-    tone: Tone
-    headline: str
-    reasons: tuple[str, ...]
-    step: str  # a sentence, its command between backticks
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The model: its metrics beside the base's, and its drawings."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from esteira.line import schema as schemas
 from esteira.line.errors import UserError
 from esteira.line.files import read_json
 from esteira.page.words import figure
-from esteira.report.facts import Confusion, Curve, Drawings, Important, Measured, Moved, Tone
+from esteira.report.facts import Confusion, Curve, Drawings, Important, Measured, Moved
 from esteira.repository import git, snapshot
+from esteira.standing import Tone
 
 PLOTS = "reports/evaluate/plots/custom"
 CURVES = {
@@ -48,7 +49,7 @@ class Metrics:
     not_compared: str
 
 
-def metrics(verdicts: list[gate.Verdict], base: str | None, card: Card | None) -> Metrics:
+def metrics(verdicts: Sequence[gate.Verdict], base: str | None, card: Card | None) -> Metrics:
     """Measure every metric beside the base's. Raises UserError."""
     values = gate.read_metrics(gate.EVALUATION)
     names = [name for name in values.values if name in comparison.METRICS]

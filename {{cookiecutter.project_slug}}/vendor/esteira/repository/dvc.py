@@ -88,9 +88,18 @@ class RemoteObject:
     local: bool  # the remote is a folder of this machine
 
 
+_open: list["Repo"] = []  # what `repository` opened, the innermost last
+
+
 @contextmanager
 def repository(**options: Any) -> Iterator["Repo"]:
-    """Open the DVC repository of the current folder, quietly. Raises UserError if it is broken."""
+    """Open the DVC repository of the current folder, quietly. Raises UserError if it is broken.
+
+    Within `with repository()` another one without options is the same: opening takes long.
+    """
+    if _open and not options and Path(_open[-1].root_dir) == Path.cwd():
+        yield _open[-1]
+        return
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -99,7 +108,12 @@ def repository(**options: Any) -> Iterator["Repo"]:
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
         with Repo(os.curdir, **options) as repo:
-            yield repo
+            if not options:
+                _open.append(repo)
+            try:
+                yield repo
+            finally:
+                _open[:] = [other for other in _open if other is not repo]
     except LockError:
         raise UserError(BUSY) from None
     except (RWLockFileCorruptedError, RWLockFileFormatError):

@@ -122,6 +122,12 @@ def place_in_repository() -> str:
     return ask("rev-parse", "--show-prefix") or ""
 
 
+def changed() -> list[str]:
+    """Return the paths that differ from the last commit, new ones included."""
+    entries = run("status", "--porcelain", "-z", "--no-renames", "--", ".").split("\0")
+    return [entry[3:] for entry in entries if entry]
+
+
 def tracked() -> list[str]:
     """Return the paths that Git tracks below the project's folder."""
     return paths("ls-files")

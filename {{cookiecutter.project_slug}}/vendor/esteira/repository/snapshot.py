@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from esteira.line.files import parse_yaml
 from esteira.line.params import parse
 from esteira.repository import git
 
@@ -66,7 +66,7 @@ def text_of(path: str, revision: str | None) -> str:
 def yaml_of(path: str, revision: str | None) -> dict[str, Any]:
     """Read a YAML mapping; empty where there is none to read."""
     try:
-        value = YAML(typ="safe", pure=True).load(text_of(path, revision))
+        value = parse_yaml(text_of(path, revision))
     except YAMLError:
         return {}
     return value if isinstance(value, dict) else {}

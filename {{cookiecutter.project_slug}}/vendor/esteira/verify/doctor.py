@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
 from esteira.line.files import interrupted, md5_of, recover, replacing
-from esteira.repository import dvc, git, remote
+from esteira.repository import dvc, environment, git, remote
+from esteira.repository import lock as lock_file
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
-from esteira.verify import environment
-from esteira.verify import lock as lock_file
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

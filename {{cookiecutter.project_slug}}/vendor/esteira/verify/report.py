@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esteira.repository import dvc
-from esteira.verify import compare, confine, environment, explain
-from esteira.verify import lock as lock_file
+from esteira.repository import dvc, environment
+from esteira.repository import lock as lock_file
+from esteira.verify import compare, confine, explain
 from esteira.verify.compare import StageResult
 from esteira.verify.sandbox import sandbox
 

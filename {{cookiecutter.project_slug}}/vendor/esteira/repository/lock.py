@@ -24,21 +24,24 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
     says (`--pushed` tells whether it can be had). `only` names the stages to look at. Raises
     UserError for one that is not in dvc.yaml.
     """
+    with dvc.repository() as repo:
+        return stale_in(repo, only)
+
+
+def stale_in(repo: "Repo", only: list[str] | None = None) -> dict[str, list[str]]:
+    """As `stale`, in a repository that is open."""
     if dvc.at_work():  # DVC would take their files for changed ones
         raise UserError(dvc.BUSY)
-    with dvc.repository() as repo:
-        line = dvc.line(repo)
-        names = [stage.name for stage in line]
-        unknown = sorted(set(only or []) - set(names))
-        if unknown:
-            raise UserError(
-                f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(names)}."
-            )
-        asked = [stage for stage in line if not only or stage.name in only]
-        found = _only_filled({stage.name: gaps(stage) for stage in asked}) or line_ends(asked)
-        if found or dvc.fresh(repo, only):
-            return found
-        return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}
+    line = dvc.line(repo)
+    names = [stage.name for stage in line]
+    unknown = sorted(set(only or []) - set(names))
+    if unknown:
+        raise UserError(f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(names)}.")
+    asked = [stage for stage in line if not only or stage.name in only]
+    found = _only_filled({stage.name: gaps(stage) for stage in asked}) or line_ends(asked)
+    if found or dvc.fresh(repo, only):
+        return found
+    return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}
 
 
 def _only_filled(found: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -89,17 +92,22 @@ def unpushed() -> list[str]:
 
     Asks the remote; needs its credentials for reading. Raises UserError if it does not answer.
     """
+    with dvc.repository() as repo:
+        return unpushed_in(repo)
+
+
+def unpushed_in(repo: "Repo") -> list[str]:
+    """As `unpushed`, in a repository that is open."""
     url = remote.default()["url"]
     if "://" in url:
         remote.check()  # DVC itself would try for 39 s
-    with dvc.repository() as repo:
-        try:
-            return dvc.not_on_remote(repo)
-        except Exception as error:  # every kind of storage has its own
-            text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            raise UserError(
-                f"{url} stopped answering: {text}; `uv run esteira doctor` checks it."
-            ) from None
+    try:
+        return dvc.not_on_remote(repo)
+    except Exception as error:  # every kind of storage has its own
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise UserError(
+            f"{url} stopped answering: {text}; `uv run esteira doctor` checks it."
+        ) from None
 
 
 def unkept() -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""Status: one screen, the verdict first, the next step last, and nothing unknown shown as good."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import run
+
+from esteira import gate, standing
+from esteira.line.errors import UserError
+from esteira.standing import Check, Standing
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture
+def squad(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in the reproduced project, all of it committed and pushed."""
+    monkeypatch.chdir(project)
+    run(project, "esteira", "record")
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "--no-verify", "-m", "Record what made the lock")
+    return project
+
+
+def check(found: Standing, name: str) -> Check:
+    return next(each for each in found.checks if each.name == name)
+
+
+def checklist(screen: str) -> dict[str, str]:
+    """Return the icon of each check, by its name."""
+    lines = re.findall(r"^(\S) ([A-Z]\w+) ", screen, re.MULTILINE)
+    return {name: icon for icon, name in lines}
+
+
+def test_all_is_well(squad: Path) -> None:
+    screen = run(squad, "esteira", "status").stdout
+    lines = screen.strip().splitlines()
+    assert lines[0].startswith("Ready  roc_auc is 0.994")
+    assert lines[-1] == "Next: Nothing is left to do: change something."
+    assert re.search(r"^log_loss +0\.091 +0\.091 .* 0\.25$", screen, re.MULTILINE), screen
+    assert set(checklist(screen).values()) == {"✓"}
+    assert len(checklist(screen)) == 7
+    assert "`" not in screen
+    assert len(lines) < 24, "one screen"
+
+
+def strict(squad: Path) -> None:
+    edit(squad / "gates.yaml", "limit: 0.25", "limit: 0.0901")
+
+
+def other_setting(squad: Path) -> None:
+    edit(squad / "params.yaml", "hyperparameters: {}", "hyperparameters: {C: 0.5}")
+
+
+def another_lock(squad: Path) -> None:
+    edit(squad / "environment.json", '"lock": "', '"lock": "0')
+
+
+def lost_remote(squad: Path) -> None:
+    shutil.rmtree(squad.parent / f"{squad.name}-remote", ignore_errors=True)
+    config = (squad / ".dvc" / "config").read_text("utf-8")
+    remote = re.search(r"url = (.*)", config)
+    assert remote
+    shutil.rmtree((squad / ".dvc" / remote[1]).resolve())
+
+
+def new_file(squad: Path) -> None:
+    (squad / "notes.txt").write_text("mine", encoding="utf-8")
+
+
+SPOILT = [
+    (strict, "Not ready", "Gates", "✗", "1 of 4 say no: log_loss", "Mend what a gate refuses"),
+    (other_setting, "Not reproduced", "Lock", "✗", "stale: train changed", "uv run dvc repro"),
+    (another_lock, "Ready", "Environment", "!", "does not say what", "uv run esteira record"),
+    (lost_remote, "Ready", "Data", "!", "of DVC's files are not pushed", "uv run dvc push"),
+    (new_file, "Ready", "Commit", "!", "1 files are not committed", "git add --all && git commit"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "headline", "name", "icon", "says", "step"), SPOILT)
+def test_what_is_wrong_is_told_with_the_next_step(
+    squad: Path,
+    spoil: Callable[[Path], None],
+    headline: str,
+    name: str,
+    icon: str,
+    says: str,
+    step: str,
+) -> None:
+    spoil(squad)
+    if spoil not in (new_file, other_setting, strict):
+        run(squad, "git", "commit", "--quiet", "--all", "--no-verify", "--allow-empty", "-m", "So")
+    screen = run(squad, "esteira", "status").stdout
+    assert screen.startswith(f"{headline}  ")
+    assert checklist(screen)[name] == icon
+    assert says in screen
+    assert screen.strip().splitlines()[-1].startswith(f"Next: {step}")
+
+
+def test_what_cannot_be_checked_never_reads_as_a_pass(squad: Path) -> None:
+    run(squad, "git", "branch", "--move", "elsewhere")
+    run(squad, "dvc", "remote", "remove", "storage")
+    found = standing.find()
+    for name in ("Comparison", "Data"):
+        told = check(found, name)
+        assert told.tone == "none"
+        assert told.says.startswith(("not checked: ", "not compared: "))
+    screen = run(squad, "esteira", "status").stdout
+    assert len(re.findall(r"^– ", screen, re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "tone", "step"),
+    [("keep", "good", ""), ("retrain", "look", "absorb"), ("rework", "bad", "report.html"),
+     ("unusable", "bad", "report.html"), ("", "none", "")],
+)  # fmt: skip
+def test_the_drift_checks_word_is_taken_as_it_is_meant(word: str, tone: str, step: str) -> None:
+    judged = gate.Verdict(
+        file=gate.DRIFT_FILE, metric="drift", better="", base=None, now=None, limit=None,
+        regression=None, reason="", word=word,
+    )  # fmt: skip
+    told = standing._drift((judged,))
+    assert told.tone == tone
+    assert step in told.step
+
+
+def test_before_the_first_reproduction_it_says_so(squad: Path) -> None:
+    Path("dvc.lock").unlink()
+    with pytest.raises(UserError, match="uv run dvc repro"):
+        standing.find()

@@ -1,0 +1,70 @@
+"""`esteira status`: one screen that says how the project stands, and what to do next."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from esteira import standing
+from esteira.gate import Verdict
+from esteira.page.words import figure
+from esteira.standing import Standing, Tone
+
+COLOURS: dict[Tone, str] = {"good": "green", "look": "yellow", "bad": "red", "none": "dim"}
+ICONS: dict[Tone, str] = {"good": "✓", "look": "!", "bad": "✗", "none": "–"}
+WORDS = {"better": "green", "worse": "red"}
+
+
+def show(console: Console, base: str | None = None) -> None:
+    """Print the screen. Raises UserError as `standing.find` does."""
+    found = standing.find(base)
+    colour = COLOURS[found.tone]
+    reason = plain(found.reasons[0]) if found.reasons else ""
+    console.print(f"[bold {colour}]{found.headline}[/]  {escape(reason)}")
+    console.print()
+    console.print(metrics(found))
+    console.print()
+    console.print(checklist(found))
+    console.print()
+    console.print(f"[bold]Next:[/] {escape(plain(found.step))}")
+
+
+def plain(text: str) -> str:
+    """Take the backticks off a sentence: a terminal needs none."""
+    return text.replace("`", "")
+
+
+def metrics(found: Standing) -> Table:
+    """Return the metrics of gates.yaml beside the base's."""
+    shown = Table(box=None, pad_edge=False)
+    for title in ("metric", "base", "now", "against the base", "limit"):
+        shown.add_column(title, justify="right" if title in ("base", "now", "limit") else "left")
+    for verdict in found.verdicts:
+        now = escape(verdict.word) if verdict.word else figure(verdict.now)
+        shown.add_row(
+            verdict.metric,
+            figure(verdict.base) if verdict.base is not None else "",
+            f"[red]{now}[/]" if verdict.reason else f"[green]{now}[/]",
+            moved(verdict),
+            figure(verdict.limit) if verdict.limit is not None else "",
+        )
+    return shown
+
+
+def moved(verdict: Verdict) -> str:
+    """Say how one metric moved, with its interval."""
+    known = verdict.comparison
+    if known is None or known.difference is None:
+        return "[dim]not compared[/]" if verdict.not_compared else ""
+    sign = "+" if known.difference > 0 else ""
+    change = f"{sign}{figure(known.difference)} \\[{figure(known.low)}, {figure(known.high)}]"
+    return f"[{WORDS.get(known.verdict, 'dim')}]{known.verdict}[/] {change}"
+
+
+def checklist(found: Standing) -> Table:
+    """Return a line for each check."""
+    shown = Table.grid(padding=(0, 1))
+    for check in found.checks:
+        colour = COLOURS[check.tone]
+        says = escape(plain(check.says))
+        shown.add_row(f"[{colour}]{ICONS[check.tone]}[/]", f"[bold]{check.name}[/]", says)
+    return shown
