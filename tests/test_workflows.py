@@ -314,8 +314,10 @@ def test_an_unchanged_pull_request_is_green_and_tests_the_project(pull: Pull) ->
     assert pull.report["lock"]["state"] == "fresh"
     assert pull.report["pushed"]["state"] == "pushed"
     summary = pull.said.partition("Summary - ")[2]
-    assert summary.startswith("<!-- esteira:pull-request -->\n\n### ✅ `roc_auc`")
-    assert "unchanged; 4 of 4 gates pass; no drift; lock is fresh" in summary
+    assert summary.startswith("<!-- esteira:pull-request -->\n\n### ✅ Ready: `roc_auc`")
+    assert re.search(r"### ✅ Ready: `roc_auc` [\d.]+, unchanged", summary)
+    for check in ("Gates:** 4 of 4 say yes", "Drift:** keep", "Lock:** dvc.lock is fresh"):
+        assert f"- ✅ **{check}" in summary
 
 
 C = "hyperparameters: {}"
@@ -384,7 +386,7 @@ def test_a_change_of_data_shows_hashes_sizes_and_rows(pull: Pull) -> None:
     raw = changed["data/raw/patients.csv"]
     assert raw["new_size"] == table.stat().st_size < raw["old_size"]
     assert "models/model.skops" in changed
-    assert "Rows in the table: 569 → 509." in pull.said
+    assert "-60 rows \\(569 → 509\\)" in pull.said
     assert "not pushed" not in pull.said
 
 
@@ -397,7 +399,7 @@ def test_a_broken_stage_is_named_with_its_last_words(pull: Pull) -> None:
     assert (states["train"], states["evaluate"]) == ("failed", "not reached")
     assert any("section `train:` of params.yaml" in line for line in report["run"]["lines"])
     assert all(metric["now"] is None for metric in report["metrics"])
-    assert "### ❌ stage train failed" in pull.said
+    assert "### ❌ Not ready: stage train failed" in pull.said
 
 
 def test_a_gate_refuses(pull: Pull) -> None:
@@ -406,7 +408,7 @@ def test_a_gate_refuses(pull: Pull) -> None:
     )
     commit(pull.author)
     assert not passed(pull.check(), "pull-request"), pull.said
-    assert "1 of 5 gates refuse (f1)" in pull.said
+    assert "Gates:** 1 of 5 say no: `f1`" in pull.said
     assert "gates.yaml is changed" in pull.said
 
 
@@ -446,7 +448,8 @@ def test_a_first_pull_request_has_no_base(author: Path, github: actions.GitHub) 
     pull = Pull(author, github)
     assert passed(pull.check(), "pull-request"), pull.said
     assert pull.report["base"] is None
-    assert "with no base yet; 4 of 4 gates pass" in pull.said
+    assert "with no base yet" in pull.said
+    assert "Gates:** 4 of 4 say yes" in pull.said
 
 
 def test_a_merge_queues_group_is_checked(pull: Pull) -> None:

@@ -67,13 +67,13 @@ BROKEN = {
     "nan": (EVALUATE, '{"roc_auc": NaN, "log_loss": 0.1, "rows": 122}', "roc_auc is NaN"),
     "a word": (EVALUATE, '{"roc_auc": "good", "log_loss": 0.1}', "roc_auc is good"),
     "huge": (EVALUATE, '{"roc_auc": 1%s, "log_loss": 0.1}' % ("0" * 400), "roc_auc is 1000"),
-    "missing key": (EVALUATE, '{"log_loss": 0.1}', "gates refuse (roc_auc"),
+    "missing key": (EVALUATE, '{"log_loss": 0.1}', "roc_auc is missing in reports/evaluate"),
     "not JSON": (EVALUATE, "<html>", "metrics.json"),
     "gates": ("gates.yaml", "rules: [}", "gates.yaml is not valid YAML"),
     "no gates": ("gates.yaml", "rules: []", "gates.yaml has no rules"),
     "params": ("params.yaml", "train: [}", "params.yaml"),
     "pipeline": ("dvc.yaml", "stages: [}", "dvc.yaml"),
-    "drift": ("reports/drift_check/metrics.json", "{}", "gates refuse (drift)"),
+    "drift": ("reports/drift_check/metrics.json", "{}", "action is missing in reports/drift_check"),
 }
 
 
@@ -108,7 +108,7 @@ def test_a_deleted_stage_is_named_and_its_gate_refuses(branch: Path) -> None:
     shutil.rmtree(branch / "reports" / "drift_check")
     facts = collect()
     assert "stages removed: drift_check" in judge.remarks(facts)
-    assert "gates refuse (drift)" in told(facts)
+    assert "reports/drift_check/metrics.json does not exist" in told(facts)
 
 
 def test_settings_columns_and_rules_are_compared_with_the_merge_base(branch: Path) -> None:

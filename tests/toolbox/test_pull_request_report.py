@@ -9,10 +9,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from playwright.sync_api import Page
 
 from esteira.github import markdown
 from esteira.line.errors import UserError
@@ -120,6 +122,8 @@ NO_ANSWERS = "the base keeps no answers of its model, so there is none to compar
 STATES: dict[str, f.Facts] = {
     "nothing_changed": facts(),
     "better": facts(
+        code=["src/churn_radar/model.py", "src/churn_radar/features.py", "vendor/ (3 files)"],
+        changed_stages=["train", "evaluate", "drift_check"],
         params=SETTING,
         data=[MODEL],
         metrics=metrics(0.9962, 0.085),
@@ -215,8 +219,23 @@ STATES: dict[str, f.Facts] = {
             f.Change(name="city", new="type: category"),
         ],
     ),
+    "rows_that_break_rules": facts(
+        violations=[
+            f.Violation(column="age", rule="min 0", rows=3, examples="-1 | -7"),
+            f.Violation(column="colour", rule="unknown column", rows=0),
+        ],
+        gates=[
+            *gates()[:2],
+            gates()[2].model_copy(
+                update={"now": 2.0, "reason": "rules_broken is 2, above the limit of 0."}
+            ),
+            gates()[3],
+        ],
+    ),
     "drift_retrain": facts(
-        drift=drift("retrain", 2, "median 12 → 31"),
+        drift=drift("retrain", 2, "median 12 → 31").model_copy(
+            update={"error": "Model error: 0.12 on the batch, 0.1 expected of such inputs."}
+        ),
         gates=[*gates()[:3], gates()[3].model_copy(update={"word": "retrain"})],
     ),
     "drift_rework_blocked": facts(
@@ -434,7 +453,8 @@ def links(markdown: str) -> list[str]:
 
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
-    r"|<details><summary>(All metrics|Drift by column) \(\d+\)</summary>\s*"
+    r"|<details><summary>(All metrics that moved|Metrics that did not move|Hashes and sizes of the"
+    r" data) \(\d+\)</summary>\s*|<details><summary>Reproduce it</summary>\s*"
 )
 
 
@@ -534,16 +554,72 @@ CHART = re.compile(
 def test_charts_are_few_and_of_mermaids_grammar(state: str) -> None:
     text = r.render(STATES[state], PLACE)
     drawn = re.findall(r"```mermaid\n(.*?)\n```", text, re.S)
-    assert len(drawn) <= 2
+    assert len(drawn) <= 1
     for chart in drawn:
         assert CHART.fullmatch(chart), chart
         assert len(set(map(len, re.findall(r"\[(.*?)\]", chart)))) >= 1
 
 
+# -- As GitHub shows it
+
+LIKE_GITHUB = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Comments</title>
+<link rel="icon" href="data:,"><style>
+:root { color-scheme: light dark; --line: light-dark(#d1d9e0, #3d444d) }
+body { margin: 0 auto; max-width: 860px; padding: 16px; font: 14px/1.5 sans-serif;
+  background: light-dark(#ffffff, #0d1117); color: light-dark(#1f2328, #f0f6fc) }
+article { border: 1px solid var(--line); border-radius: 6px; padding: 16px; margin-bottom: 24px;
+  overflow-wrap: break-word }
+table { display: block; width: max-content; max-width: 100%; overflow: auto;
+  border-collapse: collapse } th, td { padding: 6px 13px; border: 1px solid var(--line) }
+pre { overflow: auto; padding: 16px; background: light-dark(#f6f8fa, #151b23) }
+code { background: light-dark(#eff1f3, #262c36); padding: .2em .4em; font-size: 85% }
+sub { color: light-dark(#59636e, #9198a1) }
+a { color: light-dark(#0969da, #4493f8) }
+</style></head><body>"""
+
+
+def test_in_a_browser_every_state_fits_and_no_command_is_cut_off(
+    tmp_path: Path, page: Page
+) -> None:
+    shown = [r.render(facts, PLACES.get(state, PLACE)) for state, facts in STATES.items()
+             if state != "hostile"]  # fmt: skip
+    articles = "".join(f"<article>{MARKDOWN.render(text)}</article>" for text in shown)
+    (tmp_path / "comments.html").write_text(LIKE_GITHUB + articles, encoding="utf-8")
+    pages.look(page, tmp_path / "comments.html")
+    assert page.locator("h3").count() == len(shown)
+    page.set_viewport_size({"width": 1012, "height": 900})
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("pre, table")]
+        .filter((element) => element.scrollWidth > element.clientWidth + 1)
+        .filter((element) => !element.textContent.includes("xychart"))
+        .filter((element) => !element.textContent.includes("must be a float"))
+        .map((element) => element.textContent.slice(0, 80))"""
+    )
+    assert not wide, wide
+
+
+def test_the_reason_comes_first_and_every_check_that_fails_has_its_command() -> None:
+    refused = r.render(STATES["gate_refusal"])
+    first = refused.split("### ")[1].splitlines()[0]
+    assert first.startswith("❌ Not ready: roc_auc is 0.941, below the limit of 0.95")
+    assert "lock" not in first
+    for state, facts_ in STATES.items():
+        for line in re.findall(r"^- ❌ .*", r.render(facts_), re.MULTILINE):
+            known_by_its_sentence = "**Drift:**" in line
+            assert "→ `" in line or known_by_its_sentence, f"{state}: {line}"
+    unknown = r.render(STATES["fork_fresh"])
+    assert re.search(r"^- ➖ \*\*Data:\*\* not checked: ", unknown, re.MULTILINE)
+
+
 def test_charts_are_drawn_where_something_moved() -> None:
-    assert "```mermaid" in r.render(STATES["better"])
-    assert "```mermaid" in r.render(STATES["drift_retrain"])
+    better = STATES["better"]
+    assert "```mermaid" in r.render(better)
     assert "```mermaid" not in r.render(STATES["nothing_changed"])
+    of_two_points = better.model_copy(update={"history": better.history[:1]})
+    assert "```mermaid" not in r.render(of_two_points)
+    long = [f.Point(commit=f"{i:040}", value=0.9) for i in range(20)]
+    names = re.findall(r"x-axis \[(.*)\]", r.render(better.model_copy(update={"history": long})))
+    assert names[0].count(",") == 7, "more labels would overlap"
 
 
 # -- Hostile files

@@ -16,6 +16,7 @@ from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, significant
 from esteira.line.params import parse
+from esteira.page.words import apart
 from esteira.repository import git, snapshot
 from esteira.repository.snapshot import Stored
 
@@ -215,7 +216,7 @@ def broken(rule: Rule, now: float, base: float | None = None, beside: float | No
     beyond_limit = now < rule.limit if higher_is_better else now > rule.limit
     if beyond_limit:
         side = "below" if higher_is_better else "above"
-        found, limit = told_apart(now, rule.limit)
+        found, limit = apart(now, rule.limit)
         return f"{rule.metric} is {found}, {side} the limit of {limit}."
     if base is None or rule.regression is None:
         return ""
@@ -224,20 +225,11 @@ def broken(rule: Rule, now: float, base: float | None = None, beside: float | No
     if loss <= rule.regression:
         return ""
     comparison = "lower" if higher_is_better else "higher"
-    before, after = told_apart(base, beside)
+    before, after = apart(base, beside)
     return (
         f"{rule.metric} went from {before} to {after}, {comparison} by "
         f"{significant(loss, 3):g}, where {rule.regression:g} is allowed."
     )
-
-
-def told_apart(one: float, other: float) -> tuple[str, str]:
-    """Write two numbers with three significant digits, or as many more as tell them apart."""
-    for digits in range(3, 16):
-        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
-        if texts[0] != texts[1]:
-            break
-    return texts
 
 
 def judge_drift(blocked: list[Blockable], locked: Mapping[str, Stored]) -> Verdict:

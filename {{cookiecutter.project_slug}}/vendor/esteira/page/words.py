@@ -20,6 +20,16 @@ def figure(value: float | None) -> str:
     return f"{value:.{DIGITS}g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Write two numbers with three significant digits, or as many more as tell them apart."""
+    texts = figure(one), figure(other)
+    for digits in range(DIGITS + 1, 16):
+        if texts[0] != texts[1] or one == other:
+            break
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+    return texts
+
+
 def exact(value: float) -> str:
     """Write a number of the data itself: with up to six digits, as the squad knows it."""
     return f"{value:,.0f}" if value == round(value) and 1e4 <= abs(value) < 1e12 else f"{value:.6g}"

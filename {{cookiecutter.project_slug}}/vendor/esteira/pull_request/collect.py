@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from esteira import gate
 from esteira.comparison import Comparison
-from esteira.drift import verdicts
+from esteira.drift import shown, verdicts
 from esteira.github.api import PullRequest, PullRequestEvent, event
 from esteira.line.errors import UserError
 from esteira.line.files import write_text
@@ -26,6 +26,8 @@ from esteira.repository import dvc, git, remote
 from esteira.repository.base import Base
 
 DRIFT_COLUMNS = "reports/drift_check/columns.csv"
+SHOWN = "reports/drift_check/shown.json"
+VIOLATIONS = "reports/validate/violations.csv"
 HISTORY = 12  # earlier values of the leading metric that the chart shows
 NO_COMMIT = "0" * 40
 UNSETTLED = "the lock is stale, so what it names is not what will be merged"
@@ -70,6 +72,7 @@ def with_texts(facts: f.Facts) -> f.Facts:
     found = commit_changes.texts(facts.base)
     return facts.model_copy(
         update={
+            "code": commit_changes.code(facts.base),
             "params": found.params,
             "columns": found.columns,
             "rules": found.rules,
@@ -100,6 +103,8 @@ def with_measurements(facts: f.Facts, base: Base) -> f.Facts:
             "drift": None if stopped else drift(),
             "drift_blocks": [] if stopped else gate.read_gates().drift,
             "data": commit_changes.data(base.commit),
+            "changed_stages": commit_changes.changed_stages(base.commit),
+            "violations": [] if stopped else violations(),
             "history": history(base.comparable, gates),
         }
     )
@@ -224,10 +229,38 @@ def drift() -> f.Drift | None:
             drifted=int(measured.number("columns_drifted")),
             target=measured.values.get("target_drifted") == 1,
             prediction=measured.values.get("prediction_drifted") == 1,
+            error=model_error(),
             columns=columns[: f.MOST_ENTRIES],
         )
     except (UserError, OSError, KeyError, ValueError, TypeError):
         return None  # the gate on the drift check's action says what is wrong
+
+
+def model_error() -> str:
+    """Say how the model errs on the batch, as the drift check did; "" where it is not known."""
+    try:
+        return short(shown.read(SHOWN).error)
+    except UserError:
+        return ""
+
+
+def violations() -> list[f.Violation]:
+    """Read which rules of schema.yaml rows break; the gate on their number says what is absent."""
+    try:
+        rows = list(csv.DictReader(StringIO(Path(VIOLATIONS).read_text("utf-8"))))
+        return [violation(row) for row in rows]
+    except (OSError, KeyError, ValueError):
+        return []
+
+
+def violation(row: dict[str, str]) -> f.Violation:
+    """Make a violation of one line of violations.csv."""
+    return f.Violation(
+        column=short(row["column"]),
+        rule=short(row["rule"]),
+        rows=int(row["rows"]),
+        examples=short(row["examples"]),
+    )
 
 
 def drift_column(row: dict[str, str]) -> f.Column:

@@ -9,6 +9,9 @@ from typing import Any
 from esteira.pull_request import facts as f
 from esteira.repository import git, snapshot
 
+# Files of which the report tells otherwise: the lock, settings, the environment.
+NOT_CODE = {"dvc.lock", "params.yaml", "schema.yaml", "gates.yaml", "environment.json"}
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -61,7 +64,7 @@ def settings(revision: str | None) -> dict[str, str]:
 def _settings(prefix: str, section: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in section.items():
         dotted = f"{prefix}.{name}" if prefix else str(name)
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):  # an empty one has no setting
             yield from _settings(dotted, value)
         else:
             yield dotted, short(value)
@@ -97,6 +100,34 @@ def environment(revision: str | None) -> dict[str, str]:
     """Return the versions of the environment that made dvc.lock, by name; empty where unknown."""
     content = snapshot.yaml_of("environment.json", revision)  # JSON is YAML
     return {str(name): short(value, 100) for name, value in content.items() if name != "lock"}
+
+
+def code(base: str | None) -> list[str]:
+    """Return the paths of the squad's own files that differ from the base, in Git alone.
+
+    What the line writes is left out; of the toolbox one entry says how many files differ.
+    """
+    if base is None:
+        return []
+    changed = git.paths(
+        "diff", "--name-only", "--no-renames", "--relative", base, "HEAD", "--", "."
+    )
+    toolbox = [path for path in changed if path.startswith("vendor/")]
+    written = ("reports/", "vendor/")
+    own = [
+        path
+        for path in changed
+        if not path.startswith(written) and path not in NOT_CODE and not path.endswith(".dvc")
+    ]
+    return [*map(short, own), *([f"vendor/ ({len(toolbox)} files)"] if toolbox else [])]
+
+
+def changed_stages(base: str | None) -> list[str]:
+    """Return the stages that gave something else at the base, or that it did not have."""
+    if base is None:
+        return []
+    before, now = snapshot.stages_outputs(base), snapshot.stages_outputs(None)
+    return [short(name) for name, outs in now.items() if before and before.get(name) != outs]
 
 
 def removed_stages(base: str | None) -> list[f.Stage]:

@@ -126,7 +126,17 @@ class Drift(Part):
     drifted: Count
     target: bool = False  # whether the target drifted
     prediction: bool = False  # whether the predictions did
+    error: Text = ""  # of the model, seen and expected, in a sentence
     columns: Listed[Column] = []  # the worst first
+
+
+class Violation(Part):
+    """A rule of schema.yaml that rows break, with some of the values that do."""
+
+    column: Text
+    rule: Text
+    rows: Count
+    examples: Text = ""
 
 
 class Change(Part):
@@ -172,11 +182,14 @@ class Facts(Part):
     gates: Listed[Gate] = []
     drift: Drift | None = None
     drift_blocks: Annotated[list[Blockable], Field(max_length=2)] = []  # as gates.yaml says
+    code: Listed[Text] = []  # paths that differ from the base, without data, reports and toolbox
     params: Listed[Change] = []
     data: Listed[Data] = []
     columns: Listed[Change] = []  # of schema.yaml
     rules: Listed[Change] = []  # of gates.yaml
     environment: Listed[Change] = []  # that made dvc.lock
+    changed_stages: Listed[Text] = []  # whose outputs are not those of the base
+    violations: Listed[Violation] = []
     history: Annotated[list[Point], Field(max_length=20)] = []
     left_out: Count = 0  # entries beyond MOST_ENTRIES
 

@@ -1,12 +1,14 @@
-"""The comment's first sentence: an icon, what moved, what refuses the merge, what to look at."""
+"""The comment's first sentence: the verdict, and its reason before anything else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from esteira.github.markdown import Markdown, Value, code, joined, number, words
+from esteira.github.markdown import Markdown, Value, code, joined
+from esteira.page.words import apart, figure
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
 from esteira.pull_request.facts import Facts, Gate
-from esteira.pull_request.movement import movement
+from esteira.pull_request.movement import verdict_of
 
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
@@ -14,7 +16,7 @@ NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
 
 @dataclass(frozen=True)
 class FirstSentence:
-    """The verdict in one sentence."""
+    """The verdict and its reason."""
 
     icon: str
     text: Markdown
@@ -23,30 +25,22 @@ class FirstSentence:
 def first_sentence(facts: Facts, outside: Outside, red: bool = False) -> FirstSentence:
     """Make the sentence; `red` where the run failed, whatever the facts say."""
     refused = judge.refusals(facts)
+    if red and not refused:
+        refused = [RED_ALL_THE_SAME]
     look = [*judge.remarks(facts), *outside.remarks]
     if outside.judging:
         look.append(f"it changes what judges it ({len(outside.judging)} files)")
-    if red and not refused:
-        refused = [RED_ALL_THE_SAME]
-    icon = "❌" if refused else "⚠️" if look else "✅"
-    clauses: list[Value] = [*measured(facts)]
-    if facts.lock.state == "fresh":
-        clauses.append("lock is fresh")
-    return FirstSentence(icon, joined([*clauses, *refused, *look], "; "))
-
-
-def measured(facts: Facts) -> list[Value]:
-    """Say what the line measured, a clause each: the leading metric, the gates, the drift."""
     if facts.run.state == "impossible":
-        return [NOT_REPRODUCED]
-    if not facts.gates:
-        return []
-    clauses: list[Value] = [leading_metric(facts)]
-    if not any(judge.refusal(gate, facts) for gate in facts.gates):
-        clauses.append(f"{len(facts.gates)} of {len(facts.gates)} gates pass")
-    if facts.drift and facts.drift.action == "keep":
-        clauses.append("no drift")
-    return clauses
+        look.append(NOT_REPRODUCED)
+    if refused:
+        return FirstSentence("❌", _sentence("Not ready", [*refused, *look]))
+    if look:
+        return FirstSentence("⚠️", _sentence("Look first", look))
+    return FirstSentence("✅", _sentence("Ready", [leading_metric(facts)]))
+
+
+def _sentence(verdict: str, clauses: Sequence[Value]) -> Markdown:
+    return Markdown(f"{verdict}: {joined(clauses, '; ')}")
 
 
 def leading_metric(facts: Facts) -> Markdown:
@@ -54,18 +48,18 @@ def leading_metric(facts: Facts) -> Markdown:
     gate = leading_gate(facts)
     if gate is None:
         return Markdown("nothing was measured")
-    name, now = code(gate.metric, 60), number(gate.now)
+    name, now = code(gate.metric, 60), figure(gate.now)
     if gate.now is None:
         return Markdown(f"{name} is missing")
     if gate.base is None and facts.base and (facts.not_compared or gate.not_compared):
         return Markdown(f"{name} {now}")
     if gate.base is None:
         return Markdown(f"{name} {now}, with no base yet")
-    moved = movement(gate)
-    if moved == "0":
+    moved = verdict_of(gate)
+    if moved == "unchanged":
         return Markdown(f"{name} {now}, unchanged")
-    base, beside = number(gate.base), number(gate.compared.now if gate.compared else gate.now)
-    return Markdown(f"{name} {base} → {beside} ({words(moved)})")
+    base, beside = apart(gate.base, gate.compared.now if gate.compared else gate.now)
+    return Markdown(f"{name} {base} → {beside}, {moved}")
 
 
 def leading_gate(facts: Facts) -> Gate | None:

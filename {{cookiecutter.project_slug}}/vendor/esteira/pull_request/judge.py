@@ -21,9 +21,12 @@ def refusals(facts: Facts) -> list[str]:
         failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
         found.append(f"stage {failed[0]} failed" if failed else "the line failed")
     found += [f"{metric.name} {metric.fault}" for metric in facts.metrics if metric.fault]
-    broken = [gate.metric for gate in facts.gates if refusal(gate, facts)]
+    broken = [refusal(gate, facts) for gate in facts.gates if refusal(gate, facts)]
     if broken:
-        found.append(f"{len(broken)} of {len(facts.gates)} gates refuse ({', '.join(broken)})")
+        more = len(broken) - 1
+        count = "1 more gate says" if more == 1 else f"{more} more gates say"
+        others = f", and {count} no" if more else ""
+        found.append(f"{broken[0].rstrip('.')}{others}")
     if not facts.gates and not found:
         found.append("no gate was judged")
     if facts.lock.state == "stale":

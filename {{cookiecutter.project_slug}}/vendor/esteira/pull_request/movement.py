@@ -1,37 +1,45 @@
 """Say how far a metric moved, and whether that is better, worse, or no more than chance."""
 
-from esteira.github.markdown import difference, digits
+from esteira.github.markdown import difference
+from esteira.page.words import figure
 from esteira.pull_request.facts import Compared, Gate
+
+UNCHANGED = "unchanged"
 
 
 def movement(gate: Gate) -> str:
-    """Say how a gate's metric moved since the base: `better by 0.004 [0.001, 0.007]`.
+    """Say how a gate's metric moved since the base: `better, +0.004 [+0.001, +0.007]`.
 
     Where models were compared on the same rows, with the interval; else by its direction alone.
     """
+    verdict = verdict_of(gate)
+    if verdict in ("", UNCHANGED):
+        return verdict or "–"
+    if gate.compared is None:
+        return f"{verdict}, {difference(gate.base, gate.now)}"
+    moved = difference(gate.compared.base, gate.compared.now)
+    return f"{verdict}, {moved} {interval(gate.compared)}"
+
+
+def verdict_of(gate: Gate) -> str:
+    """Say in a word or two how a metric moved; "" where that is not known."""
     if gate.compared is not None:
-        return compared_movement(gate, gate.compared)
+        compared = gate.compared
+        change = compared.now - compared.base
+        if change == compared.low == compared.high == 0:
+            return UNCHANGED
+        if compared.low <= 0 <= compared.high:
+            return "within chance"
+        return direction(gate, change)
     if gate.base is None or gate.now is None:
-        return "–"
-    change = gate.now - gate.base
-    return "0" if change == 0 else f"{difference(gate.base, gate.now)} {direction(gate, change)}"
-
-
-def compared_movement(gate: Gate, compared: Compared) -> str:
-    """Say the difference on the same rows; where it is worse, by how much worse."""
-    change = compared.now - compared.base
-    if change == compared.low == compared.high == 0:
-        return "0"
-    if compared.low <= 0 <= compared.high:
-        return f"within chance, {difference(compared.base, compared.now)} {interval(compared)}"
-    low, high = sorted((abs(compared.low), abs(compared.high)))
-    amount = f"{digits(abs(change), 3)} [{digits(low, 3)}, {digits(high, 3)}]"
-    return f"{direction(gate, change)} by {amount}"
+        return ""
+    return direction(gate, gate.now - gate.base) if gate.now != gate.base else UNCHANGED
 
 
 def interval(compared: Compared) -> str:
-    """Write the interval of a difference that may be of either sign."""
-    return f"[{compared.low:+.3g}, {compared.high:+.3g}]"
+    """Write the interval of a difference."""
+    low, high = (f"{'+' if end > 0 else ''}{figure(end)}" for end in (compared.low, compared.high))
+    return f"[{low}, {high}]"
 
 
 def direction(gate: Gate, change: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from esteira.github.markdown import Markdown, fill
 from esteira.pull_request import view as views
 from esteira.pull_request.facts import Facts
-from esteira.pull_request.view import Fold, Place, View
+from esteira.pull_request.view import Fold, Place, Some, View
 
 HERE = Path(__file__).parent
 COMMENT_BYTES = 65_000  # GitHub refuses a comment of more than 65,536 characters
@@ -17,9 +17,9 @@ ROW_MARGIN = 36
 FOLD_MARGIN = 225
 # Where the report is too long, these sections go, one after the other.
 WITHOUT: tuple[Callable[[View], View], ...] = (
-    lambda view: replace(view, charts=()),
+    lambda view: replace(view, chart=None),
     lambda view: replace(view, changed=None),
-    lambda view: replace(view, environment=None),
+    lambda view: replace(view, violations=Some((), len(view.violations.shown))),
     lambda view: replace(view, drift=None),
     lambda view: replace(view, stages=None),
     lambda view: replace(view, gates=None),
@@ -39,17 +39,18 @@ def size(view: View) -> int:
 def render(facts: Facts, place: Place | None = None, most_bytes: int = COMMENT_BYTES) -> str:
     """Return the report as Markdown, shortened where it is longer than `most_bytes`."""
     whole = views.whole(facts, place or Place())
-    shortest = replace(whole, all_metrics=None, all_columns=None, shortened=True)
+    shortest = replace(whole, moved_metrics=None, other_metrics=None, shortened=True)
     sections = shortest
     for without_one in WITHOUT:
         if size(sections) <= most_bytes:
             break
         sections = without_one(sections)
-    metrics, room = fitting(whole.all_metrics, most_bytes - size(sections))
-    columns, _ = fitting(whole.all_columns, room)
-    folds_are_whole = metrics == whole.all_metrics and columns == whole.all_columns
+    moved, room = fitting(whole.moved_metrics, most_bytes - size(sections))
+    others, _ = fitting(whole.other_metrics, room)
+    folds_are_whole = moved == whole.moved_metrics and others == whole.other_metrics
     shortened = sections != shortest or not folds_are_whole
-    return comment(replace(sections, all_metrics=metrics, all_columns=columns, shortened=shortened))
+    kept = replace(sections, moved_metrics=moved, other_metrics=others, shortened=shortened)
+    return comment(kept)
 
 
 def fitting(fold: Fold | None, room: int) -> tuple[Fold | None, int]:

@@ -3,12 +3,13 @@
 A section that has nothing to say is None. Records hold texts as they came: comment.md escapes them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from esteira.drift import verdicts
-from esteira.github.markdown import Markdown, code, difference, digits, number, row, words
+from esteira.github.markdown import Markdown, code, difference, joined, row, words
+from esteira.page.words import apart, figure
 from esteira.pull_request import facts as f
 from esteira.pull_request.by_github import NOTHING_ELSE, Outside
 from esteira.pull_request.first_sentence import (
@@ -16,17 +17,20 @@ from esteira.pull_request.first_sentence import (
     first_sentence,
     leading_gate,
 )
-from esteira.pull_request.judge import refusal
-from esteira.pull_request.movement import movement
+from esteira.pull_request.judge import DRIFT, refusal
+from esteira.pull_request.movement import movement, verdict_of
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 VALIDATION = "reports/validate/metrics.json"
 MOST_ROWS = 12  # of a table outside of the details
 MOST_GATES = 50
 MOST_NAMES = 10  # within a sentence
-CHART_LIMIT = 1e6  # a bar beyond it would hide all others
+FEWEST_POINTS, MOST_POINTS = 3, 8  # of the chart; more labels would overlap
 
 Record = TypeVar("Record")
+Icon = Literal["✅", "⚠️", "❌", "➖"]
+UNKNOWN: Icon = "➖"
+ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
 @dataclass(frozen=True)
@@ -54,22 +58,32 @@ class Some(Generic[Record]):
 
 
 @dataclass(frozen=True)
+class Check:
+    """One line of the checklist."""
+
+    icon: Icon
+    name: str
+    says: Markdown
+    step: str = ""  # the next command, where it is not as it should be
+
+
+@dataclass(frozen=True)
 class Remedy:
     """What failed or lacks, so that the commands which mend it are shown."""
 
     last_lines: tuple[str, ...]  # of a run that failed
     settle_lock: bool
-    push: bool
 
 
 @dataclass(frozen=True)
 class GateRow:
     """One rule of gates.yaml, with what it judged."""
 
+    icon: Icon
     metric: str
-    better: str
-    base: float | None
-    now: str | float | None
+    name: Markdown  # with ↑ where higher is better, ↓ where lower is
+    base: str
+    now: str
     change: str
     must_be: str
     not_compared: str
@@ -78,22 +92,30 @@ class GateRow:
 
 @dataclass(frozen=True)
 class GateTable:
-    """All rules, and how many rows both models answered: 0 where they were not compared so."""
+    """All rules with a number, those that refuse first; whether any has a base."""
 
     rows: Some[GateRow]
-    shared_rows: int
+    compared: bool
+    shared_rows: int  # that both models answered; 0 where they were not compared so
+
+    @property
+    def other_reasons(self) -> list[GateRow]:
+        """The gates that refuse, but for the first: the comment begins with that one's reason."""
+        return [gate for gate in self.rows.shown if gate.reason][1:]
 
 
 @dataclass(frozen=True)
 class DriftView:
-    """The drift check's verdict; `worst` is None where nothing drifted."""
+    """What the drift check found, where it found something."""
 
     action: str
     advice: str
     drifted: int
     checked: int
     also: str  # what drifted beside features
-    worst: tuple[f.Column, ...] | None
+    error: str  # of the model, seen and expected
+    columns: Some[f.Column]
+    steps: tuple[str, ...]  # the next commands
 
 
 @dataclass(frozen=True)
@@ -109,59 +131,50 @@ class DataRow:
 
 @dataclass(frozen=True)
 class ChangedView:
-    """What the pull request changed; `rows` of the table before and after, where that moved."""
+    """What the pull request changed, in words; `hashes` of the data, for those who compare them."""
 
+    code: Some[str]
     settings: Some[f.Change]
     columns: Some[f.Change]
     rules: Some[f.Change]
-    data: Some[DataRow]
-    rows: f.Metric | None
+    packages: Some[f.Change]
+    rows: str  # of the table, such as +82 rows (569 → 651)
+    data: Some[str]
+    hashes: tuple[DataRow, ...]
+
+    @property
+    def files(self) -> int:
+        """How many of DVC's files differ."""
+        return len(self.hashes)
 
 
 @dataclass(frozen=True)
 class StageGroup:
-    """The stages of which the same is to be said; their names are left out of a long list."""
+    """The stages of which the same is to be said."""
 
     word: str
     names: tuple[Markdown, ...]
-    count: int
 
 
 @dataclass(frozen=True)
 class StagesView:
-    """Which stages ran, and why the line could not be reproduced, or ""."""
+    """Which stages are fresh, which ran, and which gave something else than at the base."""
 
+    fresh: int
+    total: int
     groups: tuple[StageGroup, ...]
-    impossible: str
-
-
-@dataclass(frozen=True)
-class StateView:
-    """Whether the lock is fresh and the data is pushed."""
-
-    lock: str
-    stale: tuple[f.Stale, ...]
-    pushed: str
-    missing: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line, or one set of bars, of a chart."""
-
-    kind: str
-    values: tuple[float, ...]
+    changed: tuple[str, ...]
+    impossible: str  # why the line could not be reproduced, or ""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of finite numbers over names; its axis runs from `low` to `high`."""
+    """A line of finite numbers over names; its axis runs from `low` to `high`."""
 
     title: str
     unit: str
     names: tuple[str, ...]
-    series: tuple[Series, ...]
+    values: tuple[float, ...]
     low: float
     high: float
 
@@ -186,17 +199,17 @@ class View:
     moved: str
     first_sentence: FirstSentence
     judging: Some[str]  # files that judge the pull request, and that it changes
+    checks: tuple[Check, ...]
     remedy: Remedy
     not_compared: str  # why no metric is compared with the base
     gates: GateTable | None
-    drift: DriftView | None
     changed: ChangedView | None
-    environment: Some[f.Change] | None
+    violations: Some[f.Violation]
+    drift: DriftView | None
     stages: StagesView | None
-    state: StateView
-    charts: tuple[Chart, ...]
-    all_metrics: Fold | None
-    all_columns: Fold | None
+    chart: Chart | None
+    moved_metrics: Fold | None
+    other_metrics: Fold | None
     shortened: bool
     fetch: str  # what Git fetches to have the commit
     head: str
@@ -207,21 +220,23 @@ class View:
 
 def whole(facts: f.Facts, place: Place) -> View:
     """Return all that there is to show; see render.py for what is left out where it is too long."""
+    moved = [metric for metric in facts.metrics if metric.fault or metric.base != metric.now]
+    others = [metric for metric in facts.metrics if metric not in moved]
     return View(
         moved=place.moved[:10],
         first_sentence=first_sentence(facts, place.outside, place.red),
         judging=Some.of(place.outside.judging),
+        checks=tuple(checks(facts)),
         remedy=remedy(facts),
         not_compared=facts.not_compared if facts.gates else "",
         gates=gate_table(facts),
-        drift=drift(facts.drift),
         changed=changed(facts),
-        environment=Some.of(facts.environment) if facts.environment else None,
-        stages=stages(facts.run),
-        state=state(facts),
-        charts=charts(facts),
-        all_metrics=all_metrics(facts.metrics),
-        all_columns=all_columns(facts.drift),
+        violations=Some.of(facts.violations),
+        drift=drift(facts.drift),
+        stages=stages(facts),
+        chart=history_chart(facts),
+        moved_metrics=metric_rows(moved),
+        other_metrics=metric_rows(others),
         shortened=False,
         fetch=f"pull/{facts.number}/head" if facts.number else facts.head,
         head=facts.head,
@@ -236,73 +251,185 @@ def remedy(facts: f.Facts) -> Remedy:
     return Remedy(
         last_lines=tuple(facts.run.lines),
         settle_lock=facts.lock.state == "stale" and facts.run.state != "failed",
-        push=facts.pushed.state == "missing",
     )
 
 
+# ---- the checklist
+
+
+def checks(facts: f.Facts) -> Iterator[Check]:
+    """Say of each thing that is checked how it stands, and what to do next."""
+    if facts.gates:
+        yield gates_check(facts)
+        yield comparison_check(facts)
+    yield drift_check(facts)
+    yield lock_check(facts)
+    yield data_check(facts)
+
+
+def gates_check(facts: f.Facts) -> Check:
+    """Count the gates that refuse."""
+    refusing = [gate.metric for gate in facts.gates if refusal(gate, facts)]
+    total = len(facts.gates)
+    if not refusing:
+        return Check("✅", "Gates", Markdown(f"{total} of {total} say yes"))
+    names = joined([code(name, 60) for name in refusing[:MOST_NAMES]])
+    says = Markdown(f"{len(refusing)} of {total} say no: {names}")
+    return Check("❌", "Gates", says, "uv run esteira gate")
+
+
+def comparison_check(facts: f.Facts) -> Check:
+    """Say how the metrics moved against the base."""
+    moved = [(gate, verdict_of(gate)) for gate in facts.gates if gate.limit is not None]
+    known = [(gate, verdict) for gate, verdict in moved if verdict]
+    if not known:
+        why = facts.not_compared or next((x.not_compared for x, _ in moved if x.not_compared), "")
+        return Check(UNKNOWN, "Comparison", words(f"not compared: {why or 'no base yet'}"))
+    told = [
+        Markdown(f"{code(gate.metric, 60)} {verdict}")
+        for gate, verdict in known
+        if verdict != "unchanged"
+    ]
+    worse = any(verdict == "worse" for _, verdict in known)
+    if not told:
+        return Check("✅", "Comparison", Markdown("nothing moved"))
+    return Check("⚠️" if worse else "✅", "Comparison", joined(told[:MOST_NAMES]))
+
+
+def drift_check(facts: f.Facts) -> Check:
+    """Say what the drift check concluded."""
+    found = facts.drift
+    if found is None:
+        return Check(UNKNOWN, "Drift", Markdown("not checked"))
+    refused = any(refusal(gate, facts) for gate in facts.gates if gate.metric == DRIFT)
+    says = f"{found.action}: {found.drifted} of {found.checked} features drifted"
+    if facts.drift_blocks:
+        says += f"; gates.yaml lets nothing pass that says {' or '.join(facts.drift_blocks)}"
+    calm = found.action == verdicts.KEEP.action
+    return Check("✅" if calm else "❌" if refused else "⚠️", "Drift", words(says))
+
+
+def lock_check(facts: f.Facts) -> Check:
+    """Say whether dvc.lock describes this commit."""
+    if facts.lock.state == "fresh":
+        return Check("✅", "Lock", Markdown("dvc.lock is fresh"))
+    if facts.lock.state == "unknown":
+        return Check(UNKNOWN, "Lock", Markdown("not checked"))
+    names = [_stale(entry) for entry in facts.lock.stages[:MOST_NAMES]]
+    says = Markdown(f"dvc.lock is stale: {joined(names, '; ')}")
+    return Check("❌", "Lock", says, "uv run dvc repro")
+
+
+def _stale(entry: f.Stale) -> Markdown:
+    why = f" ({words(entry.why, 200)})" if entry.why else ""
+    return Markdown(f"{code(entry.stage, 40)}{why}")
+
+
+def data_check(facts: f.Facts) -> Check:
+    """Say whether everybody can have the data."""
+    pushed = facts.pushed
+    if pushed.state == "pushed":
+        return Check("✅", "Data", Markdown("all of it is pushed"))
+    if pushed.state == "missing":
+        names = joined([code(path) for path in pushed.paths[:MOST_NAMES]])
+        return Check("❌", "Data", Markdown(f"not pushed: {names}"), "uv run dvc push")
+    why = f": {pushed.reason.rstrip('.')}" if pushed.reason else ""
+    return Check(UNKNOWN, "Data", words(f"not checked{why}"))
+
+
+# ---- the gates
+
+
 def gate_table(facts: f.Facts) -> GateTable | None:
-    """Prepare the gates, in the order of gates.yaml."""
-    if not facts.gates:
+    """Prepare the gates: those that refuse first, else in the order of gates.yaml."""
+    judged = [gate for gate in facts.gates if gate.metric != DRIFT or gate.limit is not None]
+    rows = sorted((gate_row(gate, facts) for gate in judged), key=lambda made: made.reason == "")
+    if not rows:
         return None
-    rows = [gate_row(gate, facts) for gate in facts.gates]
-    shared = [gate.compared.rows for gate in facts.gates if gate.compared]
-    return GateTable(Some.of(rows, MOST_GATES), max(shared, default=0))
+    shared = [gate.compared.rows for gate in judged if gate.compared]
+    compared = any(gate.base is not None for gate in judged)
+    return GateTable(Some.of(rows, MOST_GATES), compared, max(shared, default=0))
 
 
 def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
     """Prepare one gate; its verdict is that of the numbers, whatever the report says."""
+    base, now = figure(gate.base), figure(gate.now)
+    if gate.base is not None and gate.now is not None:
+        base, now = apart(gate.base, gate.now)
+    reason = refusal(gate, facts)
     return GateRow(
+        icon="❌" if reason else "✅",
         metric=gate.metric,
-        better=gate.better or "–",
-        base=gate.base,
-        now=words(gate.word, 40) or gate.now,
+        name=Markdown(f"{code(gate.metric)} {ARROWS[gate.better]}".rstrip()),
+        base=base,
+        now=words(gate.word, 40) or now,
         change=movement(gate),
         must_be=terms(gate),
         not_compared=gate.not_compared,
-        reason=refusal(gate, facts),
+        reason=reason,
     )
 
 
 def terms(gate: f.Gate) -> str:
     """Say what a gate asks for, in signs."""
     sign, loss = ("≥", "−") if gate.better == "higher" else ("≤", "+")
-    asked = [f"{sign} {number(gate.limit)}"] if gate.limit is not None else []
+    asked = [f"{sign} {figure(gate.limit)}"] if gate.limit is not None else []
     if gate.regression is not None:
-        asked.append(f"{sign} base {loss} {number(gate.regression)}")
-    return " and ".join(asked) or "as gates.yaml says"
+        asked.append(f"{sign} base {loss} {figure(gate.regression)}")
+    return " and ".join(asked) or "–"
+
+
+# ---- drift
 
 
 def drift(found: f.Drift | None) -> DriftView | None:
-    """Prepare the drift check's verdict, with its three worst columns where there are any."""
+    """Prepare what drifted; None where nothing did."""
     if found is None:
         return None
-    calm = found.action == "keep" and not any(column.drifted for column in found.columns)
+    columns = [column for column in found.columns if column.drifted]
+    if found.action == verdicts.KEEP.action and not columns:
+        return None
     beside = {"the target": found.target, "the predictions": found.prediction}
     also = "".join(f", and {what} did" for what, drifted in beside.items() if drifted)
-    drifted_first = sorted(found.columns, key=lambda column: not column.drifted)
+    retrain = found.action == verdicts.RETRAIN.action
     return DriftView(
         action=found.action,
         advice=verdicts.BY_ACTION[found.action].advice,
         drifted=found.drifted,
         checked=found.checked,
         also=also,
-        worst=None if calm else tuple(drifted_first[:3]),
+        error=found.error,
+        columns=Some.of(columns),
+        steps=("uv run esteira absorb BATCH",) if retrain else (),
     )
+
+
+# ---- what changed
 
 
 def changed(facts: f.Facts) -> ChangedView | None:
-    """Prepare what the pull request changed: settings, schema, gates, data."""
-    if not (facts.params or facts.columns or facts.rules or facts.data):
+    """Prepare what the pull request changed: code, settings, schema, gates, packages, data."""
+    differs = (facts.code, facts.params, facts.columns, facts.rules, facts.environment, facts.data)
+    if not any(differs):
         return None
     counted = (m for m in facts.metrics if m.file == VALIDATION and m.name == "rows")
-    rows = next(counted, None) if facts.data else None
     return ChangedView(
+        code=Some.of(facts.code),
         settings=Some.of(facts.params),
         columns=Some.of(facts.columns),
         rules=Some.of(facts.rules),
-        data=Some.of(data_row(entry) for entry in facts.data),
-        rows=rows if rows and rows.base != rows.now else None,
+        packages=Some.of(facts.environment),
+        rows=rows_in_words(next(counted, None)) if facts.data else "",
+        data=Some.of(entry.path for entry in facts.data),
+        hashes=tuple(data_row(entry) for entry in facts.data[: f.MOST_ENTRIES]),
     )
+
+
+def rows_in_words(rows: f.Metric | None) -> str:
+    """Say how many rows the table won or lost; "" where it did not."""
+    if rows is None or rows.base is None or rows.now is None or rows.base == rows.now:
+        return ""
+    return f"{rows.now - rows.base:+,.0f} rows ({rows.base:,.0f} → {rows.now:,.0f})"
 
 
 def data_row(entry: f.Data) -> DataRow:
@@ -316,27 +443,35 @@ def data_row(entry: f.Data) -> DataRow:
     )
 
 
-def stages(run: f.Run) -> StagesView | None:
-    """Group the stages by what became of them."""
-    words = {
-        "ran": "ran",
+# ---- stages
+
+
+def stages(facts: f.Facts) -> StagesView | None:
+    """Tell fresh and changed apart: a stage may be fresh and give something else than before."""
+    run = facts.run
+    known = {
+        "ran": "ran here",
         "failed": "failed",
-        "cached": "unchanged",
         "not reached": "not reached",
         "removed": "removed",
     }
     groups = []
-    for state_, word in words.items():
-        here = [stage for stage in run.stages if stage.state == state_]
-        only_counted = state_ == "cached" and len(here) > 3
-        names = () if only_counted else tuple(map(stage_name, here[:20]))
+    for state, word in known.items():
+        here = [stage_name(stage) for stage in run.stages if stage.state == state]
         if here:
-            groups.append(StageGroup(word, names, len(here)))
+            groups.append(StageGroup(word, tuple(here[:20])))
     reason = run.reason.rstrip(".") if run.state == "impossible" else ""
     impossible = run.state == "impossible"
-    if not groups and not impossible:
+    there = [stage for stage in run.stages if stage.state != "removed"]
+    if not there and not groups and not impossible:
         return None
-    return StagesView(tuple(groups), (reason or "no reason is given") if impossible else "")
+    return StagesView(
+        fresh=sum(stage.state == "cached" for stage in there),
+        total=len(there),
+        groups=tuple(groups),
+        changed=tuple(facts.changed_stages[:MOST_NAMES]),
+        impossible=(reason or "no reason is given") if impossible else "",
+    )
 
 
 def stage_name(stage: f.Stage) -> Markdown:
@@ -345,84 +480,40 @@ def stage_name(stage: f.Stage) -> Markdown:
     return Markdown(f"{code(stage.name, 40)}{seconds}")
 
 
-def state(facts: f.Facts) -> StateView:
-    """Prepare whether the lock is fresh and the data is pushed."""
-    return StateView(
-        lock=facts.lock.state,
-        stale=tuple(facts.lock.stages[:MOST_NAMES]),
-        pushed=facts.pushed.state,
-        missing=tuple(facts.pushed.paths[:MOST_NAMES]),
-        reason=facts.pushed.reason.rstrip("."),
-    )
-
-
-def charts(facts: f.Facts) -> tuple[Chart, ...]:
-    """Draw at most two: the leading metric on its way here, and the worst columns of a drift."""
-    drawn = (history_chart(facts), drift_chart(facts.drift))
-    return tuple(chart for chart in drawn if chart is not None)
+# ---- the chart, and all metrics
 
 
 def history_chart(facts: f.Facts) -> Chart | None:
     """Draw the leading metric at the base's last commits and here, where it moved."""
     gate = leading_gate(facts)
-    if gate is None or gate.now is None or gate.now == gate.base or not facts.history:
+    if gate is None or gate.now is None or gate.now == gate.base:
         return None
-    values = (*(point.value for point in facts.history), gate.now)
+    before = facts.history[-MOST_POINTS + 1 :]
+    values = (*(point.value for point in before), gate.now)
+    if len(values) < FEWEST_POINTS:
+        return None
     lowest, highest = min(values), max(values)
     margin = (highest - lowest) * 0.1 or abs(highest) * 0.1 or 1.0
     return Chart(
         title=f"{gate.metric} before and here",
         unit=gate.metric,
-        names=(*(point.commit[:7] for point in facts.history), "this"),
-        series=(Series("line", values),),
+        names=(*(point.commit[:7] for point in before), "this"),
+        values=values,
         low=lowest - margin,
         high=highest + margin,
     )
 
 
-def drift_chart(found: f.Drift | None) -> Chart | None:
-    """Draw the effects of the worst columns in units of their thresholds, where there is drift."""
-    if found is None or found.action == "keep" or not found.columns:
-        return None
-    worst = found.columns[:8]
-    effects = tuple(min(abs(column.effect), CHART_LIMIT) for column in worst)
-    thresholds = (1.0,) * len(worst)
-    lowest, highest = min(*effects, 1.0), max(*effects, 1.0)
-    margin = (highest - lowest) * 0.1 or 0.1
-    return Chart(
-        title="Drift by column - the line is the threshold",
-        unit="times",
-        names=tuple(column.name for column in worst),
-        series=(Series("bar", effects), Series("line", thresholds)),
-        low=0.0,
-        high=highest + margin,
-    )
-
-
-def all_metrics(metrics: list[f.Metric]) -> Fold | None:
+def metric_rows(metrics: list[f.Metric]) -> Fold | None:
     """Make a row of every metric."""
-    rows = tuple(
-        row(
-            code(metric.file),
-            code(metric.name),
-            metric.base,
-            metric.fault or metric.now,
-            difference(metric.base, metric.now),
-        )
-        for metric in metrics
-    )
+    rows = tuple(metric_row(metric) for metric in metrics)
     return Fold(len(rows), rows) if rows else None
 
 
-def all_columns(found: f.Drift | None) -> Fold | None:
-    """Make a row of every column that the drift check looked at."""
-    if found is None or not found.columns:
-        return None
-    rows = tuple(column_row(column) for column in found.columns)
-    return Fold(len(rows), rows)
-
-
-def column_row(column: f.Column) -> Markdown:
-    """Make the row of one column of the drift check."""
-    drifted = "yes" if column.drifted else "no"
-    return row(code(column.name), digits(column.effect, 3), drifted, words(column.says, 160))
+def metric_row(metric: f.Metric) -> Markdown:
+    """Make the row of one metric."""
+    base, now = figure(metric.base), figure(metric.now)
+    if metric.base is not None and metric.now is not None:
+        base, now = apart(metric.base, metric.now)
+    moved = difference(metric.base, metric.now)
+    return row(code(metric.name), base, metric.fault or now, moved, code(metric.file))

@@ -89,6 +89,12 @@ def locked_outputs(revision: str | None) -> dict[str, Stored]:
     return {out.path: out for stage in lock.stages.values() for out in stage.outs}
 
 
+def stages_outputs(revision: str | None) -> dict[str, dict[str, str]]:
+    """Return the hash of what each stage of dvc.lock wrote, by its path. Raises UserError."""
+    lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
+    return {name: {out.path: out.md5 for out in stage.outs} for name, stage in lock.stages.items()}
+
+
 def maker(path: str, revision: str | None) -> Outputs | None:
     """Return the stage of dvc.lock that wrote a file, or None where none did. Raises UserError."""
     lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
