@@ -1,15 +1,21 @@
 """Points of the plots that dvc.yaml draws: few, rounded, and the same for the same predictions."""
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils import get_tags
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MOST_POINTS = 200
-MOST_ROWS = 1000  # of the holdout, for permutation importance
+# Of permutation importance: rows that are shuffled, how often, and rows that the model answers.
+MOST_ROWS, FEWEST_ROWS = 1000, 100
+MOST_REPEATS, FEWEST_REPEATS = 5, 2
+ANSWERS, ROWS_AT_ONCE = 75_000, 10_000
 
 
 def _points(columns: dict[str, "ArrayLike"]) -> list[dict[str, Any]]:
@@ -70,14 +76,103 @@ def importance(
 ) -> list[dict[str, Any]]:
     """Return the permutation importance of each input, the largest first: mean loss of `scoring`.
 
-    Computed on at most MOST_ROWS rows (Breiman 2001, https://doi.org/10.1023/A:1010933404324).
+    `spread` is the standard deviation over the repeats; `rows` and `repeats` say how much was
+    asked: so much that the model answers at most some ANSWERS rows, whatever the table's width.
+    As scikit-learn's (Breiman 2001, https://doi.org/10.1023/A:1010933404324), which would ask once
+    for each input and repeat; a forest, or a wide table, takes long to be asked at all.
     """
-    from sklearn.inspection import permutation_importance
+    from sklearn.metrics import get_scorer
 
-    sample = inputs if len(inputs) <= MOST_ROWS else inputs.sample(MOST_ROWS, random_state=seed)
-    found = permutation_importance(
-        model, sample, target.loc[sample.index], scoring=scoring, n_repeats=5, random_state=seed
+    rows, repeats = importance_sample(len(inputs), inputs.shape[1])
+    sample = inputs if len(inputs) <= rows else inputs.sample(rows, random_state=seed)
+    truth, scorer = target.loc[sample.index], get_scorer(scoring)
+    orders = _orders(len(sample), repeats, seed)
+    score = scorer(_Answered.of(model, sample), sample, truth)
+    scores = []
+    at_once = max(1, ROWS_AT_ONCE // (repeats * len(sample)))
+    for first in range(0, inputs.shape[1], at_once):
+        names = list(inputs.columns[first : first + at_once])
+        answered = _Answered.of(model, _shuffled(sample, names, orders))
+        scores += [scorer(part, sample, truth) for part in answered.parts(len(sample))]
+    losses = score - np.array(scores).reshape(inputs.shape[1], repeats)
+    found = pd.DataFrame(
+        {
+            "input": inputs.columns,
+            "importance": losses.mean(axis=1).round(6),
+            "spread": losses.std(axis=1).round(6),
+            "rows": len(sample),
+            "repeats": repeats,
+        }
     )
-    means = pd.Series(found.importances_mean.round(6), index=inputs.columns, name="importance")
-    ordered = means.sort_values(ascending=False, kind="stable").head(30)
-    return _records(ordered.rename_axis("input").reset_index())
+    return _records(found.sort_values("importance", ascending=False, kind="stable").head(30))
+
+
+def importance_sample(rows: int, inputs: int) -> tuple[int, int]:
+    """Return how many rows are shuffled, and how often: fewer of a wider table."""
+    wanted = min(rows, MOST_ROWS)
+    usual = range(MOST_REPEATS, FEWEST_REPEATS, -1)
+    repeats = next((n for n in usual if wanted * inputs * n <= ANSWERS), FEWEST_REPEATS)
+    affordable = ANSWERS // (inputs * repeats)
+    return min(wanted, max(affordable, FEWEST_ROWS)), repeats
+
+
+def _orders(rows: int, repeats: int, seed: int) -> list[np.ndarray]:
+    """Return the orders that a column's cells come in, each of shape (rows,), as scikit-learn's."""
+    first = np.random.RandomState(seed).randint(np.iinfo(np.int32).max + 1)
+    random = np.random.RandomState(first)
+    order, step = np.arange(rows), np.arange(rows)
+    orders = []
+    for _ in range(repeats):
+        random.shuffle(step)
+        order = order[step]
+        orders.append(order)
+    return orders
+
+
+def _shuffled(sample: pd.DataFrame, names: list[str], orders: list[np.ndarray]) -> pd.DataFrame:
+    """Stack copies of a table: one for each name and order, with that column so ordered."""
+    rows = len(sample)
+    copies = len(names) * len(orders)
+    stacked = sample.iloc[np.tile(np.arange(rows), copies)].reset_index(drop=True)
+    for place, name in enumerate(names):
+        order = np.tile(np.arange(rows), copies)
+        start = place * len(orders) * rows
+        order[start : start + len(orders) * rows] = np.concatenate(orders)
+        stacked[name] = sample[name].iloc[order].array
+    return stacked
+
+
+class _Answered(BaseEstimator):
+    """What a model answered, for scikit-learn's scorers to ask: whatever they ask about."""
+
+    def __init__(self, model: Any, said: np.ndarray) -> None:
+        self.model = model
+        self.said = said  # probabilities of shape (rows, classes), or numbers of shape (rows,)
+
+    @classmethod
+    def of(cls, model: Any, rows: pd.DataFrame) -> Self:
+        answers = model.predict_proba(rows) if hasattr(model, "classes_") else model.predict(rows)
+        return cls(model, answers)
+
+    def parts(self, rows: int) -> Iterator[Self]:
+        """Cut the answers into parts of so many rows."""
+        for start in range(0, len(self.said), rows):
+            yield type(self)(self.model, self.said[start : start + rows])
+
+    @property
+    def classes_(self) -> Any:
+        return self.model.classes_
+
+    def predict(self, _: Any) -> np.ndarray:
+        if not hasattr(self.model, "classes_"):
+            return self.said
+        return np.take(self.classes_, self.said.argmax(axis=1))
+
+    def predict_proba(self, _: Any) -> np.ndarray:
+        return self.said
+
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.model)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True

@@ -87,6 +87,7 @@ class Drawings:
     confusion: Confusion | None
     importance: tuple[Important, ...]
     importance_of: str  # the score
+    importance_rows: int  # that were shuffled; 0 where it is not known
 
 
 @dataclass(frozen=True)

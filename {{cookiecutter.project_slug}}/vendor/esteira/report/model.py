@@ -115,6 +115,7 @@ def drawings(base: str | None) -> Drawings:
         confusion=_confusion(confusion),
         importance=tuple(_important()),
         importance_of=str(settings.get("importance", "score")),
+        importance_rows=_importance_rows(),
     )
 
 
@@ -150,3 +151,7 @@ def _confusion(cells: list[dict[str, Any]]) -> Confusion | None:
 def _important() -> Iterator[Important]:
     for entry in read_json(f"{PLOTS}/importance.json"):
         yield Important(str(entry["input"]), float(entry["importance"]), entry.get("spread"))
+
+
+def _importance_rows() -> int:
+    return int(next(iter(read_json(f"{PLOTS}/importance.json")), {}).get("rows", 0))
