@@ -348,7 +348,7 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
     assert "uv run dvc repro && uv run dvc push" in pull.said
     assert passed(pull.comment(), "pull-request-comment"), pull.said
     [comment] = pull.github.comments.values()
-    assert "### ❌ `roc_auc`" in comment["body"]
+    assert "### ❌ Not ready: " in comment["body"]
     assert "| `train.hyperparameters.C` | – | `0.1` |" in comment["body"]
 
 
@@ -367,7 +367,7 @@ def test_unpushed_outputs_are_red_and_the_next_push_updates_the_comment(pull: Pu
     assert passed(pull.comment(), "pull-request-comment"), pull.said
     theirs, ours = pull.github.comments.values()
     assert theirs["body"].endswith("mine")
-    assert "### ✅ `roc_auc`" in ours["body"]
+    assert "### ✅ Ready: `roc_auc`" in ours["body"]
     assert [r for r in pull.github.requests if "POST" in r or "PATCH" in r] == [
         f"POST /repos/{actions.REPOSITORY}/issues/12/comments",
         f"PATCH /repos/{actions.REPOSITORY}/issues/comments/{ours['id']}",

@@ -130,12 +130,20 @@ def test_a_hundred_columns_and_hostile_names_fit(
         dictionary=terms,
         drift=Part(replace(drift, action="retrain", columns=columns)),
         validation=Part(replace(validation, violations=broken)),
-        search=Part(Candidates(("rank", "C"), (("1", "0.5"), ("2", name)), 2)),
+        search=Part(
+            Candidates(
+                names=("rank", "C"),
+                rows=(("1", "0.5"), ("2", name)),
+                scores=((1.0, -0.1, 0.01), (2.0, -0.2, 0.02)),
+                tried=2,
+            )
+        ),
     )
     shown(report, tmp_path, page)
     assert page.locator("article.alarm").count() == 30
     assert page.get_by_role("region", name="Columns of the table").locator("tr").count() == 101
     assert page.get_by_role("heading", name="The search").is_visible()
+    assert page.locator("section[aria-labelledby=search] circle").count() == 2
     assert "&lt;script&gt;alert" in page.content()
 
 

@@ -4,7 +4,7 @@ import re
 from difflib import get_close_matches
 from typing import Any
 
-from esteira.line import schema, table
+from esteira.line import schema, searched, table
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import md5_of, write_metrics
 from esteira.line.model_file import MadeFrom
@@ -72,7 +72,7 @@ def blame(error: Exception, settings: Settings, target: str) -> str:
 
 
 def main(settings: Settings) -> str:
-    """Write models/model.skops and reports/train/metrics.json."""
+    """Write models/model.skops, and reports/train/: its metrics, and what a search tried."""
     what = schema.load()
     rows = table.read("data/train.parquet")
     if settings.algorithm not in ALGORITHMS[what.task]:
@@ -86,11 +86,12 @@ def main(settings: Settings) -> str:
         )
     model = build(what.task, settings.algorithm, settings.seed)
     metrics: dict[str, float] = {"rows": len(rows), "inputs": len(what.inputs)}
+    tried = None
     try:
         model.named_steps["model"].set_params(**settings.hyperparameters)
         if settings.search.candidates:
             found = search(model, settings, rows[what.inputs], rows[what.target], bool(what.time))
-            model = found.best_estimator_
+            model, tried = found.best_estimator_, found.cv_results_
             metrics["search_score"] = found.best_score_
             metrics["search_score_std"] = found.cv_results_["std_test_score"][found.best_index_]
             chosen = {name.removeprefix("model__"): v for name, v in found.best_params_.items()}
@@ -108,9 +109,9 @@ def main(settings: Settings) -> str:
         )
     made_from = MadeFrom(data=md5_of("data/train.parquet"), schema=md5_of("schema.yaml"))
     save(model, origin=made_from)
+    searched.write(tried)
     write_metrics("reports/train/metrics.json", metrics)
-    searched = settings.search.candidates
-    best = f", {settings.search.scoring} {metrics['search_score']:.3g}" if searched else ""
+    best = f", {settings.search.scoring} {metrics['search_score']:.3g}" if tried else ""
     return f"{settings.algorithm} on {len(rows)} rows and {len(what.inputs)} inputs{best}"
 
 

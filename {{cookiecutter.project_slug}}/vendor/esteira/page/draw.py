@@ -113,6 +113,11 @@ def line(within: Box, points: Sequence[tuple[float, float]]) -> str:
     return path([x for x, _ in points], [y for _, y in points], within.across, within.up)
 
 
+def ends(measured: Sequence[tuple[float, float, float]]) -> list[float]:
+    """Return the lower and upper ends of x, value and spread."""
+    return [value + sign * spread for _, value, spread in measured for sign in (-1, 1)]
+
+
 # ---- a graph of boxes, in columns from left to right
 
 

@@ -96,16 +96,20 @@ def _validation() -> Validation:
 
 
 def _search() -> Candidates:
+    none = "No search was made: `train.search.candidates` in params.yaml is 0."
     if not Path(SEARCH).is_file():
-        raise UserError("No search was made: `train.search.candidates` in params.yaml is 0.")
+        raise UserError(none)
     tried = pd.read_csv(SEARCH)
     if tried.empty:
-        raise UserError("No search was made: `train.search.candidates` in params.yaml is 0.")
-    names = tuple(str(name) for name in tried)
-    rows = tuple(
-        tuple(_cell(cell) for cell in row) for row in tried.head(MOST_CANDIDATES).to_numpy()
+        raise UserError(none)
+    best = tried.head(MOST_CANDIDATES).to_numpy()
+    scores = tried[["rank", "score", "spread"]].astype(float).itertuples(index=False, name=None)
+    return Candidates(
+        names=tuple(str(name) for name in tried),
+        rows=tuple(tuple(_cell(cell) for cell in row) for row in best),
+        scores=tuple(scores),
+        tried=len(tried),
     )
-    return Candidates(names, rows, len(tried))
 
 
 def _cell(value: object) -> str:

@@ -115,6 +115,7 @@ class Candidates:
 
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    scores: tuple[tuple[float, float, float], ...]  # rank, mean score, its spread over the folds
     tried: int
 
 
