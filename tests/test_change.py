@@ -72,7 +72,8 @@ def test_a_room_beside_the_line_reruns_nothing_and_the_ground_floor_what_stands_
     line = [path for path in modules if path.is_relative_to(toolbox / "line")]
     drift = [path for path in modules if path.is_relative_to(toolbox / "drift")]
     card = [path for path in modules if path.is_relative_to(toolbox / "card")]
-    beside = [path for path in modules if path not in (*line, *drift, *card)]
+    page = [path for path in modules if path.is_relative_to(toolbox / "page")]
+    beside = [path for path in modules if path not in (*line, *page, *drift, *card)]
     assert {path.relative_to(toolbox).parts[0] for path in beside} >= {"adopt", "cli.py", "verify"}
     assert stale(project) == []
 
@@ -87,6 +88,8 @@ def test_a_room_beside_the_line_reruns_nothing_and_the_ground_floor_what_stands_
     assert ran(run(project, "dvc", "repro", "--dry").stdout) == []
     change(card[-1])
     assert stale(project) == ["card"]
+    change(page[-1])
+    assert stale(project) == ["card", "drift_check"]
     change(drift[-1])
     assert stale(project) == ["card", "drift_check", "evaluate"]
     change(line[-1])
@@ -165,7 +168,7 @@ def test_a_search_reports_what_it_found(project: Path) -> None:
             "params.yaml",
             "scoring: neg_log_loss",
             "scoring: neg_log_los",
-            "which scikit-learn does not know; did you mean 'neg_log_loss'?",
+            "which scikit-learn does not know: did you mean `neg_log_loss`?",
         ),
         (
             "params.yaml",
@@ -227,7 +230,7 @@ def test_a_stage_that_fails_leaves_the_last_good_files(project: Path) -> None:
     done = run(project, "dvc", "repro", check=False)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
-    sentence = "train: `train.algorithm` is 'quantum'; model.py has linear, forest, boosting."
+    sentence = "train: `train.algorithm` is 'quantum', not in model.py: it has `linear`, `forest`,"
     assert sentence in done.stdout + done.stderr
     assert (project / "dvc.lock").read_bytes() == before
     edit(project / "params.yaml", "algorithm: quantum", "algorithm: linear")

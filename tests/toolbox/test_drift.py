@@ -383,7 +383,7 @@ def test_a_concept_that_was_not_tested_is_not_called_sound(known: Profile) -> No
     batch = squad_table(1500, 12)
     assert judge(known, batch).told.advice == "Nothing to do."
     found = judge(known, batch.drop(columns="left"))
-    assert found.told.advice == "Nothing to do for the data; the concept was not tested."
+    assert found.told.advice == "Nothing to do for the data; the concept was not tested: it needs labels."
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
@@ -951,7 +951,7 @@ def test_limits_can_be_overruled_for_one_column(known: Profile) -> None:
     assert column_of(found, "x2").significant == 1
     strict = judge(known, squad_table(1500, 3), alpha=1.0, columns={"x2": {"ks": 0.0}})
     assert column_of(strict, "x2").drifted
-    with pytest.raises(UserError, match=r"columns\.x2\.kss: extra inputs"):
+    with pytest.raises(UserError, match=r"columns\.x2\.kss: no such name; did you mean `ks`\?"):
         params.parse({"columns": {"x2": {"kss": 1.0}}}, Settings, "params.yaml")
 
 

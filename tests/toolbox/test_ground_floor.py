@@ -244,7 +244,7 @@ class TestParams:
             ("stage: {share: 1}", "deep: field required"),
             ("stage: {share: '1', deep: {count: 2}}", "share: input should be a valid number"),
             ("stage: {share: 1, deep: {count: 0}}", r"deep.count: .*equal to 1 \(got 0\)"),
-            ("stage: {share: 1, deep: {count: 1}, more: 1}", "more: extra inputs"),
+            ("stage: {share: 1, deep: {count: 1}, more: 1}", "more: no such name"),
             ("stage: {share: x, deep: {count: x}}", "share: .*; deep.count: "),
             ("stage:", "the value: input should be a valid dict"),
         ],

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from esteira.drift import verdicts
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, significant
+from esteira.line.nearest import closest
 from esteira.line.params import parse
 from esteira.page.words import apart
 from esteira.repository import git, snapshot
@@ -101,8 +102,9 @@ class MetricsFile:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and abs(value) <= sys.float_info.max:  # NaN compares with nothing
             return value
-        found = "is missing" if name not in self.values else f"is {value!r}, not a number"
-        raise UserError(f"{name} {found} in {self.place}.")
+        if name not in self.values:
+            raise UserError(f"{name} is missing in {self.place}: {closest(name, self.values)}")
+        raise UserError(f"{name} is {value!r}, not a number in {self.place}.")
 
 
 def read_metrics(file: str, revision: str | None = None) -> MetricsFile:
@@ -216,8 +218,8 @@ def broken(rule: Rule, now: float, base: float | None = None, beside: float | No
     beyond_limit = now < rule.limit if higher_is_better else now > rule.limit
     if beyond_limit:
         side = "below" if higher_is_better else "above"
-        found, limit = apart(now, rule.limit)
-        return f"{rule.metric} is {found}, {side} the limit of {limit}."
+        found, _ = apart(now, rule.limit)
+        return f"{rule.metric} is {found}, {side} the limit of {rule.limit:g}."
     if base is None or rule.regression is None:
         return ""
     beside = now if beside is None else beside

@@ -1,13 +1,13 @@
 """Train: fit the pipeline of model.py, or search its hyperparameters first."""
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 from esteira.line import schema, searched, table
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import md5_of, write_metrics
 from esteira.line.model_file import MadeFrom
+from esteira.line.nearest import closest
 from esteira.line.params import Section, run
 from esteira.line.pipeline_parts import arose_in_pipeline, said
 from pandas import DataFrame, Series
@@ -76,13 +76,13 @@ def main(settings: Settings) -> str:
     what = schema.load()
     rows = table.read("data/train.parquet")
     if settings.algorithm not in ALGORITHMS[what.task]:
-        names = ", ".join(ALGORITHMS[what.task])
-        raise UserError(f"`train.algorithm` is {settings.algorithm!r}; model.py has {names}.")
+        near = closest(settings.algorithm, ALGORITHMS[what.task])
+        raise UserError(f"`train.algorithm` is {settings.algorithm!r}, not in model.py: {near}")
     if settings.search.scoring not in get_scorer_names():
-        near = get_close_matches(settings.search.scoring, get_scorer_names(), n=1)
+        near = closest(settings.search.scoring, get_scorer_names())
         raise UserError(
-            f"`train.search.scoring` is {settings.search.scoring!r}, which scikit-learn does not "
-            f"know{f'; did you mean {near[0]!r}?' if near else '.'}"
+            f"`train.search.scoring` is {settings.search.scoring!r}, which scikit-learn does not"
+            f" know: {near}"
         )
     model = build(what.task, settings.algorithm, settings.seed)
     metrics: dict[str, float] = {"rows": len(rows), "inputs": len(what.inputs)}

@@ -6,6 +6,7 @@ import pandas as pd
 from esteira.line import params, schema, table, validate
 from esteira.line.errors import UserError
 from esteira.line.files import write_metrics, write_text
+from esteira.line.nearest import closest
 from pydantic import Field
 
 SOURCE = Path("data/ingested.parquet")
@@ -26,9 +27,11 @@ def usable(raw: pd.DataFrame, typed: pd.DataFrame, expected: schema.Schema) -> p
     """
     absent = [n for n in (*expected.inputs, expected.target) if n not in raw]
     if absent:
+        unknown = [str(name) for name in raw if name not in expected.columns]
+        near = f" ({closest(absent[0], unknown)})" if unknown else ""
         raise UserError(
-            f"{SOURCE} lacks {', '.join(f'`{name}`' for name in absent)}: correct the table or"
-            " `file:` in schema.yaml, or give the column `role: ignored` there."
+            f"{SOURCE} lacks {', '.join(f'`{name}`' for name in absent)}{near}: correct the table"
+            " or `file:` in schema.yaml, or give the column `role: ignored` there."
         )
     anchors = [n for n in (expected.target, expected.time) if n is not None]
     kept = typed.dropna(subset=anchors).reset_index(drop=True)

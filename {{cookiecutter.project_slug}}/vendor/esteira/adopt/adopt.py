@@ -13,12 +13,12 @@ import pandas as pd
 from esteira.adopt import baseline, project, rows, texts
 from esteira.adopt.decisions import Decision
 from esteira.adopt.detect import Asked, detect
-from esteira.adopt.names import closest
 from esteira.adopt.newest import FirstCheck, first_check
 from esteira.adopt.sniff import sniff
 from esteira.line import holdout, table
 from esteira.line.errors import UserError
 from esteira.line.files import replacing, transaction, write_text
+from esteira.line.nearest import closest
 from esteira.line.schema import Schema
 from esteira.repository import dvc
 

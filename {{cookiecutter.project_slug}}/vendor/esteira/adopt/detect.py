@@ -8,11 +8,11 @@ import pandas as pd
 from esteira.adopt import column_types, leaks, ranges, roles, target, time_column
 from esteira.adopt.cells import Conventions, conventions
 from esteira.adopt.decisions import Decision, of_column
-from esteira.adopt.names import closest
 from esteira.adopt.relations import Related, relate
 from esteira.adopt.rules import Cells
 from esteira.line import table
 from esteira.line.errors import UserError
+from esteira.line.nearest import closest
 from esteira.line.schema import Column, FileFormat, Schema
 
 

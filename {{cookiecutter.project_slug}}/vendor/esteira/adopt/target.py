@@ -7,10 +7,10 @@ import pandas as pd
 
 from esteira.adopt.cells import MOST
 from esteira.adopt.decisions import Decision
-from esteira.adopt.names import closest
 from esteira.adopt.rules import Cells
 from esteira.line import table
 from esteira.line.errors import UserError
+from esteira.line.nearest import closest
 from esteira.line.schema import Column, Schema
 
 Task = Literal["classification", "regression"]

@@ -26,7 +26,7 @@ from esteira.drift.records import (
     TypeChanged,
     WhollyMissing,
 )
-from esteira.drift.verdicts import KEEP
+from esteira.drift.verdicts import KEEP, RETRAIN
 from esteira.page.words import exact, figure
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
@@ -61,9 +61,14 @@ def summary(judged: Judged, told: Told) -> str:
 
 
 def advice(judged: Judged) -> str:
-    """What to do, in one sentence."""
+    """What to do, in a sentence or two."""
     if judged.verdict == KEEP and not isinstance(judged.measured.concept, MeasuredConcept):
-        return "Nothing to do for the data; the concept was not tested."
+        why = " and ".join(judged.measured.lacking)
+        reason = f": it needs {why}" if why else ""
+        return f"Nothing to do for the data; the concept was not tested{reason}."
+    gaps = [column for column in judged.drifted if "missing" in column.sure]
+    if judged.verdict == RETRAIN and 2 * len(gaps) > len(judged.drifted):
+        return f"Look at the feed first: {len(gaps)} columns have other gaps. {RETRAIN.advice}"
     return judged.verdict.advice
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from esteira.line import model_file, parts, table
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of
+from esteira.line.nearest import closest
 from esteira.line.pipeline_parts import faults_told
 from esteira.line.predictions import PROBABILITY
 from esteira.line.schema import Schema
@@ -134,7 +135,9 @@ def _require_inputs(raw: pd.DataFrame, what: Schema, source: str | Path) -> None
     if absent:
         names = ", ".join(f"`{name}`" for name in absent[:5])
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        raise UserError(f"{source} lacks {names}{more}, which the model needs: add what is absent.")
+        unknown = [str(name) for name in raw if name not in what.columns]
+        near = closest(absent[0], unknown) if unknown else "add what is absent."
+        raise UserError(f"{source} lacks {names}{more}, which the model needs: {near}")
     ours = {ROW, PREDICTION, REASONS, VERSION, DATA}
     taken = [name for name in what.named("identifier") if name in ours]
     if taken:

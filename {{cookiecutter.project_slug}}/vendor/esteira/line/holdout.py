@@ -18,6 +18,7 @@ from pydantic import Field
 
 from esteira.line import table
 from esteira.line.errors import UserError
+from esteira.line.nearest import closest
 from esteira.line.params import Section
 from esteira.line.schema import Schema
 
@@ -86,7 +87,8 @@ def identity(rows: pd.DataFrame, schema: Schema, group: str | None = None) -> np
     """
     if group is not None and group not in schema.columns:
         raise UserError(
-            f"`split.group` of params.yaml names {group!r}, which is no column of schema.yaml."
+            f"`split.group` of params.yaml names {group!r}, which is no column of schema.yaml:"
+            f" {closest(group, schema.columns)}"
         )
     whole = keys(rows, list(schema.columns))
     name = group or next(iter(schema.named("identifier")), None)

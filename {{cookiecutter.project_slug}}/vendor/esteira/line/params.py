@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from esteira.line.errors import UserError, of_the_disk
 from esteira.line.files import interrupted, read_yaml
+from esteira.line.nearest import nearest
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 
@@ -30,12 +31,47 @@ def parse(value: Any, kind: type[Settings], where: str) -> Settings:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'the value'}: {fault['msg'].lower()}"
-            + ("" if fault["type"] == "missing" else f" (got {fault['input']!r})")
-            for fault in error.errors()
-        )
-        raise UserError(f"{where}: {faults}.") from None
+        known = set(_names(kind.model_json_schema()))
+        faults = "; ".join(_fault(fault, value, known) for fault in error.errors())
+        raise UserError(f"{where}: {faults}{'' if faults.endswith('?') else '.'}") from None
+
+
+def _fault(fault: Any, value: Any, known: set[str]) -> str:
+    """Say one of pydantic's faults: where it is, what is wrong, and what was probably meant."""
+    place = _place(fault["loc"], value) or "the value"
+    if fault["type"] == "missing":
+        return f"{place}: {fault['msg'].lower()}"
+    said = f"{place}: {fault['msg'].lower()} (got {fault['input']!r})"
+    if fault["type"] != "extra_forbidden":
+        return said
+    near = nearest(str(fault["loc"][-1]), known)
+    return f"{place}: no such name{f'; did you mean `{near}`?' if near else ''}"
+
+
+def _place(parts: tuple[int | str, ...], value: Any) -> str:
+    """Name the place of a fault; an entry of a list by its metric or name, where it has one."""
+    named = []
+    for part in parts:
+        inner = _inner(value, part)
+        called = inner.get("metric", inner.get("name")) if isinstance(inner, dict) else None
+        is_entry = isinstance(part, int) and isinstance(called, str)
+        named.append(f"{part} ({called})" if is_entry else str(part))
+        value = inner
+    return ".".join(named)
+
+
+def _inner(value: Any, part: int | str) -> Any:
+    """Return what a part of a place leads to; None where it leads nowhere."""
+    if isinstance(value, list) and isinstance(part, int):
+        return value[part] if part < len(value) else None
+    return value.get(part) if isinstance(value, dict) else None
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """Yield the names of all fields of a model and of the models in it, from its JSON schema."""
+    yield from schema.get("properties", {})
+    for inner in schema.get("$defs", {}).values():
+        yield from inner.get("properties", {})
 
 
 def read(section: str, kind: type[Settings], path: str | Path = "params.yaml") -> Settings:

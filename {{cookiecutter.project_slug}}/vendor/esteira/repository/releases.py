@@ -5,7 +5,6 @@ a `!` either is taken back (https://github.com/iterative/gto). The tags of a pro
 of its repository begin with its folder. The commit says the rest: dvc.lock names model and data.
 """
 
-import difflib
 from dataclasses import dataclass
 
 from gto.constants import STAGE, VERSION, name_re
@@ -13,6 +12,7 @@ from gto.constants import Action as Acted
 from gto.tag import parse_name
 
 from esteira.line.errors import UserError
+from esteira.line.nearest import nearest
 from esteira.repository import git, snapshot
 
 ARTIFACT = "model"  # as `artifacts:` in dvc.yaml names it
@@ -74,8 +74,8 @@ def find(name: str) -> Version:
             f"there is no version {name} of the model, nor any other: {where_to_get_one()}."
         )
     names = [version.name for version in known]
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"the newest is {names[0]}."
+    near = nearest(wanted, names)
+    hint = f"did you mean {near}?" if near else f"the newest is {names[0]}."
     raise UserError(f"there is no version {name} of the model: {hint}")
 
 
