@@ -10,6 +10,7 @@
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
 # make benchmark-serve           the service beside a bare one and MLflow's
 # make benchmark-comparison     errors and power of the comparison of two models
+# make pictures   those of README.md, from a real run
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
@@ -29,7 +30,7 @@ test soak: export OPENBLAS_NUM_THREADS := 1
 help:
 	@grep "^# make" Makefile
 
-.PHONY: help demo test soak rehearsal lint lock clean
+.PHONY: help demo test soak rehearsal pictures lint lock clean
 .PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve
 .DELETE_ON_ERROR:
 
@@ -56,6 +57,9 @@ soak: .venv/ready
 	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py tests/test_serve_load.py $(ARGS)
 
 # The generated project's own settings leave vendor/ out, so it is named here.
+pictures: .venv/ready
+	.venv/bin/python scripts/pictures.py
+
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/ruff check --config pyproject.toml "$(PROJECT)/vendor"

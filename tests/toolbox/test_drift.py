@@ -383,7 +383,10 @@ def test_a_concept_that_was_not_tested_is_not_called_sound(known: Profile) -> No
     batch = squad_table(1500, 12)
     assert judge(known, batch).told.advice == "Nothing to do."
     found = judge(known, batch.drop(columns="left"))
-    assert found.told.advice == "Nothing to do for the data; the concept was not tested: it needs labels."
+    assert (
+        found.told.advice
+        == "Nothing to do for the data; the concept was not tested: it needs labels."
+    )
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])

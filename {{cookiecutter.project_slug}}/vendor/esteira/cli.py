@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from esteira.line.errors import UserError, of_the_disk
@@ -28,6 +29,11 @@ def commands(context: typer.Context) -> None:
     """The toolbox of the project: gates and checks beside the line that `dvc repro` runs."""
     if context.invoked_subcommand != "doctor":  # which tells of it, and asks first
         undo_what_was_killed()
+
+
+def working(what: str) -> Status:
+    """Show, on a terminal alone, that something that may take long is at work."""
+    return Console(stderr=True).status(f"{what} …")
 
 
 def undo_what_was_killed() -> None:
@@ -55,8 +61,9 @@ def gate(
     from esteira.gate import judge_all, remarks
     from esteira.repository import base as bases
 
-    found = bases.find(base)
-    verdicts = judge_all(found.comparable)
+    with working("Judging, and comparing with the base"):
+        found = bases.find(base)
+        verdicts = judge_all(found.comparable)
     table = Table("metric", "better", "base", "now", "limit", "verdict")
     for verdict in verdicts:
         base_value, now, limit = (
@@ -94,7 +101,9 @@ def status(
     """Say on one screen how the project stands, and what to do next."""
     from esteira import status as room
 
-    room.show(Console(highlight=False), base)
+    with working("Looking at the lock, the gates and the remote"):
+        found = room.find(base)
+    room.show(Console(highlight=False), found)
 
 
 @app.command(rich_help_panel=LINE, epilog="Example: uv run esteira report --open")
@@ -112,7 +121,8 @@ def report(
     """Write one page: verdict, metrics, model, drift, data, and where all of it comes from."""
     from esteira.report.write import write
 
-    found = write(out, base).standing
+    with working("Collecting and drawing"):
+        found = write(out, base).standing
     print(f"{found.headline}: {found.reasons[0]}\nNext: {found.step}\nReport: {out}")
     if open_it and typer.launch(out.resolve().as_uri()):
         raise UserError(f"no browser could be started: open {out} in one.")
@@ -139,7 +149,8 @@ def drift(
 
         return typed.read(path, types)
 
-    found = compare_files(reference, current, target, predictions, out, read_text)
+    with working("Comparing the tables"):
+        found = compare_files(reference, current, target, predictions, out, read_text)
     print(f"{found.summary()}\nReport: {Path(out) / 'report.html'}")
     sys.exit(found.verdict.status)
 
@@ -224,7 +235,8 @@ def adopt(
     from esteira.adopt.detect import Asked
 
     asked = Asked(target, time, task, positive)
-    changes = plan(path, asked, current=current, header=header, force=force)
+    with working("Reading and judging the table"):
+        changes = plan(path, asked, current=current, header=header, force=force)
     print(describe(changes.decisions))
     if force:
         print(f"\n{changes.diff()}", end="")
@@ -239,7 +251,9 @@ def absorb(
     """Take a batch that drifted into the training table, so that the next repro learns it."""
     from esteira import absorb as room
 
-    print(room.absorb(batch).says())
+    with working("Taking the batch into training"):
+        absorbed = room.absorb(batch)
+    print(absorbed.says())
 
 
 @app.command(rich_help_panel=DATA, epilog="Example: uv run esteira drill --kind concept")
@@ -272,9 +286,10 @@ def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")])
     from esteira.line.validate import check, summary
 
     what = schema.load()
-    raw = table.read_batch(path, what)
-    faults = check(raw, what)[1]
-    found = summary(faults)
+    with working("Checking every cell"):
+        raw = table.read_batch(path, what)
+        faults = check(raw, what)[1]
+        found = summary(faults)
     if found.empty:
         print(f"{path} keeps every rule: {len(raw)} rows.")
         sys.exit(0)
@@ -329,7 +344,9 @@ def compact_log(folder: LogFolder = LOGS) -> None:
     """Turn closed segments into Parquet, and copy what open ones hold so far."""
     from esteira.log.compact import compact
 
-    print(compact(folder).says())
+    with working("Compacting"):
+        compacted = compact(folder)
+    print(compacted.says())
 
 
 @log.command("label", epilog="Example: uv run esteira log label outcomes.csv --log logs")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from esteira import gate
 from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS
 from esteira.line.errors import UserError
-from esteira.page.words import figure
+from esteira.page.words import apart, figure
 from esteira.repository import base as bases
 from esteira.repository import dvc, environment, git, lock
 from esteira.repository.base import Base
@@ -100,12 +100,12 @@ def _verdict(
         return "bad", "Not reproduced", [f"{by_name['Lock'].says}.", *refused]
     if refused:
         return "bad", "Not ready", refused
-    for name, headline in (
-        ("Drift", "Ready, but look at the drift"),
-        ("Comparison", "Ready, but worse than the base"),
-    ):
-        if by_name[name].tone == "look":
-            return "look", headline, [_leading(verdicts), f"{by_name[name].says}."]
+    if by_name["Drift"].tone == "look":
+        drifted = f"{by_name['Drift'].says}."
+        return "look", "Ready, but look at the drift", [drifted, _leading(verdicts)]
+    worse = [verdict for verdict in verdicts if _is_worse(verdict)]
+    if worse:
+        return "look", "Ready, but worse than the base", [_moved(verdict) for verdict in worse]
     if by_name["Lock"].tone == "none":
         return "look", "Ready, if the lock is fresh", [f"The lock is {by_name['Lock'].says}."]
     return "good", "Ready", [_leading(verdicts), "Every gate says yes; no drift that matters."]
@@ -113,13 +113,22 @@ def _verdict(
 
 def _leading(verdicts: tuple[gate.Verdict, ...]) -> str:
     """Say how the first metric of gates.yaml stands."""
-    first = verdicts[0]
-    moved = first.comparison
-    if moved is None or moved.difference is None:
-        return f"`{first.metric}` is {figure(first.now)}."
+    return _moved(verdicts[0])
+
+
+def _is_worse(verdict: gate.Verdict) -> bool:
+    return verdict.comparison is not None and verdict.comparison.verdict == "worse"
+
+
+def _moved(verdict: gate.Verdict) -> str:
+    """Say how one metric stands, beside the base's."""
+    moved = verdict.comparison
+    if moved is None or moved.base is None or moved.now is None:
+        return f"`{verdict.metric}` is {figure(verdict.now)}."
     if moved.difference == moved.low == moved.high == 0:
-        return f"`{first.metric}` is {figure(first.now)}, as at the base."
-    return f"`{first.metric}`: {figure(moved.base)} → {figure(moved.now)}, {moved.verdict}."
+        return f"`{verdict.metric}` is {figure(verdict.now)}, as at the base."
+    before, now = apart(moved.base, moved.now)
+    return f"`{verdict.metric}`: {before} → {now}, {moved.verdict}."
 
 
 # ---- the checklist

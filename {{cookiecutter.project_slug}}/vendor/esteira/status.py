@@ -14,9 +14,13 @@ ICONS: dict[Tone, str] = {"good": "✓", "look": "!", "bad": "✗", "none": "–
 WORDS = {"better": "green", "worse": "red"}
 
 
-def show(console: Console, base: str | None = None) -> None:
-    """Print the screen. Raises UserError as `standing.find` does."""
-    found = standing.find(base)
+def find(base: str | None = None) -> Standing:
+    """Find what the screen shows. Raises UserError as `standing.find` does."""
+    return standing.find(base)
+
+
+def show(console: Console, found: Standing) -> None:
+    """Print the screen."""
     colour = COLOURS[found.tone]
     reason = plain(found.reasons[0]) if found.reasons else ""
     console.print(f"[bold {colour}]{found.headline}[/]  {escape(reason)}")

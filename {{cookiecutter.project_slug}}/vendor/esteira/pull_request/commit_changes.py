@@ -142,6 +142,7 @@ def data(base: str | None) -> list[f.Data]:
     """Return DVC's files whose content differs between the base and now. Raises UserError."""
     old = stored(base) if base else {}
     new = stored(None)
+    raw = snapshot.raw_files(None) | (snapshot.raw_files(base) if base else {})
     paths = [path for path in old | new if _md5(old, path) != _md5(new, path)]
     return [
         f.Data(
@@ -150,6 +151,7 @@ def data(base: str | None) -> list[f.Data]:
             new_hash=_md5(new, path),
             old_size=old[path].size if path in old else None,
             new_size=new[path].size if path in new else None,
+            raw=path in raw,
         )
         for path in paths
     ]

@@ -155,6 +155,7 @@ class Data(Part):
     new_hash: Text | None = None
     old_size: Count | None = None
     new_size: Count | None = None
+    raw: bool = False  # whether a .dvc file names it: people brought it, the line did not make it
 
 
 class Point(Part):

@@ -6,7 +6,9 @@ report that says yes where its numbers say no contradicts itself, and that is a 
 
 from esteira import gate as gates
 from esteira.gate import Rule
+from esteira.page.words import apart
 from esteira.pull_request.facts import Compared, Facts, Gate, Metric
+from esteira.pull_request.movement import verdict_of
 
 NOT_CHECKED = "whether the data is pushed was not checked"
 ROUNDING = 1e-5  # values are written with six significant digits
@@ -40,7 +42,11 @@ def refusals(facts: Facts) -> list[str]:
 
 def remarks(facts: Facts) -> list[str]:
     """Return what a reviewer must look at although nothing refuses it, one clause for each."""
-    found = []
+    found = [
+        f"{gate.metric} is worse ({' → '.join(apart(gate.compared.base, gate.compared.now))})"
+        for gate in facts.gates
+        if gate.compared and verdict_of(gate) == "worse" and not refusal(gate, facts)
+    ]
     if facts.base and facts.not_compared:
         found.append(f"not compared with the base: {facts.not_compared}")
     not_compared = [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]

@@ -139,7 +139,7 @@ class ChangedView:
     rules: Some[f.Change]
     packages: Some[f.Change]
     rows: str  # of the table, such as +82 rows (569 → 651)
-    data: Some[str]
+    data: Some[str]  # raw files: what the line makes of them is in `hashes` alone
     hashes: tuple[DataRow, ...]
 
     @property
@@ -420,7 +420,7 @@ def changed(facts: f.Facts) -> ChangedView | None:
         rules=Some.of(facts.rules),
         packages=Some.of(facts.environment),
         rows=rows_in_words(next(counted, None)) if facts.data else "",
-        data=Some.of(entry.path for entry in facts.data),
+        data=Some.of(entry.path for entry in facts.data if entry.raw),
         hashes=tuple(data_row(entry) for entry in facts.data[: f.MOST_ENTRIES]),
     )
 
