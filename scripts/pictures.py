@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from markdown_it import MarkdownIt
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs"
@@ -54,8 +54,10 @@ def main() -> None:
         PICTURES.mkdir(exist_ok=True)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            take(browser, project / "reports" / "report.html", PICTURES / "report.png", HEIGHT)
-            take(browser, page, PICTURES / "comment.png", None)
+            report = opened(browser, project / "reports" / "report.html")
+            report.screenshot(path=PICTURES / "report.png")
+            shown = opened(browser, page)
+            shown.locator("article").screenshot(path=PICTURES / "comment.png")
             browser.close()
 
 
@@ -100,11 +102,11 @@ def run(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def take(browser: Browser, page: Path, out: Path, height: int | None) -> None:
-    """Take a picture of a page: its first `height` pixels, or all of it."""
-    shown = browser.new_page(viewport={"width": WIDTH, "height": height or HEIGHT})
+def opened(browser: Browser, page: Path) -> Page:
+    """Open a page in a window of WIDTH by HEIGHT."""
+    shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     shown.goto(page.as_uri())
-    shown.screenshot(path=out, full_page=height is None)
+    return shown
 
 
 if __name__ == "__main__":

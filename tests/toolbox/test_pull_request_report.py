@@ -119,8 +119,8 @@ MODEL = f.Data(
     old_size=7_102, new_size=7_140,
 )  # fmt: skip
 RAW = f.Data(
-    raw=True, path="data/raw/customers.csv", old_hash="a" * 32, new_hash="b" * 32, old_size=1_204_000,
-    new_size=1_377_500,
+    path="data/raw/customers.csv", old_hash="a" * 32, new_hash="b" * 32, old_size=1_204_000,
+    new_size=1_377_500, raw=True,
 )  # fmt: skip
 RERUN = f.Run(state="reproduced", stages=stages(train=3.5, evaluate=4.4, drift_check=3.0))
 
