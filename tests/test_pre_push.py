@@ -88,3 +88,20 @@ def test_the_hooks_of_dvc_install_run_as_well(project: Path, origin: Path) -> No
     done = push(project, "same")
     assert done.returncode == 0, "pre-push runs `dvc push`, and then checks"
     assert heads(origin) == "same\n"
+
+
+def test_a_switch_to_another_lock_says_that_its_data_is_to_be_brought(project: Path) -> None:
+    def switch(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "switch", *words], cwd=project, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert "post-checkout" not in switch("--create", "change")
+    lock = project / "dvc.lock"
+    lock.write_text(lock.read_text("utf-8").replace("md5: ", "md5:  ", 1), encoding="utf-8")
+    helpers.run(project, "git", "commit", "--quiet", "--all", "--no-verify", "-m", "Change")
+    told = switch("main")
+    assert "post-checkout: dvc.lock is another one here: `uv run dvc checkout`" in told
+    assert "post-checkout" not in switch("--create", "same")

@@ -1,6 +1,5 @@
 """Fire drill: a drifted batch made of the squad's own rows, checked by the line's drift check."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from esteira.drift import verdicts
+from esteira.drift import shown, verdicts
 from esteira.line import schema, table
 from esteira.line.errors import UserError
 from esteira.line.files import read_yaml, write_text
@@ -21,6 +20,7 @@ SOURCE = "data/holdout.parquet"
 FOLDER = Path("data/drill")
 BEFORE = FOLDER / "before.txt"  # what drift_check.current was
 REPORT = Path("reports/drift_check")
+MOST_TOLD = 3  # columns
 
 Frame = pd.DataFrame
 Random = np.random.Generator
@@ -159,17 +159,13 @@ def _reproduce() -> None:
 
 def _alarm() -> str:
     """Say in words what the drift check found."""
-    found = json.loads((REPORT / "metrics.json").read_text(encoding="utf-8"))
-    verdict = verdicts.BY_CODE.get(int(found["action"]))
-    action = verdict.action if verdict else "unknown"
-    lines = [f"The drift check says `{action}`."]
+    found = shown.read(REPORT / "shown.json")
+    figures = dict(found.figures)
+    lines = [f"The drift check says `{found.action}`. {found.advice}"]
     for word, yes, tested in (
-        ("data drift", found["data_drift"], action != "unusable"),
-        ("concept drift", found["concept_drift"], found["concept_assessable"]),
+        ("data drift", figures["data_drift"], found.verdict != verdicts.UNUSABLE),
+        ("concept drift", figures["concept_drift"], figures["concept_assessable"]),
     ):
-        lines.append(f"{word}: {('no', 'yes')[yes] if tested else 'not tested'}")
-    columns = REPORT / "columns.csv"
-    if columns.is_file() and columns.stat().st_size:
-        worst = pd.read_csv(columns).query("drifted == 1").head(3)
-        lines += [f"  {row.column}: {row.says}" for row in worst.itertuples()]
+        lines.append(f"{word}: {('no', 'yes')[int(yes)] if tested else 'not tested'}")
+    lines += [f"  {column.name}: {column.says}" for column in found.drifted[:MOST_TOLD]]
     return "\n".join([*lines, f"See {REPORT}/report.html"])

@@ -58,10 +58,17 @@ def moved(verdict: Verdict) -> str:
     """Say how one metric moved, with its interval."""
     known = verdict.comparison
     if known is None or known.difference is None:
-        return "[dim]not compared[/]" if verdict.not_compared else ""
+        return "[dim]not compared[/]" if verdict.not_compared else _without_interval(verdict)
     sign = "+" if known.difference > 0 else ""
     change = f"{sign}{figure(known.difference)} \\[{figure(known.low)}, {figure(known.high)}]"
     return f"[{WORDS.get(known.verdict, 'dim')}]{known.verdict}[/] {change}"
+
+
+def _without_interval(verdict: Verdict) -> str:
+    """Say of what is not of rows held out, and of the same answers, whether it moved."""
+    if verdict.base is None or verdict.now is None:
+        return ""
+    return "[dim]unchanged[/]" if verdict.base == verdict.now else "moved"
 
 
 def checklist(found: Standing) -> Table:
