@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ class Metrics:
 
 def metrics(verdicts: Sequence[gate.Verdict], base: str | None, card: Card | None) -> Metrics:
     """Measure every metric beside the base's. Raises UserError."""
-    values = gate.read_metrics(gate.EVALUATION)
-    names = [name for name in values.values if name in comparison.METRICS]
+    values = _numbers(gate.read_metrics(gate.EVALUATION))
+    names = list(values)
     judged = {verdict.metric: verdict for verdict in verdicts if verdict.file == gate.EVALUATION}
     order = list(judged)
     names.sort(key=lambda name: order.index(name) if name in judged else len(order))
@@ -61,11 +62,21 @@ def metrics(verdicts: Sequence[gate.Verdict], base: str | None, card: Card | Non
     reasons = [known.reason for known in found]
     return Metrics(
         measured=tuple(
-            _measured(name, values.number(name), judged.get(name), by_name.get(name), card)
+            _measured(name, values[name], judged.get(name), by_name.get(name), card)
             for name in names
         ),
         not_compared="" if by_name else next(iter(reasons), ""),
     )
+
+
+def _numbers(found: gate.MetricsFile) -> dict[str, float]:
+    """Return the metrics that are of rows held out; one that is no number is told by its gate."""
+    numbers = {}
+    for name in found.values:
+        if name in comparison.METRICS:
+            with suppress(UserError):
+                numbers[name] = found.number(name)
+    return numbers
 
 
 def _measured(
