@@ -30,7 +30,7 @@ def test_the_gate_says_yes_and_compares_with_a_base(project: Path) -> None:
         ({"roc_auc": None}, "roc_auc is None, not a number in reports/evaluate/metrics.json."),
         ({"roc_auc": True}, "roc_auc is True, not a number"),
         ({"roc_auc": float("nan")}, "roc_auc is nan, not a number"),
-        ({"roc_auc": ...}, "roc_auc is missing in reports/evaluate/metrics.json."),
+        ({"roc_auc": ...}, "roc_auc is missing in reports/evaluate/metrics.json: it has"),
     ],
 )
 def test_the_gate_says_no(project: Path, change: dict, sentence: str) -> None:
@@ -94,7 +94,7 @@ def test_a_broken_gates_file_or_base_is_refused(project: Path) -> None:
     (project / "gates.yaml").write_text("rules: [{metric: r2}]\n", encoding="utf-8")
     done = run(project, "esteira", "gate", check=False)
     assert done.returncode == 2
-    assert "gates.yaml: rules.0.better: field required" in done.stderr
+    assert "gates.yaml: rules.0 (r2).better: field required" in done.stderr
 
 
 # -- Reports that the line is not known to have written

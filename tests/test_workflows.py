@@ -318,6 +318,8 @@ def test_an_unchanged_pull_request_is_green_and_tests_the_project(pull: Pull) ->
     assert re.search(r"### ✅ Ready: `roc_auc` [\d.]+, unchanged", summary)
     for check in ("Gates:** 4 of 4 say yes", "Drift:** keep", "Lock:** dvc.lock is fresh"):
         assert f"- ✅ **{check}" in summary
+    drawn = pull.folder / "artifacts" / "pull-request" / "reports" / "report.html"
+    assert "<h1>Ready</h1>" in drawn.read_text("utf-8")
 
 
 C = "hyperparameters: {}"
@@ -349,7 +351,7 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
     assert passed(pull.comment(), "pull-request-comment"), pull.said
     [comment] = pull.github.comments.values()
     assert "### ❌ Not ready: " in comment["body"]
-    assert "| `train.hyperparameters.C` | – | `0.1` |" in comment["body"]
+    assert "- settings: `train.hyperparameters.C` – → `0.1`" in comment["body"]
 
 
 def test_unpushed_outputs_are_red_and_the_next_push_updates_the_comment(pull: Pull) -> None:
@@ -367,7 +369,7 @@ def test_unpushed_outputs_are_red_and_the_next_push_updates_the_comment(pull: Pu
     assert passed(pull.comment(), "pull-request-comment"), pull.said
     theirs, ours = pull.github.comments.values()
     assert theirs["body"].endswith("mine")
-    assert "### ✅ Ready: `roc_auc`" in ours["body"]
+    assert "### ⚠️ Look first: log_loss is worse" in ours["body"]
     assert [r for r in pull.github.requests if "POST" in r or "PATCH" in r] == [
         f"POST /repos/{actions.REPOSITORY}/issues/12/comments",
         f"PATCH /repos/{actions.REPOSITORY}/issues/comments/{ours['id']}",
