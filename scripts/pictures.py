@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs"
-WIDTH, HEIGHT = 1100, 1000
+WIDTH, HEIGHT = 1200, 1500
 TRY = ("hyperparameters: {}", "hyperparameters: {C: 0.3}")
 
 LIKE_GITHUB = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Comments</title>

@@ -10,7 +10,7 @@ from helpers import run
 
 from esteira import gate, standing
 from esteira.line.errors import UserError
-from esteira.standing import Check, Standing
+from esteira.standing import Check, Standing, Tone
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -129,6 +129,31 @@ def test_the_drift_checks_word_is_taken_as_it_is_meant(word: str, tone: str, ste
     told = standing._drift((judged,))
     assert told.tone == tone
     assert step in told.step
+
+
+def checks_of(drift: Check) -> tuple[Check, ...]:
+    names = ("Lock", "Gates", "Comparison", "Environment", "Commit", "Data")
+    return (*(Check(name, "good", "well") for name in names), drift)
+
+
+@pytest.mark.parametrize("tone", ["look", "bad", "none"])
+def test_a_drift_that_gates_let_pass_is_never_called_none(tone: Tone) -> None:
+    judged = gate.Verdict(
+        file=gate.EVALUATION, metric="roc_auc", better="higher", base=None, now=0.9, limit=0.8,
+        regression=None, reason="",
+    )  # fmt: skip
+    drift = Check("Drift", tone, "the newest batch says `rework`")
+    verdict = standing._verdict(checks_of(drift), (judged,))
+    assert verdict[:2] == ("look", "Ready, but look at the drift")
+    assert verdict[2][0] == "the newest batch says `rework`."
+    calm = standing._verdict(checks_of(Check("Drift", "good", "none")), (judged,))
+    assert calm[:2] == ("good", "Ready")
+
+
+def test_what_is_to_be_committed_comes_before_what_a_pull_request_is_to_say() -> None:
+    worse = Check("Comparison", "look", "worse", "Say why")
+    uncommitted = Check("Commit", "look", "1 file", "git commit")
+    assert sorted([worse, uncommitted], key=standing._turn) == [uncommitted, worse]
 
 
 def test_before_the_first_reproduction_it_says_so(squad: Path) -> None:

@@ -25,6 +25,8 @@ RECORD = "uv run esteira record"
 COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
 MOST_NAMED = 3  # files or stages, in one line
+# In which order things are settled: what is drifted or worse is told in the pull request.
+TURNS = ("Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Comparison")
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ def find(named: str | None = None) -> Standing:
         _checked("Commit", _commit),
         data,
     )
-    first = next((check for check in checks if check.step), None)
+    first = next((check for check in sorted(checks, key=_turn) if check.step), None)
     tone, headline, reasons = _verdict(checks, verdicts)
     step = f"{_sentence(first.step)}." if first else _nothing_left(base)
     names = () if isinstance(stale, str) else tuple(stale)
     return Standing(base, verdicts, names, checks, tone, headline, tuple(reasons), step)
+
+
+def _turn(check: Check) -> int:
+    return TURNS.index(check.name)
 
 
 def _sentence(step: str) -> str:
@@ -100,7 +106,7 @@ def _verdict(
         return "bad", "Not reproduced", [f"{by_name['Lock'].says}.", *refused]
     if refused:
         return "bad", "Not ready", refused
-    if by_name["Drift"].tone == "look":
+    if by_name["Drift"].tone != "good":
         drifted = f"{by_name['Drift'].says}."
         return "look", "Ready, but look at the drift", [drifted, _leading(verdicts)]
     worse = [verdict for verdict in verdicts if _is_worse(verdict)]

@@ -30,7 +30,7 @@ from esteira.drift.verdicts import KEEP, RETRAIN
 from esteira.page.words import exact, figure
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
-CERTAIN = 0.001  # chance below which nobody need ask whether a change came by chance
+CLEAR = 0.001  # chance below which nobody need ask whether a change came by chance
 MOST_DIGITS = 6  # of a share in percent
 REPEATED_BY_CHANCE = 0.01  # share of rows, where the reference has repeated ones as well
 BEYOND, HALF = 0.01, 0.5  # shares of the batch: told of beyond all values of the reference
@@ -105,7 +105,7 @@ def drifted_columns(judged: Judged) -> list[str]:
         name = judged.target.measured.name
         said.append(f"The target `{name}` drifted: {remarks(judged.target)}.")
     chance = min(column.p for column in drifted) * len(judged.columns)
-    if chance >= CERTAIN:
+    if chance >= CLEAR:
         said.append(f"Without drift, at most {chance:.1%} of batches change this clearly.")
     return said
 

@@ -23,7 +23,7 @@ class Part(Generic[Found]):
 class Moved:
     """How a metric moved against the base."""
 
-    word: str  # better, worse, within chance, or the same answers
+    word: str  # better, worse, within chance, or unchanged
     amount: str  # with its interval
 
     def says(self) -> str:

@@ -106,7 +106,7 @@ def _measured(
 def _moved(compared: Comparison) -> Moved:
     change = compared.difference or 0.0
     if change == compared.low == compared.high:
-        return Moved("the same answers", "")
+        return Moved("unchanged", "")
     ends = f"[{figure(compared.low)}, {figure(compared.high)}]"
     sign = "+" if change > 0 else ""
     return Moved(compared.verdict, f"{sign}{figure(change)} {ends}")
