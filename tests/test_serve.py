@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import helpers
+import pages
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
@@ -292,6 +293,7 @@ def test_a_person_fills_in_a_row_and_sees_the_answer_and_what_moved_it(
     page.get_by_label("worst area").fill("2600")
     page.get_by_label("worst area").press("Enter")
     expect(page.locator("#answer table").last).to_contain_text("worst area")
+    pages.look(page, service.url)
     page.get_by_label("mean radius", exact=True).fill("-1")
     page.get_by_role("button", name="Predict").click()
     field = page.get_by_label("mean radius", exact=True)
