@@ -93,7 +93,8 @@ class TestKeys:
     def test_of_identifiers_that_repeat_are_told_apart_by_content(self) -> None:
         table = rows(6)
         table["code"] = ["a", "a", "b", None, None, "c"]
-        named, single = holdout.identity(table, told()), holdout.distinct(table, told())
+        looked = holdout.look([table], told())
+        named, single = looked.named, holdout.distinct(looked)
         assert named[0] == named[1]
         assert len(set(single.tolist())) == 6
         assert named[[2, 5]].tolist() == single[[2, 5]].tolist()
@@ -209,11 +210,11 @@ class TestSplit:
 
     def test_parts_are_written_and_read(self, tmp_path, monkeypatch) -> None:
         monkeypatch.chdir(tmp_path)
-        found = holdout.split(rows(), told(), SETTINGS)
+        found = holdout.decide(holdout.look([rows()], told()), told(), SETTINGS)
         holdout.write(found)
         first = holdout.PARTS.read_bytes()
         holdout.write(found)
         assert holdout.PARTS.read_bytes() == first
         held = holdout.part_keys("holdout")
         assert held.dtype == np.uint64
-        assert (held == holdout.distinct(found.part("holdout"), told())).all()
+        assert (held == found.keys[found.are("holdout")]).all()

@@ -12,6 +12,12 @@ from esteira.line import plots
 ROWS, INPUTS = 200, 9
 
 
+def found_of(model, inputs: pd.DataFrame, target: pd.Series, scoring: str) -> list[dict]:
+    places = plots.importance_places(len(inputs), inputs.shape[1], 42)
+    sample, truth = inputs.iloc[places], target.iloc[places]
+    return plots.importance(model, sample, truth, scoring, 42, len(inputs))
+
+
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     random = np.random.default_rng(0)
@@ -36,7 +42,7 @@ def test_it_is_scikit_learns(rows: pd.DataFrame, model, target: str, scoring: st
     theirs = permutation_importance(
         model, inputs, truth, scoring=scoring, n_repeats=5, random_state=42
     )
-    ours = pd.DataFrame(plots.importance(model, inputs, truth, scoring, 42)).set_index("input")
+    ours = pd.DataFrame(found_of(model, inputs, truth, scoring)).set_index("input")
     ours = ours.loc[inputs.columns]
     np.testing.assert_allclose(ours["importance"], theirs.importances_mean, atol=2e-6)
     np.testing.assert_allclose(ours["spread"], theirs.importances_std, atol=2e-6)
@@ -59,11 +65,11 @@ def test_a_wide_table_is_asked_about_no_more_rows_and_says_how_many() -> None:
     wide = pd.DataFrame(random.normal(size=(600, 150)), columns=[f"x{i}" for i in range(150)])
     truth = pd.Series(np.where(wide["x0"] + random.normal(size=600) > 0, "a", "b"))
     model = Counting().fit(wide, truth)
-    found = plots.importance(model, wide, truth, "neg_log_loss", 42)
+    found = found_of(model, wide, truth, "neg_log_loss")
     assert Counting.asked <= plots.ANSWERS + 600
     assert {(entry["rows"], entry["repeats"]) for entry in found} == {(250, 2)}
     assert found[0]["input"] == "x0"
-    again = plots.importance(model, wide, truth, "neg_log_loss", 42)
+    again = found_of(model, wide, truth, "neg_log_loss")
     assert again == found, "the same every time"
 
 

@@ -65,7 +65,7 @@ def test_a_misspelt_column_of_a_table_is_told_with_the_one_that_was_meant(tmp_pa
     with pytest.raises(UserError, match=r"lacks `mean radius`.*did you mean `mean raduis`\?"):
         list(answers.read(tmp_path / "t.csv", what))
     with pytest.raises(UserError, match=r"names 'mean radus'.*did you mean `mean radius`\?"):
-        holdout.identity(pd.DataFrame({"mean radius": [1.0]}), what, "mean radus")
+        holdout.look([pd.DataFrame({"mean radius": [1.0]})], what, "mean radus")
 
 
 def test_names_far_from_all_are_told_what_there_is() -> None:

@@ -30,7 +30,7 @@ from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, replacing, significant, transaction, write_text
 from esteira.line.params import read as read_settings
 from esteira.line.schema import Column, FileFormat, Schema
-from esteira.line.validate import check, summary
+from esteira.line.validate import Checking
 from esteira.repository import dvc, git
 
 RAW = Path("data/raw")
@@ -164,10 +164,12 @@ def _read_batch(path: Path, what: Schema) -> pd.DataFrame:
     raw = table.read_batch(path, what).dropna(how="all").reset_index(drop=True)
     if what.target not in raw:
         raise UserError(f"{path} has no column `{what.target}`: without labels nothing is learnt.")
-    faults = summary(check(raw, what)[1], examples=2)
-    if len(faults):
-        first = [f"`{f.column}`: {f.rule} ({f.rows} rows)" for f in faults.head(3).itertuples()]
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    checking = Checking(what)
+    checking.check(raw)
+    broken = checking.violations()
+    if len(broken):
+        first = [f"`{f.column}`: {f.rule} ({f.rows} rows)" for f in broken.head(3).itertuples()]
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         raise UserError(
             f"{path} breaks rules of schema.yaml: {'; '.join(first)}{more}. Correct the batch, or"
             f" allow there what is rightly new; `uv run esteira validate {path}` lists all."

@@ -282,23 +282,25 @@ def predict(
 @app.command(rich_help_panel=DATA, epilog="Example: uv run esteira validate data/raw/august.csv")
 def validate(path: Annotated[str, typer.Argument(help="A raw table or batch.")]) -> None:
     """Check a table or batch against schema.yaml; exit with 1 if a rule is broken."""
-    from esteira.line import schema, table
-    from esteira.line.validate import check, summary
+    from esteira.line import parts, schema, table
+    from esteira.line.validate import Checking
 
     what = schema.load()
+    checking = Checking(what)
     with working("Checking every cell"):
-        raw = table.read_batch(path, what)
-        faults = check(raw, what)[1]
-        found = summary(faults)
+        for raw in parts.read_raw(path, what.file):
+            table.demand_like(raw, path, what)
+            checking.check(raw)
+    found = checking.violations()
     if found.empty:
-        print(f"{path} keeps every rule: {len(raw)} rows.")
+        print(f"{path} keeps every rule: {checking.rows} rows.")
         sys.exit(0)
     shown = Table(*(str(name).replace("_", " ") for name in found))
     for row in found.itertuples(index=False):
         shown.add_row(*(escape(str(cell)) for cell in row))
     Console().print(shown)
-    rows = faults["row"].nunique()
-    print(f"{path} breaks rules: {len(found)}, in {rows} of {len(raw)} rows.")
+    of_rows = f"{checking.rows_in_violation} of {checking.rows} rows"
+    print(f"{path} breaks rules: {len(found)}, in {of_rows}.")
     sys.exit(1)
 
 

@@ -31,7 +31,7 @@ class Predicted:
         return "\n".join(lines)
 
 
-def predict(source: str | Path, out: str | Path, part: int = parts.ROWS) -> Predicted:
+def predict(source: str | Path, out: str | Path, part: int | None = None) -> Predicted:
     """Answer every row of the table at `source`, and write the answers to `out`.
 
     The answers are Parquet or CSV, as the name of `out` says: see `line.answers`.

@@ -24,8 +24,8 @@ def main(settings: Settings) -> str:
     """Check the batch against the reference profile and write the report's files."""
     what = schema.load()
     reference = profile_file.read("models/reference.json")
-    batch = of_line.read(settings.current, what)
-    found = of_line.check_batch(batch, what, reference, settings, load_model)
+    with of_line.reading(settings.current, what) as batch:
+        found = of_line.check_batch(batch, what, reference, settings, load_model)
     report.write(found, "reports/drift_check", f"Drift check of {settings.current}")
     print(found.summary())
     return f"{found.metrics.rows_current} rows against {found.metrics.rows_reference}"

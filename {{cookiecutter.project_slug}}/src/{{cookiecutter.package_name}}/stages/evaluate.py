@@ -5,18 +5,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from dvclive import Live
 from esteira.drift import profile, profile_file
-from esteira.line import holdout, plots, predictions, schema, table
+from esteira.line import answers, holdout, parts, plots, predictions, schema
 from esteira.line.errors import UserError
 from esteira.line.files import significant
 from esteira.line.params import Section, run
-from esteira.line.pipeline_parts import faults_told
 from pandas import Series
 from pydantic import Field
 from sklearn import metrics as scores
 
 from ..model import load
 
-REFUSED = "the model cannot answer the held-out rows"
+TRAIN, HOLDOUT = "data/train.parquet", "data/holdout.parquet"
 
 
 class Settings(Section):
@@ -59,61 +58,46 @@ def regression_metrics(actual: Series, predicted: np.ndarray) -> dict[str, float
     }
 
 
-def _refuse_unknown(actual: Series, classes: list[str]) -> None:
-    """Raise UserError if a class was held out whole: the model has never seen it."""
-    unknown = actual[~actual.isin(classes)].value_counts()
-    if len(unknown):
-        raise UserError(
-            f"class {unknown.index[0]!r} is in {unknown.iloc[0]} held-out rows and in none that"
-            " the model was trained on: set `shuffle: true` or `order: random` in section"
-            " `split:` of params.yaml, or leave those rows out."
-        )
-
-
 def main(settings: Settings) -> str:
     """Write reports/evaluate/, data/predictions.parquet and models/reference.json."""
     what = schema.load()
-    rows = table.read("data/holdout.parquet")
     model = load()
-    inputs, actual = rows[what.inputs], rows[what.target]
+    found = answers.of_holdout(model, HOLDOUT, what, holdout.part_keys("holdout"))
+    predictions.write(found)
+    rows = len(found.keys)
+    actual = Series(found.actual, dtype="str" if found.classes else "float64")
     drawn: dict[str, list[dict[str, Any]]]
-    keys = holdout.part_keys("holdout")
-    if what.task == "classification":
-        classes = list(model.classes_)
-        with faults_told(REFUSED):
-            probability = model.predict_proba(inputs)
-        _refuse_unknown(actual, classes)
-        measured = classification_metrics(actual, probability, classes, what.positive)
-        drawn = plots.classification(actual, probability, classes, what.positive)
-        answers = predictions.Answers(keys, actual.to_numpy(), tuple(classes), probability)
+    if found.classes:
+        classes = list(found.classes)
+        measured = classification_metrics(actual, found.said, classes, what.positive)
+        drawn = plots.classification(actual, found.said, classes, what.positive)
     else:
-        with faults_told(REFUSED):
-            predicted = model.predict(inputs)
-        measured = regression_metrics(actual, predicted)
-        drawn = plots.regression(actual, predicted)
-        answers = predictions.Answers(keys, actual.to_numpy(), (), predicted)
-    predictions.write(answers)
+        measured = regression_metrics(actual, found.said)
+        drawn = plots.regression(actual, found.said)
+    places = plots.importance_places(rows, len(what.inputs), settings.seed)
+    sample = parts.take(HOLDOUT, places)
+    inputs, target = sample[what.inputs], sample[what.target]
     try:
         drawn["importance"] = plots.importance(
-            model, inputs, actual, settings.importance, settings.seed
+            model, inputs, target, settings.importance, settings.seed, rows
         )
     except ValueError as error:  # scikit-learn lists the scores that it knows
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"section `evaluate:` of params.yaml cannot be used: {reason}") from None
-    known = table.read("data/train.parquet")
+    known: Any = TRAIN
     if settings.reference != "all":
-        known = holdout.latest(known, rows, settings.reference)
+        known = holdout.latest(TRAIN, HOLDOUT, settings.reference)
     importance = {point["input"]: point["importance"] for point in drawn["importance"]}
-    reference = profile.of_line(known, rows, model, what, importance)
+    reference = profile.of_line(known, HOLDOUT, model, what, importance)
     profile_file.write("models/reference.json", reference)
     with Live("reports/evaluate", dvcyaml=None, save_dvc_exp=False) as live:
         live.summary = {name: significant(value) for name, value in measured.items()}
-        live.summary["rows"] = len(rows)
+        live.summary["rows"] = rows
         for name, points in drawn.items():
             x, y, *_ = points[0]
             live.log_plot(name, points, x=x, y=y)
     leading = "roc_auc" if what.task == "classification" else "r2"
-    return f"{len(rows)} rows held out, {leading} {measured[leading]:.3g}"
+    return f"{rows} rows held out, {leading} {measured[leading]:.3g}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Ingest: the raw table, or a sample of scikit-learn's, into one Parquet file of plain cells."""
 
+from collections.abc import Iterable
+
 import pandas as pd
-from esteira.line import schema, table
+from esteira.line import parts, schema
 from esteira.line.errors import UserError
 from esteira.line.params import Section, run
+from esteira.line.repeated import Seen
 
 SAMPLES = ("sample-classification", "sample-regression")
 
@@ -27,20 +30,26 @@ def sample(name: str) -> pd.DataFrame:
     return bunch.frame.assign(diagnosis=names)
 
 
+def cells_of(source: str) -> Iterable[pd.DataFrame]:
+    """Read the source part by part."""
+    if source in SAMPLES:
+        return [sample(source)]
+    return parts.read_raw(source, schema.load().file)
+
+
 def main(settings: Settings) -> str:
     """Read the source, drop empty rows and repeated rows, write data/ingested.parquet."""
-    if settings.source in SAMPLES:
-        raw = sample(settings.source)
-    else:
-        raw = table.read_raw(settings.source, schema.load().file)
-    came = len(raw)
-    raw = raw.dropna(how="all")
-    if settings.drop_duplicates:
-        raw = raw.drop_duplicates()
-    if raw.empty:
-        raise UserError(f"{settings.source} has no row with a value in it.")
-    table.write(raw, "data/ingested.parquet")
-    return f"{came} rows in, {len(raw)} out, of {settings.source}"
+    came, seen = 0, Seen()
+    with parts.writing("data/ingested.parquet") as ingested:
+        for raw in cells_of(settings.source):
+            came += len(raw)
+            kept = raw.dropna(how="all")
+            if settings.drop_duplicates:
+                kept = kept[seen.are_new(kept)]
+            ingested.write(kept)
+        if not ingested.rows:
+            raise UserError(f"{settings.source} has no row with a value in it.")
+    return f"{came} rows in, {ingested.rows} out, of {settings.source}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Split: the newest rows are the current batch; of the rest, some are held out from training."""
 
-from esteira.line import holdout, schema, table
+from contextlib import ExitStack
+
+from esteira.line import holdout, parts, schema
 from esteira.line.errors import UserError
 from esteira.line.params import run
+
+SOURCE = "data/validated.parquet"
 
 Settings = holdout.Settings  # section `split:` of params.yaml
 
@@ -10,24 +14,33 @@ Settings = holdout.Settings  # section `split:` of params.yaml
 def main(settings: Settings) -> str:
     """Write data/train.parquet, data/holdout.parquet, data/current.parquet, and who is in which."""
     what = schema.load()
-    rows = table.read("data/validated.parquet")
-    found = holdout.split(rows, what, settings)
-    for name in ("train", "holdout", "current"):
-        part = found.part(name)
+    looked = holdout.look(parts.read(SOURCE), what, settings.group)
+    found = holdout.decide(looked, what, settings)
+    counts = {name: found.rows(name) for name in holdout.NAMES}
+    for name, rows in counts.items():
         needed = name != "current" or settings.current > 0
-        too_few = part.empty if name == "current" else part[what.target].nunique() < 2
+        too_few = rows == 0 if name == "current" else not found.can_learn(name)
         if needed and too_few:
             raise UserError(
-                f"{len(rows)} rows are too few for this split: `{name}` would have {len(part)} "
+                f"{len(found.keys)} rows are too few for this split: `{name}` would have {rows} "
                 f"rows and fewer than two values of `{what.target}`; change `split:` in "
                 "params.yaml."
             )
-    for name in ("train", "holdout", "current"):
-        table.write(found.part(name), f"data/{name}.parquet")
+    with ExitStack() as opened:
+        tables = {
+            name: opened.enter_context(parts.writing(f"data/{name}.parquet"))
+            for name in holdout.NAMES
+        }
+        done = 0
+        for rows in parts.in_order(SOURCE, found.order):
+            goes_to = found.parts[done : done + len(rows)]
+            for place, part in enumerate(tables.values()):
+                part.write(rows[goes_to == place])
+            done += len(rows)
     holdout.write(found)
     for remark in found.remarks:
         print(f"split: {remark}")
-    train, held, current = (len(found.part(name)) for name in ("train", "holdout", "current"))
+    train, held, current = counts.values()
     return f"{train} rows to train on, {held} held out, {current} in the batch"
 
 

@@ -1,9 +1,9 @@
 """Train: fit the pipeline of model.py, or search its hyperparameters first."""
 
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from esteira.line import schema, searched, table
+from esteira.line import sampled, schema, searched
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import md5_of, write_metrics
 from esteira.line.model_file import MadeFrom
@@ -35,6 +35,7 @@ class Settings(Section):
     hyperparameters: dict[str, Any]
     search: Search
     seed: int
+    sample: Literal["all"] | Annotated[int, Field(ge=50)] = "all"  # rows: see params.yaml
 
 
 def search(
@@ -74,7 +75,7 @@ def blame(error: Exception, settings: Settings, target: str) -> str:
 def main(settings: Settings) -> str:
     """Write models/model.skops, and reports/train/: its metrics, and what a search tried."""
     what = schema.load()
-    rows = table.read("data/train.parquet")
+    rows = sampled.read("data/train.parquet", settings.sample, settings.seed)
     if settings.algorithm not in ALGORITHMS[what.task]:
         near = closest(settings.algorithm, ALGORITHMS[what.task])
         raise UserError(f"`train.algorithm` is {settings.algorithm!r}, not in model.py: {near}")

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-from esteira.line import params, schema, table, validate
+from esteira.line import params, parts, schema
 from esteira.line.errors import UserError
 from esteira.line.files import write_metrics, write_text
 from esteira.line.nearest import closest
+from esteira.line.validate import Checking
 from pydantic import Field
 
 SOURCE = Path("data/ingested.parquet")
@@ -20,49 +21,59 @@ class Settings(params.Section):
     examples: int = Field(5, ge=1)  # values and row numbers shown for each violation
 
 
-def usable(raw: pd.DataFrame, typed: pd.DataFrame, expected: schema.Schema) -> pd.DataFrame:
-    """Drop the rows that have no target or no time: nothing after this stage could use them.
-
-    Raises UserError only where the rest of the line could not run.
-    """
-    absent = [n for n in (*expected.inputs, expected.target) if n not in raw]
-    if absent:
-        unknown = [str(name) for name in raw if name not in expected.columns]
-        near = f" ({closest(absent[0], unknown)})" if unknown else ""
-        raise UserError(
-            f"{SOURCE} lacks {', '.join(f'`{name}`' for name in absent)}{near}: correct the table"
-            " or `file:` in schema.yaml, or give the column `role: ignored` there."
-        )
-    anchors = [n for n in (expected.target, expected.time) if n is not None]
-    kept = typed.dropna(subset=anchors).reset_index(drop=True)
-    if kept[expected.target].nunique() < 2:
-        raise UserError(
-            f"`{expected.target}` has fewer than two different values in the {len(kept)} usable"
-            f" rows of {len(typed)}: there is nothing to learn; see `{expected.target}` in"
-            f" schema.yaml and {REPORT}/violations.csv."
-        )
-    return kept
+def absent(raw: pd.DataFrame, expected: schema.Schema) -> str:
+    """Say which columns the table lacks that the line cannot do without; "" for none."""
+    names = [n for n in (*expected.inputs, expected.target) if n not in raw]
+    if not names:
+        return ""
+    unknown = [str(name) for name in raw if name not in expected.columns]
+    near = f" ({closest(names[0], unknown)})" if unknown else ""
+    return (
+        f"{SOURCE} lacks {', '.join(f'`{name}`' for name in names)}{near}: correct the table"
+        " or `file:` in schema.yaml, or give the column `role: ignored` there."
+    )
 
 
 def main(settings: Settings) -> str:
-    """Read `data/ingested.parquet`; write the typed table and the report of violations."""
+    """Read `data/ingested.parquet`; write the typed table and the report of violations.
+
+    Rows without a target or a time are dropped: nothing after this stage could use them. Raises
+    UserError only where the rest of the line could not run.
+    """
     expected = schema.load()
-    raw = table.read(SOURCE)
-    typed, faults = validate.check(raw, expected)
-    violations = validate.summary(faults, settings.examples)
-    write_text(REPORT / "violations.csv", violations.to_csv(index=False, lineterminator="\n"))
-    kept = usable(raw, typed, expected)
+    anchors = [name for name in (expected.target, expected.time) if name is not None]
+    checking = Checking(expected, settings.examples)
+    missing = dict.fromkeys(anchors, 0)
+    lacks, targets = "", set()
+    with parts.writing(OUTPUT) as validated:
+        for raw in parts.read(SOURCE):
+            lacks = absent(raw, expected)
+            typed = checking.check(raw)
+            kept = typed.dropna(subset=anchors)
+            validated.write(kept)
+            targets |= set(kept[expected.target].unique()[:2])
+            for name in anchors:
+                missing[name] += int(typed[name].isna().sum())
+        violations = checking.violations()
+        write_text(REPORT / "violations.csv", violations.to_csv(index=False, lineterminator="\n"))
+        if lacks:
+            raise UserError(lacks)
+        if len(targets) < 2:
+            raise UserError(
+                f"`{expected.target}` has fewer than two different values in the {validated.rows}"
+                f" usable rows of {checking.rows}: there is nothing to learn; see"
+                f" `{expected.target}` in schema.yaml and {REPORT}/violations.csv."
+            )
     metrics = {
-        "rows": len(typed),
-        "rows_kept": len(kept),
-        "rows_without_target": int(typed[expected.target].isna().sum()),
-        "rows_without_time": int(typed[expected.time].isna().sum()) if expected.time else 0,
-        "rows_in_violation": int(faults["row"].nunique()),
+        "rows": checking.rows,
+        "rows_kept": validated.rows,
+        "rows_without_target": missing[expected.target],
+        "rows_without_time": missing[expected.time] if expected.time else 0,
+        "rows_in_violation": checking.rows_in_violation,
         "rules_broken": len(violations),
     }
     write_metrics(REPORT / "metrics.json", metrics)
-    table.write(kept, OUTPUT)
-    return f"{len(typed)} rows in, {len(kept)} out, {len(violations)} rules broken"
+    return f"{checking.rows} rows in, {validated.rows} out, {len(violations)} rules broken"
 
 
 if __name__ == "__main__":

@@ -40,4 +40,4 @@ def _read(
             columns[name] = Column(**wanted)
     schema = Schema.model_construct(file=written.form, columns=columns)
     typed, rejects = table.parse(written.table, schema)
-    return typed, table.says(rejects)
+    return typed, table.says(rejects["column"].value_counts(sort=False).to_dict())

@@ -9,7 +9,7 @@ import pandas as pd
 
 from esteira.card import said
 from esteira.drift.verdicts import BY_CODE
-from esteira.line import model_file, predictions, table
+from esteira.line import model_file, parts, predictions, table
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_json, significant
@@ -25,7 +25,7 @@ QUARTERS = (0.25, 0.5, 0.75)
 TRAIN, HOLDOUT = "data/train.parquet", "data/holdout.parquet"
 MODEL = "models/model.skops"
 IMPORTANCE = "reports/evaluate/plots/custom/importance.json"
-EVALUATION = "reports/evaluate/metrics.json"
+TRAINING, EVALUATION = "reports/train/metrics.json", "reports/evaluate/metrics.json"
 DRIFT, VALIDATION = "reports/drift_check/metrics.json", "reports/validate/metrics.json"
 
 
@@ -122,8 +122,7 @@ def measure(columns: int, least_rows: int) -> Card:
     """
     what = schemas.load()
     answers = predictions.read()
-    rows = table.read(HOLDOUT)
-    if len(rows) != len(answers.keys):
+    if parts.count(HOLDOUT) != len(answers.keys):
         raise UserError(
             f"{HOLDOUT} and {predictions.PATH} have other rows: run `uv run dvc repro`."
         )
@@ -137,30 +136,33 @@ def measure(columns: int, least_rows: int) -> Card:
         estimator=model_file.estimator(MODEL),
         md5=md5_of(MODEL),
         said=said.read(),
-        data=_data(what, rows),
+        data=_data(what, len(answers.keys)),
         figures=tuple(_figures(metrics, answers, what.positive)),
         of_segments=name,
         segments=tuple(
             segment
             for column in most_important(what, columns)
-            for segment in segments(rows[column], what, answers, name, least_rows)
+            for segment in segments(
+                table.read(HOLDOUT, [column])[column], what, answers, name, least_rows
+            )
         ),
         calibration=tuple(calibration(answers, what.positive)),
         drift=_drift(),
     )
 
 
-def _data(what: Schema, held_out: pd.DataFrame) -> Data:
-    learnt = table.read(TRAIN)
+def _data(what: Schema, held_out: int) -> Data:
     period = ""
     if what.time is not None:
-        times = pd.concat([learnt[what.time], held_out[what.time]]).dropna()
+        sides = [table.read(path, [what.time])[what.time] for path in (TRAIN, HOLDOUT)]
+        times = pd.concat(sides).dropna()
         if len(times):
             period = f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+    learnt = int(read_json(TRAINING).get("rows", parts.count(TRAIN)))
     validated = read_json(VALIDATION)
     return Data(
-        learnt=len(learnt),
-        held_out=len(held_out),
+        learnt=learnt,
+        held_out=held_out,
         inputs=len(what.inputs),
         period=period,
         md5=md5_of(TRAIN),

@@ -6,6 +6,7 @@ time series differ by anyway; each returns a new profile.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ from esteira.drift.records import (
 )
 from esteira.drift.source import Source, numbers, texts
 from esteira.drift.statistics import losses
+from esteira.line import parts
 from esteira.line.errors import UserError
 from esteira.line.files import significant
 
 MOST_BLOCKS, FEWEST_BLOCKS = 20, 4  # of a time series; fewer tell nothing
 ROWS_OF_BLOCK = 50  # at least
+MOST_ROWS_OF_BLOCKS = 200_000  # together; of a longer series every second row, or third, or so
 BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
 
 
@@ -39,20 +42,31 @@ BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
 def of_line(
     train: Any, holdout: Any, model: Any, schema: Any, importance: Mapping[str, float]
 ) -> Profile:
-    """Make the profile of the line: its two pandas tables, fitted model and schema.yaml.
+    """Make the profile of the line: its two tables, fitted model and schema.yaml.
 
+    The tables are pandas' or the paths of Parquet files, which are never wholly in memory.
     `importance` is what the model's score loses without an input, of those that it is known of.
     """
-    inputs = holdout[schema.inputs]
     positive = schema.positive
     profile = build(train, schema.target, schema.features)
     profile = weigh(profile, importance)
-    profile = follow(
-        profile, holdout, lambda rows: ask(model, inputs.iloc[rows], positive), positive
-    )
+
+    def predict(places: np.ndarray) -> np.ndarray:
+        return ask(model, _rows_of(holdout, places)[schema.inputs], positive)
+
+    profile = follow(profile, holdout, predict, positive)
     if schema.time is None:
         return profile
-    return calibrate(profile, train)
+    step = -(-profile.rows // MOST_ROWS_OF_BLOCKS)
+    series = _rows_of(train, np.arange(0, profile.rows, step)) if step > 1 else train
+    return calibrate(profile, series, step)
+
+
+def _rows_of(table: Any, places: np.ndarray) -> Any:
+    """Return the rows at these places of a pandas table, or of a Parquet file by its path."""
+    if isinstance(table, str | Path):
+        return parts.take(table, places)
+    return table.iloc[places]
 
 
 def of_table(source: Source, target: str | None, predictions: str | None) -> Profile:
@@ -199,13 +213,14 @@ class Observed:
     column: str = ""
 
 
-def calibrate(profile: Profile, train: Any) -> Profile:
+def calibrate(profile: Profile, train: Any, step: int = 1) -> Profile:
     """Add to a profile the sizes of change that a batch must exceed beside its limits.
 
     Rows of a time series are not independent, so blocks of them, in the order of `train`, differ
     without drift. Of what the check measures of each block, against all the other rows, this is the
     upper prediction limit for one more (by Student's t; Hahn & Meeker 1991), at 1 % over the number
-    of columns. Fewer than four blocks tell nothing, and the limits stay as they are.
+    of columns. Fewer than four blocks tell nothing, and the limits stay as they are. `train` has
+    every `step`-th row of the series.
     """
     source = Source(train)
     blocks = min(MOST_BLOCKS, source.rows // ROWS_OF_BLOCK)
@@ -223,7 +238,7 @@ def calibrate(profile: Profile, train: Any) -> Profile:
     features = tuple(with_usual(feature, usual) for feature in profile.features)
     target = None if profile.target is None else with_usual(profile.target, usual)
     of_both = {observed.scale: observed.size for observed in together}
-    changes = UsualChanges(**of_both, block_rows=source.rows // blocks)
+    changes = UsualChanges(**of_both, block_rows=source.rows * step // blocks)
     return replace(profile, features=features, target=target, usual=changes)
 
 

@@ -18,7 +18,7 @@ from esteira.line.errors import UserError
 from esteira.line.files import md5_of
 from esteira.line.nearest import closest
 from esteira.line.pipeline_parts import faults_told
-from esteira.line.predictions import PROBABILITY
+from esteira.line.predictions import PROBABILITY, Answers
 from esteira.line.schema import Schema
 from esteira.line.validate import check
 
@@ -60,7 +60,7 @@ class Rows:
     reasons: np.ndarray  # which rules each row breaks, as text of shape (rows,); "" for none
 
 
-def read(source: str | Path, what: Schema, part: int = parts.ROWS) -> Iterator[Rows]:
+def read(source: str | Path, what: Schema, part: int | None = None) -> Iterator[Rows]:
     """Read the rows of any table that the schema can read, at most `part` at once.
 
     Raises UserError for a table that cannot be read, or lacks an input of the model.
@@ -80,7 +80,7 @@ def read(source: str | Path, what: Schema, part: int = parts.ROWS) -> Iterator[R
 
 
 def answer(
-    model: Any, source: str | Path, what: Schema, origin: Origin, part: int = parts.ROWS
+    model: Any, source: str | Path, what: Schema, origin: Origin, part: int | None = None
 ) -> Iterator[pd.DataFrame]:
     """Answer every row of a table, at most `part` at once, and say the same whatever that number.
 
@@ -160,6 +160,38 @@ def reasons(faults: pd.DataFrame, rows: int, what: Schema) -> np.ndarray:
         found = f" (got {value})" if value != "" else ""
         told[place].append(f"{column}: {rule}{found}")
     return np.array(["; ".join(each) for each in told], dtype=object)
+
+
+def of_holdout(model: Any, path: str | Path, what: Schema, keys: np.ndarray) -> Answers:
+    """Ask the model about the rows held out, part by part, and put the truth beside its answers.
+
+    `keys` are those of the rows, uint64 of shape (rows,). Raises UserError where the model fails,
+    and for a class that it has never seen.
+    """
+    classes = tuple(str(name) for name in getattr(model, "classes_", ()))
+    actual, said = [], []
+    for rows in parts.read(path, columns=[*what.inputs, what.target]):
+        inputs = rows[what.inputs]
+        with faults_told("the model cannot answer the held-out rows"):
+            told = model.predict_proba(inputs) if classes else model.predict(inputs)
+        said.append(_rounded(told).reshape(np.shape(told)))
+        actual.append(rows[what.target].to_numpy(object if classes else np.float64))
+    found = Answers(keys, np.concatenate(actual), classes, np.concatenate(said))
+    if classes:
+        _refuse_unknown(found)
+    return found
+
+
+def _refuse_unknown(answers: Answers) -> None:
+    """Raise UserError if a class was held out whole: the model has never seen it."""
+    actual = pd.Series(answers.actual)
+    unknown = actual[~actual.isin(answers.classes)].value_counts()
+    if len(unknown):
+        raise UserError(
+            f"class {unknown.index[0]!r} is in {unknown.iloc[0]} held-out rows and in none that"
+            " the model was trained on: set `shuffle: true` or `order: random` in section"
+            " `split:` of params.yaml, or leave those rows out."
+        )
 
 
 def _nothing(model: Any) -> dict[str, np.ndarray]:

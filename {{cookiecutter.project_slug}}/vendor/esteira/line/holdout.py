@@ -6,7 +6,7 @@ platform and no version of pandas decides: numbers as IEEE 754 doubles, dates as
 1970, texts as UTF-8, columns in the order of their names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from esteira.line import table
+from esteira.line import parts, table
 from esteira.line.errors import UserError
 from esteira.line.nearest import closest
 from esteira.line.params import Section
@@ -27,6 +27,7 @@ MISSING = np.uint64(0x7FF8000000000000)  # any missing cell, of whatever type: t
 MOST_REMARKS = 5
 
 Part = Literal["train", "holdout", "current"]
+NAMES: tuple[Part, ...] = ("train", "holdout", "current")
 
 
 class Settings(Section):
@@ -41,8 +42,43 @@ class Settings(Section):
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What decides where the rows of a table go; each array has shape (rows,)."""
+
+    whole: np.ndarray  # uint64: keys of all cells of each row
+    own: np.ndarray  # uint64: keys of the identifiers, or else of all cells
+    named: np.ndarray  # uint64: the keys that decide a row's side: of the groups, or else `own`
+    moments: np.ndarray | None  # of the time column, if there is one
+    targets: np.ndarray  # numbers, or places in `classes`
+    classes: tuple[str, ...]  # of a classification, as they came
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Where each row of a table goes, the oldest first; each array has shape (rows,)."""
+
+    order: np.ndarray  # places of the rows in the table
+    keys: np.ndarray  # uint64: tells a row from the others, in this table and in later ones
+    parts: np.ndarray  # int8: places in NAMES
+    targets: np.ndarray  # as `Looked` has them
+    remarks: tuple[str, ...]  # what is uneven, in sentences
+
+    def are(self, name: Part) -> np.ndarray:
+        """Return which rows go to a part, as bool of shape (rows,)."""
+        return self.parts == NAMES.index(name)
+
+    def rows(self, name: Part) -> int:
+        """Count the rows of a part."""
+        return int(self.are(name).sum())
+
+    def can_learn(self, name: Part) -> bool:
+        """Whether a part has two different targets at least."""
+        return len(np.unique(self.targets[self.are(name)])) >= 2
+
+
+@dataclass(frozen=True)
 class Split:
-    """Where each row of a table went."""
+    """Where each row of a table in memory went."""
 
     rows: pd.DataFrame  # the oldest first where their order is known
     keys: np.ndarray  # uint64 (rows,): tells a row from the others, in this table and in later ones
@@ -79,32 +115,59 @@ def _codes(values: pd.Series) -> np.ndarray:
     return np.where(missing, MISSING, codes).astype(np.uint64)
 
 
-def identity(rows: pd.DataFrame, schema: Schema, group: str | None = None) -> np.ndarray:
-    """Return the key that decides a row's side, as uint64 of shape (rows,).
+def look(tables: Iterable[pd.DataFrame], schema: Schema, group: str | None = None) -> Looked:
+    """Read the parts of a table once, and keep what decides where its rows go.
 
-    It is made of the group, else of the first identifier, else of the whole row; a row without the
-    cell that names it is its whole self. Raises UserError for a group that is no column.
+    Raises UserError for a group that is no column.
     """
     if group is not None and group not in schema.columns:
         raise UserError(
             f"`split.group` of params.yaml names {group!r}, which is no column of schema.yaml:"
             f" {closest(group, schema.columns)}"
         )
-    whole = keys(rows, list(schema.columns))
-    name = group or next(iter(schema.named("identifier")), None)
-    if name is None:
-        return whole
+    identifier = next(iter(schema.named("identifier")), None)
+    whole, by_identifier, by_group = [], [], []
+    moments, targets = [], []
+    places: dict[str, int] = {}
+    for rows in tables:
+        whole.append(keys(rows, list(schema.columns)))
+        if identifier is not None:
+            by_identifier.append(_keys_of(rows, identifier, whole[-1]))
+        if group is not None:
+            by_group.append(_keys_of(rows, group, whole[-1]))
+        if schema.time is not None:
+            moments.append(rows[schema.time].to_numpy())
+        if schema.task == "classification":
+            targets.append(_placed(rows[schema.target], places))
+        else:
+            targets.append(rows[schema.target].to_numpy())
+    keys_of_rows = np.concatenate(whole)
+    own = np.concatenate(by_identifier) if by_identifier else keys_of_rows
+    named = np.concatenate(by_group) if by_group else own
+    times = np.concatenate(moments) if moments else None
+    return Looked(keys_of_rows, own, named, times, np.concatenate(targets), tuple(places))
+
+
+def _keys_of(rows: pd.DataFrame, name: str, whole: np.ndarray) -> np.ndarray:
+    """Return the keys of one column's cells; a row without a cell there is its whole self."""
     return np.where(rows[name].isna(), whole, keys(rows, [name]))
 
 
-def distinct(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
+def _placed(values: pd.Series, places: dict[str, int]) -> np.ndarray:
+    """Return the place of each class, int32 (rows,), and give those that are new the next one."""
+    codes, names = pd.factorize(values.astype("str"))
+    of_names = [places.setdefault(str(name), len(places)) for name in names]
+    return np.array([*of_names, -1], dtype=np.int32)[codes]
+
+
+def distinct(looked: Looked) -> np.ndarray:
     """Return the key that tells a row from the others, as uint64 of shape (rows,).
 
-    As `identity`, but rows that share an identifier are told apart by their whole content.
+    Rows that share an identifier are told apart by their whole content.
     """
-    told = identity(rows, schema).copy()
+    told = looked.own.copy()
     repeated = pd.Series(told).duplicated(keep=False).to_numpy()
-    told[repeated] = keys(rows[repeated], list(schema.columns))
+    told[repeated] = looked.whole[repeated]
     return told
 
 
@@ -117,28 +180,35 @@ def draws(named: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     return np.frombuffer(b"".join(hashed), dtype="<u8") / 2.0**64
 
 
-def newest(rows: pd.DataFrame, share: float, time: str | None) -> np.ndarray:
-    """Return which rows are the last `share` of a table in order, as bool of shape (rows,).
+def newest(count: int, share: float, moments: np.ndarray | None, time: str | None) -> np.ndarray:
+    """Return which of `count` rows in order are the last `share`, as bool of shape (rows,).
 
     Rows of one moment stay together, so the share is met as nearly as they allow. Raises UserError
-    where every row has the same moment.
+    where every row has the same moment in the column `time`.
     """
-    cut = len(rows) - round(len(rows) * share)
-    if time is not None and 0 < cut < len(rows):
-        moments = rows[time].to_numpy()
+    cut = count - round(count * share)
+    if moments is not None and 0 < cut < count:
         first = int(np.searchsorted(moments, moments[cut], side="left"))
         after = int(np.searchsorted(moments, moments[cut], side="right"))
-        if first == 0 and after == len(rows):
+        if first == 0 and after == count:
             raise UserError(
-                f"`{time}` is the same in all {len(rows)} rows, so none is the newest: give it"
+                f"`{time}` is the same in all {count} rows, so none is the newest: give it"
                 " another role than `time` in schema.yaml."
             )
-        earlier = after == len(rows) or (first > 0 and cut - first <= after - cut)
+        earlier = after == count or (first > 0 and cut - first <= after - cut)
         cut = first if earlier else after
-    return np.arange(len(rows)) >= cut
+    return np.arange(count) >= cut
 
 
 def split(rows: pd.DataFrame, schema: Schema, settings: Settings) -> Split:
+    """Say of each row of a table in memory where it goes: see `decide`. Raises UserError."""
+    sides = decide(look([rows], schema, settings.group), schema, settings)
+    ordered = rows if schema.time is None else rows.iloc[sides.order].reset_index(drop=True)
+    names = np.array(NAMES, dtype=object)[sides.parts]
+    return Split(ordered, sides.keys, names, sides.remarks)
+
+
+def decide(looked: Looked, schema: Schema, settings: Settings) -> Sides:
     """Say of each row whether it is trained on, held out, or in the current batch.
 
     With a time column the newest rows are the batch, else the last ones of the file, or, where the
@@ -146,46 +216,57 @@ def split(rows: pd.DataFrame, schema: Schema, settings: Settings) -> Split:
     held out, or the newest. A row can leave the batch as rows are appended, for the side that its
     key has always had. Raises UserError for settings that do not fit the table.
     """
-    if schema.time is not None:
-        rows = rows.sort_values(schema.time, kind="stable", ignore_index=True)
-    named = identity(rows, schema, settings.group)
-    if schema.time is not None or settings.order == "rows":
-        current = newest(rows, settings.current, schema.time)
+    count = len(looked.whole)
+    order = np.arange(count)
+    named, targets, moments = looked.named, looked.targets, looked.moments
+    if moments is not None:
+        order = np.argsort(moments, kind="stable")
+        named, targets, moments = named[order], targets[order], moments[order]
+    if moments is not None or settings.order == "rows":
+        current = newest(count, settings.current, moments, schema.time)
     else:
         current = draws(named, settings.seed, "current") < settings.current
-    rest = rows[~current]
-    held, remarks = np.zeros(len(rest), dtype=bool), []
+    rest = ~current
+    held, remarks = np.zeros(int(rest.sum()), dtype=bool), []
     if settings.shuffle or settings.group is not None:
-        drawn = draws(named[~current], settings.seed, "holdout")
+        drawn = draws(named[rest], settings.seed, "holdout")
         held = drawn < settings.holdout
         if schema.task == "classification":
-            classes = rest[schema.target].to_numpy()
+            classes = _Classes(targets[rest], looked.classes)
             if settings.group is None:
                 held, remarks = _both_sides(held, drawn, classes, settings.holdout)
             remarks += _uneven(held, classes, settings.holdout)
-    elif len(rest):
-        held = newest(rest, settings.holdout, schema.time)
-    parts = np.full(len(rows), "current", dtype=object)
-    parts[~current] = np.where(held, "holdout", "train")
-    return Split(rows, distinct(rows, schema), parts, tuple(remarks[:MOST_REMARKS]))
+    elif len(held):
+        of_rest = None if moments is None else moments[rest]
+        held = newest(len(held), settings.holdout, of_rest, schema.time)
+    parts_of = np.full(count, NAMES.index("current"), dtype=np.int8)
+    parts_of[rest] = np.where(held, NAMES.index("holdout"), NAMES.index("train"))
+    return Sides(order, distinct(looked)[order], parts_of, targets, tuple(remarks[:MOST_REMARKS]))
 
 
-def _classes(classes: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each class with the places of its rows, the rarest first."""
-    counts = pd.Series(classes).value_counts(ascending=True)
-    for name in counts.index:
-        yield name, np.flatnonzero(classes == name)
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of some rows."""
+
+    codes: np.ndarray  # (rows,): places in `names`
+    names: tuple[str, ...]
+
+    def rarest_first(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each class with the places of its rows, the rarest first."""
+        counts = pd.Series(self.codes).value_counts(ascending=True)
+        for code in counts.index:
+            yield self.names[code], np.flatnonzero(self.codes == code)
 
 
 def _both_sides(
-    held: np.ndarray, drawn: np.ndarray, classes: np.ndarray, share: float
+    held: np.ndarray, drawn: np.ndarray, classes: _Classes, share: float
 ) -> tuple[np.ndarray, list[str]]:
     """Let every class be learnt and, where it has enough rows, held out: chance may do neither.
 
     Only a class that chance put wholly on one side is mended, by the row nearest to the other.
     """
     held, remarks = held.copy(), []
-    for name, at in _classes(classes):
+    for name, at in classes.rarest_first():
         numbers = drawn[at]
         if held[at].all():
             held[at] = numbers < numbers.max()
@@ -202,10 +283,10 @@ def _both_sides(
     return held, remarks
 
 
-def _uneven(held: np.ndarray, classes: np.ndarray, share: float) -> list[str]:
+def _uneven(held: np.ndarray, classes: _Classes, share: float) -> list[str]:
     """Say which classes are held out much more or less than `share` says."""
     remarks = []
-    for name, at in _classes(classes):
+    for name, at in classes.rarest_first():
         found = held[at].mean()
         if len(at) * share >= 1 and abs(found - share) > share / 2:
             remarks.append(
@@ -215,10 +296,14 @@ def _uneven(held: np.ndarray, classes: np.ndarray, share: float) -> list[str]:
     return remarks
 
 
-def write(found: Split) -> None:
-    """Write data/parts.parquet: the key and the part of each row, in the order of `rows`."""
-    parts = pd.DataFrame({"row": found.keys, "part": pd.Series(found.parts, dtype="str")})
-    table.write(parts, PARTS)
+def write(found: Sides) -> None:
+    """Write data/parts.parquet: the key and the part of each row, the oldest first."""
+    names = np.array(NAMES, dtype=object)
+    with parts.writing(PARTS) as out:
+        for start in range(0, max(len(found.keys), 1), parts.ROW_GROUP):
+            rows = slice(start, start + parts.ROW_GROUP)
+            told = pd.Series(names[found.parts[rows]], dtype="str")
+            out.write(pd.DataFrame({"row": found.keys[rows], "part": told}))
 
 
 def read(path: str | Path = PARTS) -> pd.DataFrame:
@@ -228,17 +313,28 @@ def read(path: str | Path = PARTS) -> pd.DataFrame:
 
 def part_keys(name: Part, path: str | Path = PARTS) -> np.ndarray:
     """Return the keys of the rows of one part, in the order of its table. Raises UserError."""
-    parts = read(path)
-    return parts.loc[parts["part"] == name, "row"].to_numpy()
+    read_parts = parts.read(path, columns=["row", "part"])
+    return np.concatenate([rows.loc[rows["part"] == name, "row"].to_numpy() for rows in read_parts])
 
 
-def latest(train: pd.DataFrame, held: pd.DataFrame, count: int) -> pd.DataFrame:
+def latest(train: str | Path, held: str | Path, count: int) -> pd.DataFrame:
     """Return the newest `count` of the rows trained on and held out, oldest first.
 
-    data/parts.parquet tells in which order they come. Raises UserError where it is absent.
+    `train` and `held` are the paths of their tables; data/parts.parquet tells in which order the
+    rows come. Raises UserError where one is absent.
     """
-    parts = read()["part"].to_numpy()
-    parts = parts[parts != "current"]
-    places = np.concatenate([np.flatnonzero(parts == name) for name in ("train", "holdout")])
-    rows = pd.concat([train, held], ignore_index=True)
-    return rows.iloc[np.argsort(places)].tail(count).reset_index(drop=True)
+    is_held = np.concatenate(
+        [
+            (rows["part"] == "holdout").to_numpy()[rows["part"] != "current"]
+            for rows in parts.read(PARTS, columns=["part"])
+        ]
+    )
+    wanted = np.flatnonzero(np.arange(len(is_held)) >= len(is_held) - count)
+    of_held = is_held[wanted]
+    rank = np.where(is_held, np.cumsum(is_held), np.cumsum(~is_held)) - 1  # in its own table
+    sides = [
+        parts.take(path, rank[wanted[of_held == holds]])
+        for path, holds in ((train, False), (held, True))
+    ]
+    place = np.argsort(np.argsort(of_held, kind="stable"), kind="stable")
+    return pd.concat(sides, ignore_index=True).iloc[place].reset_index(drop=True)

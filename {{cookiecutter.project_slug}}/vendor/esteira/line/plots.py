@@ -71,33 +71,41 @@ def regression(actual: pd.Series, predicted: np.ndarray) -> dict[str, list[dict[
     }
 
 
+def importance_places(rows: int, inputs: int, seed: int) -> np.ndarray:
+    """Return the places of the rows whose cells are shuffled, in the order that they are asked."""
+    wanted, _ = importance_sample(rows, inputs)
+    places = pd.Series(np.arange(rows))
+    return (places if rows <= wanted else places.sample(wanted, random_state=seed)).to_numpy()
+
+
 def importance(
-    model: Any, inputs: pd.DataFrame, target: pd.Series, scoring: str, seed: int
+    model: Any, sample: pd.DataFrame, target: pd.Series, scoring: str, seed: int, rows: int
 ) -> list[dict[str, Any]]:
     """Return the permutation importance of each input, the largest first: mean loss of `scoring`.
 
-    `spread` is the standard deviation over the repeats; `rows` and `repeats` say how much was
-    asked: so much that the model answers at most some ANSWERS rows, whatever the table's width.
+    `sample` and `target` are those of the `importance_places` of a table of so many rows. `spread`
+    is the standard deviation over the repeats; `rows` and `repeats` say how much was asked: so much
+    that the model answers at most some ANSWERS rows, whatever the table's width.
     As scikit-learn's (Breiman 2001, https://doi.org/10.1023/A:1010933404324), which would ask once
     for each input and repeat; a forest, or a wide table, takes long to be asked at all.
     """
     from sklearn.metrics import get_scorer
 
-    rows, repeats = importance_sample(len(inputs), inputs.shape[1])
-    sample = inputs if len(inputs) <= rows else inputs.sample(rows, random_state=seed)
-    truth, scorer = target.loc[sample.index], get_scorer(scoring)
+    inputs = list(sample.columns)
+    _, repeats = importance_sample(rows, len(inputs))
+    scorer = get_scorer(scoring)
     orders = _orders(len(sample), repeats, seed)
-    score = scorer(_Answered.of(model, sample), sample, truth)
+    score = scorer(_Answered.of(model, sample), sample, target)
     scores = []
     at_once = max(1, ROWS_AT_ONCE // (repeats * len(sample)))
-    for first in range(0, inputs.shape[1], at_once):
-        names = list(inputs.columns[first : first + at_once])
+    for first in range(0, len(inputs), at_once):
+        names = inputs[first : first + at_once]
         answered = _Answered.of(model, _shuffled(sample, names, orders))
-        scores += [scorer(part, sample, truth) for part in answered.parts(len(sample))]
-    losses = score - np.array(scores).reshape(inputs.shape[1], repeats)
+        scores += [scorer(part, sample, target) for part in answered.parts(len(sample))]
+    losses = score - np.array(scores).reshape(len(inputs), repeats)
     found = pd.DataFrame(
         {
-            "input": inputs.columns,
+            "input": inputs,
             "importance": losses.mean(axis=1).round(6),
             "spread": losses.std(axis=1).round(6),
             "rows": len(sample),

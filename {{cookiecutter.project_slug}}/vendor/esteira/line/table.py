@@ -12,7 +12,7 @@ import json
 import lzma
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -310,12 +310,17 @@ def plain_cells(values: pd.Series, form: "FileFormat") -> pd.Series:
     if values.dtype == object or values.dtype.kind == "m":
         values = values.map(_text, na_action="ignore").astype("str")
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        sentinels = pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()
-        return values.mask(values.isin(sentinels)) if len(sentinels) else values
+        numbers = sentinels(form)
+        return values.mask(values.isin(numbers)) if len(numbers) else values
     if not pd.api.types.is_string_dtype(values):
         return values
     text = values.astype("str").str.strip()
     return text.mask(text.isin(form.missing))
+
+
+def sentinels(form: "FileFormat") -> pd.Series:
+    """Return the numbers that stand for a missing value."""
+    return pd.to_numeric(pd.Series(form.missing, dtype="str"), errors="coerce").dropna()
 
 
 def _text(cell: Any) -> str:
@@ -406,10 +411,9 @@ def parse(raw: pd.DataFrame, schema: "Schema") -> tuple[pd.DataFrame, pd.DataFra
     return pd.DataFrame(typed, index=raw.index), found
 
 
-def says(rejects: pd.DataFrame) -> list[str]:
-    """A sentence for each column of the rejects that `parse` returns."""
-    counts = rejects["column"].value_counts(sort=False)
-    return [f"{n} cells of `{name}` cannot be read as its type." for name, n in counts.items()]
+def says(lost: Mapping[str, int]) -> list[str]:
+    """A sentence for each column of which so many cells could not have its type."""
+    return [f"{n} cells of `{name}` cannot be read as its type." for name, n in lost.items()]
 
 
 def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:

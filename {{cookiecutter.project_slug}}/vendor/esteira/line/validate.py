@@ -1,10 +1,11 @@
 """Check a raw table against schema.yaml, and list every violation at once."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from esteira.line import table
+from esteira.line import parts, table
 from esteira.line.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -92,20 +93,63 @@ def _faults(cases: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def summary(faults: pd.DataFrame, examples: int = 5) -> pd.DataFrame:
-    """Count the faults by column and rule, with the first distinct values and row numbers."""
-    rows: list[dict[str, Any]] = []
-    for (column, rule), group in faults.groupby(["column", "rule"], sort=False):
-        values = [str(value) for value in group["value"].unique()[:examples] if value != ""]
-        numbers = [f"{number:.0f}" for number in group["row"].dropna().head(examples)]
-        more = ["…"] if group["row"].count() > examples else []
-        rows.append(
-            {
-                "column": column,
-                "rule": rule,
-                "rows": int(group["row"].nunique()),
-                "examples": " | ".join(values),
-                "row_numbers": " ".join(numbers + more),
-            }
-        )
-    return pd.DataFrame(rows, columns=VIOLATION)
+@dataclass
+class Violation:
+    """How often one rule of one column was broken so far, and where first."""
+
+    rows: int = 0
+    cells: int = 0  # with a row number; a rule that the whole column breaks has none
+    values: list[str] = field(default_factory=list)  # different ones, the first that came
+    numbers: list[str] = field(default_factory=list)  # of rows, the first that came
+
+
+class Checking:
+    """Checks a table part by part, and counts what it finds: no more is kept of a violation."""
+
+    def __init__(self, schema: Schema, examples: int = 5) -> None:
+        """Take `examples` values and row numbers of each violation."""
+        self.rows = 0
+        self.rows_in_violation = 0
+        self._schema = schema
+        self._examples = examples
+        self._found: dict[tuple[str, str], Violation] = {}
+        self._unknown: list[str] = []  # columns of the table that the schema does not have
+
+    def check(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Check the next part, and return it with the schema's types."""
+        self._schema = parts.with_formats(self._schema, raw)
+        self._unknown = [str(name) for name in raw if name not in self._schema.columns]
+        typed, faults = check(raw, self._schema)
+        self.rows_in_violation += int(faults["row"].nunique())
+        for (column, rule), group in faults.groupby(["column", "rule"], sort=False):
+            violation = self._found.setdefault((str(column), str(rule)), Violation())
+            self._count(violation, group)
+        self.rows += len(typed)
+        return typed
+
+    def _count(self, violation: Violation, faults: pd.DataFrame) -> None:
+        numbers = faults["row"].dropna()
+        violation.rows += int(numbers.nunique())
+        violation.cells += len(numbers)
+        first = numbers.head(self._examples - len(violation.numbers))
+        violation.numbers += [f"{number + self.rows:.0f}" for number in first]
+        values = [str(value) for value in faults["value"].unique()[: self._examples]]
+        new = [value for value in values if value not in violation.values]
+        violation.values = [*violation.values, *new][: self._examples]
+
+    def violations(self) -> pd.DataFrame:
+        """Return what was found by column and rule, with the first values and row numbers."""
+        order = {name: i for i, name in enumerate([*self._schema.columns, *self._unknown])}
+        known = sorted(self._found, key=lambda key: (order[key[0]], key[1]))
+        rows = [self._row(key, self._found[key]) for key in known]
+        return pd.DataFrame(rows, columns=VIOLATION)
+
+    def _row(self, key: tuple[str, str], violation: Violation) -> dict[str, Any]:
+        more = ["…"] if violation.cells > self._examples else []
+        return {
+            "column": key[0],
+            "rule": key[1],
+            "rows": violation.rows,
+            "examples": " | ".join(value for value in violation.values if value != ""),
+            "row_numbers": " ".join(violation.numbers + more),
+        }

@@ -6,6 +6,7 @@ judged by its answers.
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,18 +97,19 @@ def check(out: Path) -> facts.Checked:
     with tempfile.TemporaryDirectory(prefix="esteira-watch-") as folder:
         what = _schema(model, Path(folder))
         reference = profile_file.read(_kept(model, PROFILE))
-        try:
-            batch = of_line.read(path.as_posix(), what)
-        except UserError as error:
-            told = _unreadable(error, model, path)
-            facts.write(out / FACTS, told)
-            return told
-        labelled = batch.is_labelled(what.target)
-        load = (lambda: _load(model)) if labelled else None
-        found = of_line.check_batch(batch, what, reference, limits, load)
+        with ExitStack() as opened:
+            try:
+                batch = opened.enter_context(of_line.reading(path.as_posix(), what))
+            except UserError as error:
+                told = _unreadable(error, model, path)
+                facts.write(out / FACTS, told)
+                return told
+            labelled = batch.is_labelled(what.target)
+            load = (lambda: _load(model)) if labelled else None
+            found = of_line.check_batch(batch, what, reference, limits, load)
     report.write(found, out, f"Drift check of {path.name} for {model.name}")
     checked = facts.Batch(
-        path=path.as_posix(), md5=md5_of(path), rows=len(batch.rows), labelled=labelled
+        path=path.as_posix(), md5=md5_of(path), rows=batch.count, labelled=labelled
     )
     told = _facts(found, model, checked)
     facts.write(out / FACTS, told)
