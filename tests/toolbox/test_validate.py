@@ -53,16 +53,21 @@ def expected(tmp_path):
     return schema.load(path)
 
 
+def violations(raw, expected, **kwargs):
+    checking = validate.Checking(expected, **kwargs)
+    checking.check(raw)
+    return checking.violations()
+
+
 def table_of(raw, expected, **kwargs):
-    _, faults = validate.check(raw, expected)
-    found = validate.summary(faults, **kwargs)
+    found = violations(raw, expected, **kwargs)
     return {(r.column, r.rule): r for r in found.itertuples()}
 
 
 def test_a_good_table_has_no_violation(expected):
     typed, faults = validate.check(good(), expected)
     assert len(faults) == 0
-    assert len(validate.summary(faults)) == 0
+    assert violations(good(), expected).empty
     assert typed["age"].dtype == "float64"
     assert typed["born"].dtype == "datetime64[us]"
 

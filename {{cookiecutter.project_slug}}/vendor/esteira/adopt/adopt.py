@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from esteira.adopt import baseline, project, rows, texts
+from esteira.adopt import baseline, project, rows, spread, texts
 from esteira.adopt.decisions import Decision
 from esteira.adopt.detect import Asked, detect
 from esteira.adopt.newest import FirstCheck, first_check
 from esteira.adopt.sniff import sniff
-from esteira.line import holdout, table
+from esteira.line import holdout, parts, table
 from esteira.line.errors import UserError
 from esteira.line.files import replacing, transaction, write_text
 from esteira.line.nearest import closest
@@ -87,7 +87,8 @@ def _plan(
     before = project.settings(force)
     header = header and not _no_header(path, asked.target)
     written = sniff(path, header)
-    found = detect(table.read_raw(path, written.form), written.form, asked)
+    looked_at = spread.read(path, written.form)
+    found = detect(looked_at.rows, written.form, asked)
     schema = found.schema
     repeated = rows.repeated(found.raw, schema)
     raw = found.raw.drop_duplicates() if repeated.drop else found.raw
@@ -127,6 +128,7 @@ def _plan(
     copies = {own: Path(path), **batch.copies}
     decisions = [
         *written.decisions,
+        *looked_at.decisions(),
         *found.decisions,
         *repeated.decisions,
         *newest.decisions,
@@ -172,7 +174,7 @@ def _no_header(path: str | Path, target: str) -> bool:
     """Whether the target's name itself says that the file has no header."""
     if not re.fullmatch(r"column_\d+", target) or table.kind(path) != "csv":
         return False
-    return target not in table.read_raw(path, sniff(path).form)
+    return target not in next(parts.read_raw(path, sniff(path).form))
 
 
 def _batch(path: str | Path, current: str | Path | None, schema: Schema) -> Batch:
@@ -182,13 +184,15 @@ def _batch(path: str | Path, current: str | Path | None, schema: Schema) -> Batc
     copy = RAW / _file_name(current)
     if copy == RAW / _file_name(path):
         raise UserError(f"{path} and {current} have one name: rename one of them.")
-    batch = table.read_batch(current, schema)
+    batch = next(parts.read_raw(current, schema.file))
+    table.demand_like(batch, current, schema)
     absent = [name for name in schema.inputs if name not in batch]
     if absent:
         near = closest(absent[0], list(batch.columns))
         raise UserError(f"{current} has no column `{absent[0]}`, which the model needs: {near}")
     labels = "with" if schema.target in batch else "without"
-    evidence = f"{len(batch)} rows, {labels} `{schema.target}`"
+    rows = sum(len(part) for part in parts.read_raw(current, schema.file))
+    evidence = f"{rows} rows, {labels} `{schema.target}`"
     said = Decision(f"current batch {current}", evidence, "params.yaml, drift_check.current")
     return Batch(copy.as_posix(), {copy: Path(current)}, [said])
 

@@ -69,7 +69,7 @@ class Source:
         words = [
             column.name for column in pq.read_schema(path) if kind_of(column.type) == "category"
         ]
-        file = pq.ParquetFile(path, read_dictionary=words)
+        file = pq.ParquetFile(path, read_dictionary=words, pre_buffer=False)
         self.rows: int = file.metadata.num_rows
         self._form: pa.Schema = file.schema_arrow
         self._batches = lambda names, rows=None: file.iter_batches(

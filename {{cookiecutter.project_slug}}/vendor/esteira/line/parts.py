@@ -36,10 +36,8 @@ def read(
 
     Raises UserError if it is absent.
     """
-    import pyarrow.parquet as pq
-
     table.require_of_the_line(path)
-    with pq.ParquetFile(path) as source:
+    with _opened(path) as source:
         for part in _batches(source, rows, columns):
             yield part.to_pandas()
 
@@ -144,6 +142,13 @@ def _rows_of(columns: int) -> int:
     return max(1, min(ROWS, CELLS // max(columns, 1)))
 
 
+def _opened(path: str | Path) -> "pq.ParquetFile":
+    """Open a Parquet file. With buffers ahead, Arrow would keep all of it that was read."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, pre_buffer=False)
+
+
 def _batches(
     source: "pq.ParquetFile", rows: int | None, columns: list[str] | None = None
 ) -> Iterator["pa.Table"]:
@@ -160,9 +165,7 @@ def _batches(
 
 def _raw_parquet(path: Path, form: FileFormat, rows: int | None) -> Iterator[pd.DataFrame]:
     """Read a squad's Parquet file: objects in cells become columns, an index becomes one."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as source:
+    with _opened(path) as source:
         gaps = _with_gaps(source) | _with_sentinels(source, form)
         for part in _batches(source, rows):
             frame = _flattened(part).to_pandas()
