@@ -651,6 +651,9 @@ def main() -> None:
         sentence = of_the_disk(error, again="run this again") or f"{error}."
         print(f"esteira: {sentence}", file=sys.stderr)
         sys.exit(2)
+    except MemoryError:
+        print("esteira: this takes more memory than there is.", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("esteira: stopped.", file=sys.stderr)
         sys.exit(130)

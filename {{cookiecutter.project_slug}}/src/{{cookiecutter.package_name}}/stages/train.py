@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from esteira.line import sampled, schema, searched
+from esteira.line import parts, sampled, schema, searched
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import md5_of, write_metrics
 from esteira.line.model_file import MadeFrom
@@ -99,7 +99,7 @@ def main(settings: Settings) -> str:
             metrics |= {name: v for name, v in chosen.items() if isinstance(v, int | float)}
         else:
             model.fit(rows[what.inputs], rows[what.target])
-    except (UserError, OSError):  # OSError: a full disk
+    except (UserError, OSError, MemoryError):  # OSError: a full disk
         raise
     except Exception as error:  # a model may raise anything
         raise UserError(blame(error, settings, what.target)) from None
@@ -113,7 +113,9 @@ def main(settings: Settings) -> str:
     searched.write(tried)
     write_metrics("reports/train/metrics.json", metrics)
     best = f", {settings.search.scoring} {metrics['search_score']:.3g}" if tried else ""
-    return f"{settings.algorithm} on {len(rows)} rows and {len(what.inputs)} inputs{best}"
+    there = parts.count("data/train.parquet")
+    learnt = f"{len(rows)} rows" if len(rows) == there else f"{len(rows)} of {there} rows"
+    return f"{settings.algorithm} on {learnt} and {len(what.inputs)} inputs{best}"
 
 
 if __name__ == "__main__":

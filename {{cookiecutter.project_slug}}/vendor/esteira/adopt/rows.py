@@ -112,11 +112,11 @@ def _class_at_the_end(rows: pd.DataFrame, schema: Schema, share: float) -> str:
 def _sorted_by(rows: pd.DataFrame, schema: Schema) -> str:
     """Say which column rises or falls with the row number."""
     place = pd.Series(np.arange(len(rows)), rows.index)
-    ties = rows[[schema.target, *schema.features]].rank().corrwith(place)
     sorting: dict[str, float] = {}
-    for name, tie in ties.items():
+    for name in (schema.target, *schema.features):
+        tie = rows[name].rank().corr(place)
         if abs(tie) > (TIED_TARGET if name == schema.target else TIED):
-            sorting[str(name)] = tie
+            sorting[name] = tie
     if not sorting:
         return ""
     name = max(sorting, key=lambda name: abs(sorting[name]))

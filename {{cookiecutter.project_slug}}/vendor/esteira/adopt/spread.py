@@ -10,7 +10,7 @@ from esteira.adopt.decisions import Decision
 from esteira.line import parts, table
 from esteira.line.schema import FileFormat
 
-CELLS = 5_000_000  # that are looked at; twice as many before rows are left out
+CELLS = 2_500_000  # that are looked at; twice as many before rows are left out
 
 
 @dataclass(frozen=True)

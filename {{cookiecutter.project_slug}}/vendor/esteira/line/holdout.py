@@ -174,10 +174,14 @@ def distinct(looked: Looked) -> np.ndarray:
 def draws(named: np.ndarray, seed: int, purpose: str) -> np.ndarray:
     """Return a number from 0 to 1 for each key, of shape (rows,): uniform, and always the same."""
     salt = blake2b(f"{purpose} {seed}".encode(), digest_size=32).digest()
-    content = memoryview(named.astype("<u8").tobytes())
-    starts = range(0, len(content), 8)
-    hashed = (blake2b(content[at : at + 8], digest_size=8, key=salt).digest() for at in starts)
-    return np.frombuffer(b"".join(hashed), dtype="<u8") / 2.0**64
+    drawn = np.empty(len(named))
+    for first in range(0, len(named), parts.ROWS):  # each hash is an object of its own
+        content = memoryview(named[first : first + parts.ROWS].astype("<u8").tobytes())
+        starts = range(0, len(content), 8)
+        hashed = (blake2b(content[at : at + 8], digest_size=8, key=salt).digest() for at in starts)
+        numbers = np.frombuffer(b"".join(hashed), dtype="<u8")
+        drawn[first : first + parts.ROWS] = numbers / 2.0**64
+    return drawn
 
 
 def newest(count: int, share: float, moments: np.ndarray | None, time: str | None) -> np.ndarray:

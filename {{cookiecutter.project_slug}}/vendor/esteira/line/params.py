@@ -15,6 +15,10 @@ from esteira.line.files import interrupted, read_yaml
 from esteira.line.nearest import nearest
 
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
+TOO_LARGE = (
+    "this takes more memory than there is. Training holds all rows that it learns from: a number of"
+    " rows as `train.sample` in params.yaml bounds them; elsewhere take a machine with more."
+)
 
 
 class Section(BaseModel):
@@ -104,6 +108,8 @@ def run(section: str, main: Callable[[Settings], str | None], kind: type[Setting
         print(f"{section}: {did or 'done'}, {time.perf_counter() - started:.1f} s.")
     except UserError as error:
         sys.exit(f"{section}: {error}")
+    except MemoryError:
+        sys.exit(f"{section}: {TOO_LARGE}")
     except OSError as error:
         sentence = of_the_disk(error, again="`uv run dvc repro`")
         if sentence is None:

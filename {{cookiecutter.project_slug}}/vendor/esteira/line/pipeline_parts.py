@@ -173,12 +173,12 @@ def learns_words(model: Any) -> bool:
 def faults_told(doing: str) -> Iterator[None]:
     """Tell any error of the model or its features as one sentence that begins with `doing`.
 
-    Raises UserError. A UserError passes as it is, and so does OSError: a full disk is no fault of
-    the model.
+    Raises UserError. A UserError passes as it is, and so do OSError and MemoryError: a full disk is
+    no fault of the model.
     """
     try:
         yield
-    except (UserError, OSError):
+    except (UserError, OSError, MemoryError):
         raise
     except Exception as error:  # a model may raise anything
         raise UserError(f"{doing}: {said(error)}.") from None
