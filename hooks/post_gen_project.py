@@ -76,29 +76,39 @@ def start_repository() -> None:
         run("git", "init", "--quiet", "--initial-branch=main")
 
 
-def first_commit() -> str | None:
-    """Put everything into the project's Git repository. Returns why it could not, or None."""
-    if not shutil.which("git"):
-        return "git is not installed"
-    if committed():
-        return None
+def commit(message: str) -> str | None:
+    """Commit everything. Returns why it could not be, or None."""
     identity = []
     if any(run("git", "config", f"user.{part}").returncode for part in ("name", "email")):
         owner = ANSWERS["owner"]
         email = f"{owner}@users.noreply.github.com"
         identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
-    run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
     # Some people's global ignore file names `vendor`.
     run("git", "-c", f"core.excludesFile={os.devnull}", "add", "vendor")
     made = run("git", "add", "--all")
     if made.returncode == 0:
-        message = "Start from the Esteira template"
         made = run("git", *identity, "commit", "--quiet", "--no-verify", "-m", message)
     return " ".join((made.stderr or made.stdout).split())[:300] if made.returncode else None
 
 
+def first_commit() -> str | None:
+    """Put everything into the project's Git repository. Returns why it could not, or None.
+
+    The branch `template` holds what came of the template alone: an update is merged from it.
+    """
+    if not shutil.which("git"):
+        return "git is not installed"
+    if committed():
+        return None
+    run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
+    reason = commit("Start from the Esteira template")
+    if reason is None:
+        run("git", "branch", "template")
+    return reason
+
+
 def adopt() -> str | None:
-    """Take the squad's own table in, if there is one. Returns why it could not, or None.
+    """Take the squad's own table in, if there is one, and commit it. Returns why not, or None.
 
     Exits, so that nothing is generated, if the table or the target is refused.
     """
@@ -113,7 +123,7 @@ def adopt() -> str | None:
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     if subprocess.run(command, env=environment).returncode:
         sys.exit(f"Not generated: {table} could not be adopted.")
-    return None
+    return commit(f"Adopt {table.name}") if committed() else None
 
 
 def main() -> None:
@@ -125,10 +135,10 @@ def main() -> None:
     if reason := seed_lock():
         notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")
     start_repository()
-    if reason := adopt():
-        notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     if reason := first_commit():
         notes.append(f"No first commit: {reason}. Later: git init, git add --all, git commit.")
+    if reason := adopt():
+        notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     state = "is generated, but not all of it" if notes else "is ready"
     print(f"\n{ANSWERS['project_slug']} {state}. Next:\n")
     print(f"  cd {os.path.relpath(Path.cwd(), os.environ.get('PWD', Path.cwd().parent))}")

@@ -22,6 +22,7 @@ DATA = "Data: your table, new batches, drift"
 USE = "Use: what does the model say?"
 TRUST = "Trust: can a number be reproduced?"
 PULL_REQUEST = "Pull requests: what did a change move?"
+PROJECT = "The project: a newer template"
 
 
 @app.callback()
@@ -627,6 +628,49 @@ remote = typer.Typer(
     epilog="Example: uv run esteira remote check",
 )
 app.add_typer(remote, name="remote", rich_help_panel=TRUST)
+
+
+@app.command(rich_help_panel=PROJECT, epilog="Example: uv run esteira update --to 1.2.0")
+def update(
+    to: Annotated[str | None, typer.Option(help="Version; the newest unless told.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="The template's address or folder; as recorded unless told.")
+    ] = None,
+    *,
+    begin: Annotated[
+        bool, typer.Option("--begin", help="Only: record what made a project that has no record.")
+    ] = False,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Only: in a workflow, offer what was updated.")
+    ] = False,
+) -> None:
+    """Merge a newer template; exit with 1 where the same lines were changed here."""
+    if begin:
+        from esteira.update.begin import begin as write
+
+        write()
+        print("Wrote .esteira.yaml. Look at its answers, commit it, then: uv run esteira update")
+        return
+    if propose:
+        from esteira.update import propose as room
+
+        print(room.propose())
+        return
+    from esteira.update import say
+    from esteira.update import update as room
+
+    with working("Fetching the template and rendering it") as status:
+
+        def tell(found: room.Coming) -> None:
+            status.stop()
+            print(say.coming(found), end="\n\n", flush=True)
+
+        done = room.update(template, to, tell)
+    if done is None:
+        print("Nothing is new: the project has all of the template's version.")
+        return
+    print(say.done(done))
+    sys.exit(1 if done.merged.conflicts else 0)
 
 
 @remote.command(epilog="Example: uv run esteira remote check")

@@ -27,8 +27,16 @@ def run(*words: str) -> str:
     done = _run(*words)
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())
-        raise UserError(f"git {words[0]}: {said}.")
+        raise UserError(f"git {_called(words)}: {said}.")
     return _text(done.stdout)
+
+
+def _called(words: tuple[str, ...]) -> str:
+    """Return the name of the command, which comes after Git's own options and their values."""
+    place = 0
+    while words[place] in ("-c", "-C"):
+        place += 2
+    return words[place]
 
 
 def feed(text: str, *words: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
 from esteira.line.files import interrupted, md5_of, recover, replacing
-from esteira.repository import dvc, environment, git, remote
+from esteira.repository import dvc, environment, git, remote, template
 from esteira.repository import lock as lock_file
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 
@@ -163,6 +163,7 @@ def settings() -> Iterator[Finding]:
             "Git would merge two dvc.lock files line by line, into results that nobody computed",
             "put `dvc.lock -merge` into .gitattributes",
         )
+    yield from toolbox()
     if not Path("uv.lock").exists():
         yield Finding("uv.lock is missing, so each machine has versions of its own", "`uv lock`")
     if Path("dvc.lock").exists() and not environment.known():
@@ -171,6 +172,20 @@ def settings() -> Iterator[Finding]:
         yield Finding(
             f"Git does not run the hooks in {HOOKS}, which tell before a push what CI would refuse",
             f"`git config core.hooksPath {git.prefix()}{HOOKS}`",
+        )
+
+
+def toolbox() -> Iterator[Finding]:
+    """Look for edits of vendor/, which the next update replaces whole."""
+    edited = template.edited() if git.is_repository() else None
+    if edited:
+        more = f" and {len(edited) - 3} more" if len(edited) > 3 else ""
+        yield Finding(
+            f"{', '.join(edited[:3])}{more} is not as the template made it, and the next update"
+            " replaces it",
+            f"`git diff {(template.merged() or '')[:10]} -- vendor` shows what was changed: move it"
+            " into src/, or offer it to the template; the same command with `git checkout` in place"
+            " of `git diff` takes it back",
         )
 
 
