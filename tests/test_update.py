@@ -403,3 +403,18 @@ def test_the_version_is_the_same_wherever_it_is_written() -> None:
         assert f'version = "{version}"' in file.read_text("utf-8"), file
     news = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", news, re.MULTILINE)
+
+
+def test_a_squashed_update_is_not_taken_for_the_templates_own(young: Path, releases: Path) -> None:
+    (young / "notes.md").write_text("Ours.\n")
+    start = actions.commit(young)
+    assert update(young, "--template", str(releases)).returncode == 0
+    message = git(young, "log", "-1", "--format=%B", "template")
+    tree = git(young, "rev-parse", "HEAD^{tree}")
+    squashed = git(young, "commit-tree", tree, "-p", start, "-m", f"Update (#7)\n\n{message}")
+    git(young, "reset", "--quiet", "--hard", squashed)
+    git(young, "branch", "-D", "template")
+    done = update(young, "--template", str(releases))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (young / "notes.md").is_file()
+    assert git(young, "diff", "--stat", squashed, "HEAD") == ""

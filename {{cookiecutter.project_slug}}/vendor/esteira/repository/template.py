@@ -6,6 +6,7 @@ from esteira.line.errors import UserError
 from esteira.repository import git
 
 BRANCH = "template"
+TREE = "Esteira-Tree"  # names the tree of a commit that holds a newer version, in its message
 FIRST = "Start from the Esteira template"  # the subject of the commit that generating makes
 
 
@@ -38,10 +39,17 @@ def base() -> Base:
 
 
 def _in_history(revision: str) -> str | None:
-    """Return the last commit before a revision that is the template's own."""
-    patterns = (f"--grep=^{FIRST}$", "--grep=^Esteira-Template: ")
-    found = git.ask("log", "--format=%H", "--max-count=1", *patterns, revision, "--")
-    return found or None
+    """Return the last commit before a revision that is the template's own.
+
+    A squashed merge may keep the message of an update, but not the tree that the message names.
+    """
+    form = f"--format=%H %T %(trailers:key={TREE},valueonly,separator=%x20)"
+    log = git.ask("log", form, f"--grep=^{FIRST}$", f"--grep=^{TREE}: ", revision, "--") or ""
+    for line in log.splitlines():
+        commit, tree, *named = line.split()
+        if not named or named == [tree]:
+            return commit
+    return None
 
 
 def _first(commit: str) -> str:

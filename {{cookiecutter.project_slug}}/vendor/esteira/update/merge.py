@@ -8,10 +8,10 @@ from pathlib import Path
 
 from esteira.line.errors import UserError
 from esteira.repository import git
-from esteira.repository.template import BRANCH, Base
+from esteira.repository.template import BRANCH, TREE, Base
 
 LOCK = "uv.lock"  # made by uv on the squad's machine, and not of the template
-WHOLE = "vendor"  # replaced, never merged
+TOOLBOX, RECORD = "vendor", ".esteira.yaml"  # replaced, never merged
 QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
 MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.conflictStyle=merge")
 EVERYTHING = ("-c", f"core.excludesFile={os.devnull}")  # some people's ignore file names `vendor`
@@ -31,7 +31,7 @@ class Merged:
     @property
     def vendored(self) -> int:
         """How many files of vendor/ are others now."""
-        return len([path for path in self.all_changed if path.startswith(f"{WHOLE}/")])
+        return len([path for path in self.all_changed if path.startswith(f"{TOOLBOX}/")])
 
     @property
     def all_changed(self) -> tuple[str, ...]:
@@ -64,7 +64,8 @@ def record(rendered: Path, base: Base, version: str) -> str:
             git.run(*inside, *EVERYTHING, "add", "--all", "--", ".")
             if git.succeeds(*inside, "diff", "--cached", "--quiet"):
                 return base.commit
-            message = f"Esteira {version}, as it comes\n\nEsteira-Template: {version}\n"
+            content = git.run(*inside, "write-tree").strip()
+            message = f"Esteira {version}, as it comes\n\n{TREE}: {content}\n"
             committing = ("commit", "--quiet", "--no-verify", "-m", message)
             git.run(*inside, *QUIET, *_identity(), *committing)
             return git.run(*inside, "rev-parse", "HEAD").strip()
@@ -119,9 +120,12 @@ def merge(tip: str) -> Merged:
 
 
 def _replace_whole(tip: str) -> None:
-    """Make vendor/ what the template has, whatever became of it here."""
-    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", "--", WHOLE)
-    git.run("checkout", tip, "--", WHOLE)
+    """Make vendor/ and the record what the template has, whatever became of them here.
+
+    The record was rendered from the one that is here, so its answers are these.
+    """
+    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", "--", TOOLBOX)
+    git.run("checkout", tip, "--", TOOLBOX, RECORD)
 
 
 def _unmerged() -> dict[str, set[str]]:

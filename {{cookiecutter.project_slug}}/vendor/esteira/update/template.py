@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from esteira.line.errors import UserError, one_line
+from esteira.line.errors import UserError
 from esteira.line.files import read_json
 from esteira.repository import git
 from esteira.update.record import RECORD, Record, release
@@ -125,7 +125,7 @@ def render(template: Template, record: Record, folder: Path) -> Path:
     )
     if done.returncode:
         refused = [line for line in done.stderr.splitlines() if line.startswith("Not generated")]
-        why = " ".join(refused) or one_line(done.stderr[-500:])
+        why = " ".join(refused) or " ".join(done.stderr.split())[-300:]
         raise UserError(f"the template cannot be rendered with the answers in {RECORD}: {why}")
     (made,) = out.iterdir()
     _say_where_from(made / RECORD, template.address or record.template)
