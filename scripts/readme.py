@@ -1,4 +1,4 @@
-"""Keep the READMEs true: the tables of benchmarks/results/, and how much a squad gets."""
+"""Keep the documents true: the tables of benchmarks/results/, and how much a squad gets."""
 
 import re
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
 MANUAL = ROOT / "{{cookiecutter.project_slug}}" / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", MANUAL)
 SIZE = re.compile(r"(\d+) files\s+and\s+([\d,]+) lines")
 
 
@@ -66,9 +67,9 @@ def fill(text: str) -> str:
 
 
 def main() -> None:
-    """Write both READMEs."""
+    """Write every page that holds something measured."""
     parts = sizes()
-    for page in (ROOT / "README.md", MANUAL):
+    for page in PAGES:
         text = fill(sized(page.read_text(encoding="utf-8"), parts))
         page.write_text(text, encoding="utf-8", newline="\n")
 

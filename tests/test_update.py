@@ -397,6 +397,42 @@ def test_the_first_commit_is_the_templates_alone(tmp_path: Path) -> None:
     assert list(answers["answers"]) == [name for name in questions if name[0] != "_"]
 
 
+def rows_of_the_table() -> dict[str, list[str]]:
+    """Return the paths that the manual's table names, by what an update does with them."""
+    manual = (TEMPLATE / "README.md").read_text("utf-8")
+    table = manual.split("| file | what an update does with it |")[1].split("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines() if row.startswith("| `")]
+    return {does.split()[0].rstrip(":"): re.findall("`([^`]+)`", files) for files, does in rows}
+
+
+def covers(named: str, path: str) -> bool:
+    return path.startswith(named) if named.endswith("/") else path == named
+
+
+def test_the_manual_says_of_every_file_what_an_update_does_with_it(reproduced: Path) -> None:
+    rows = rows_of_the_table()
+    assert list(rows) == ["replaced", "merged", "locked", "left"]
+    of_template = set(git(reproduced, "ls-tree", "-r", "--name-only", "template").splitlines())
+    for path in tracked(reproduced):
+        done = [row for row, names in rows.items() if any(covers(name, path) for name in names)]
+        assert len(done) == 1, f"{path}: {done}"
+        assert (path in of_template) == (done[0] != "left"), path
+    named = [name for names in rows.values() for name in names]
+    unused = [name for name in named if not any(covers(name, p) for p in tracked(reproduced))]
+    assert set(unused) <= {"data/", "models/"}, "DVC keeps what is in these"
+
+
+def test_a_release_of_the_template_says_what_is_new_and_refuses_another_tag(tmp_path: Path) -> None:
+    version = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["__version"]
+    program = ("python", str(ROOT / "scripts/news.py"))
+    told = run(tmp_path, *program, f"v{version}").stdout
+    assert "`esteira update` merges a newer version" in told
+    assert "\n## " not in told
+    refused = run(tmp_path, *program, "v0.0.1", check=False)
+    assert refused.returncode == 1
+    assert f"the tag v0.0.1 is not the version {version}" in refused.stderr
+
+
 def test_the_version_is_the_same_wherever_it_is_written() -> None:
     version = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["__version"]
     for file in (ROOT / "pyproject.toml", TEMPLATE / "vendor/pyproject.toml"):
