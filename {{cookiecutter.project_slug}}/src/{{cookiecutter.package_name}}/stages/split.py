@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 
 from esteira.line import holdout, parts, schema
-from esteira.line.errors import UserError
 from esteira.line.params import run
 
 SOURCE = "data/validated.parquet"
@@ -16,16 +15,7 @@ def main(settings: Settings) -> str:
     what = schema.load()
     looked = holdout.look(parts.read(SOURCE), what, settings.group)
     found = holdout.decide(looked, what, settings)
-    counts = {name: found.rows(name) for name in holdout.NAMES}
-    for name, rows in counts.items():
-        needed = name != "current" or settings.current > 0
-        too_few = rows == 0 if name == "current" else not found.can_learn(name)
-        if needed and too_few:
-            raise UserError(
-                f"{len(found.keys)} rows are too few for this split: `{name}` would have {rows} "
-                f"rows and fewer than two values of `{what.target}`; change `split:` in "
-                "params.yaml."
-            )
+    holdout.demand_enough(found, what, settings)
     with ExitStack() as opened:
         tables = {
             name: opened.enter_context(parts.writing(f"data/{name}.parquet"))
@@ -40,7 +30,7 @@ def main(settings: Settings) -> str:
     holdout.write(found)
     for remark in found.remarks:
         print(f"split: {remark}")
-    train, held, current = counts.values()
+    train, held, current = (found.rows(name) for name in holdout.NAMES)
     return f"{train} rows to train on, {held} held out, {current} in the batch"
 
 

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pandas as pd
 from esteira.line import params, parts, schema
 from esteira.line.errors import UserError
 from esteira.line.files import write_metrics, write_text
-from esteira.line.nearest import closest
-from esteira.line.validate import Checking
+from esteira.line.validate import Checking, absent
 from pydantic import Field
 
 SOURCE = Path("data/ingested.parquet")
@@ -19,19 +17,6 @@ class Settings(params.Section):
     """Section `validate:` of params.yaml."""
 
     examples: int = Field(5, ge=1)  # values and row numbers shown for each violation
-
-
-def absent(raw: pd.DataFrame, expected: schema.Schema) -> str:
-    """Say which columns the table lacks that the line cannot do without; "" for none."""
-    names = [n for n in (*expected.inputs, expected.target) if n not in raw]
-    if not names:
-        return ""
-    unknown = [str(name) for name in raw if name not in expected.columns]
-    near = f" ({closest(names[0], unknown)})" if unknown else ""
-    return (
-        f"{SOURCE} lacks {', '.join(f'`{name}`' for name in names)}{near}: correct the table"
-        " or `file:` in schema.yaml, or give the column `role: ignored` there."
-    )
 
 
 def main(settings: Settings) -> str:
@@ -47,7 +32,7 @@ def main(settings: Settings) -> str:
     lacks, targets = "", set()
     with parts.writing(OUTPUT) as validated:
         for raw in parts.read(SOURCE):
-            lacks = absent(raw, expected)
+            lacks = absent(raw, expected, SOURCE)
             typed = checking.check(raw)
             kept = typed.dropna(subset=anchors)
             validated.write(kept)

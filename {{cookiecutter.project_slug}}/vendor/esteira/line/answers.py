@@ -174,7 +174,8 @@ def of_holdout(model: Any, path: str | Path, what: Schema, keys: np.ndarray) -> 
         inputs = rows[what.inputs]
         with faults_told("the model cannot answer the held-out rows"):
             told = model.predict_proba(inputs) if classes else model.predict(inputs)
-        said.append(_rounded(told).reshape(np.shape(told)))
+        rounded = _rounded(told).reshape(np.shape(told))
+        said.append(rounded.astype(told.dtype))
         actual.append(rows[what.target].to_numpy(object if classes else np.float64))
     found = Answers(keys, np.concatenate(actual), classes, np.concatenate(said))
     if classes:

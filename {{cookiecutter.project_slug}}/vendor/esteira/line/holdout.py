@@ -300,6 +300,20 @@ def _uneven(held: np.ndarray, classes: _Classes, share: float) -> list[str]:
     return remarks
 
 
+def demand_enough(found: Sides, schema: Schema, settings: Settings) -> None:
+    """Raise UserError for a part that nothing can be learnt from, or a batch without rows."""
+    for name in NAMES:
+        rows = found.rows(name)
+        needed = name != "current" or settings.current > 0
+        too_few = rows == 0 if name == "current" else not found.can_learn(name)
+        if needed and too_few:
+            raise UserError(
+                f"{len(found.keys)} rows are too few for this split: `{name}` would have {rows} "
+                f"rows and fewer than two values of `{schema.target}`; change `split:` in "
+                "params.yaml."
+            )
+
+
 def write(found: Sides) -> None:
     """Write data/parts.parquet: the key and the part of each row, the oldest first."""
     names = np.array(NAMES, dtype=object)

@@ -1,11 +1,13 @@
 """Check a raw table against schema.yaml, and list every violation at once."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from esteira.line import parts, table
+from esteira.line.nearest import closest
 from esteira.line.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -73,6 +75,19 @@ def check(raw: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, pd.DataFrame
     rank = faults["column"].map(order)
     faults = faults.assign(rank=rank).sort_values(["rank", "rule", "row"], kind="stable")
     return typed, faults[FAULT].reset_index(drop=True)
+
+
+def absent(raw: pd.DataFrame, schema: Schema, called: str | Path) -> str:
+    """Say which columns a table lacks that the line cannot do without; "" for none."""
+    names = [name for name in (*schema.inputs, schema.target) if name not in raw]
+    if not names:
+        return ""
+    unknown = [str(name) for name in raw if name not in schema.columns]
+    near = f" ({closest(names[0], unknown)})" if unknown else ""
+    return (
+        f"{called} lacks {', '.join(f'`{name}`' for name in names)}{near}: correct the table"
+        " or `file:` in schema.yaml, or give the column `role: ignored` there."
+    )
 
 
 def _types(schema: Schema) -> dict[str, str]:
