@@ -22,7 +22,7 @@ OURS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ALL = [*OURS, *PROJECT]
 TESTS = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
 # Programs of others, whose commands are no claims of ours.
-OTHERS = {"git", "gh", "aws", "curl", "uvx", "uv", "python", "#", "JSON", '{reviewers:'}
+OTHERS = {"git", "gh", "aws", "curl", "uvx", "uv", "python", "#", "JSON", "{reviewers:"}
 TWO_SCREENS = 90  # lines
 
 

@@ -22,7 +22,7 @@ DATA = "Data: your table, new batches, drift"
 USE = "Use: what does the model say?"
 TRUST = "Trust: can a number be reproduced?"
 PULL_REQUEST = "Pull requests: what did a change move?"
-PROJECT = "The project: a newer template"
+PROJECT = "The project: a newer template, stages and notebooks of your own"
 
 
 @app.callback()
@@ -628,6 +628,33 @@ remote = typer.Typer(
     epilog="Example: uv run esteira remote check",
 )
 app.add_typer(remote, name="remote", rich_help_panel=TRUST)
+
+
+@app.command(
+    "new-stage",
+    rich_help_panel=PROJECT,
+    epilog="Example: uv run esteira new-stage clean_text --after validate",
+)
+def new_stage(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores.")],
+    after: Annotated[str, typer.Option(help="The stage whose output it reads.")],
+) -> None:
+    """Make a stage of your own: module, settings, entry in dvc.yaml, test."""
+    from esteira.stage_of_own.stages import new
+
+    print(new(name, after))
+
+
+@app.command(
+    "remove-stage",
+    rich_help_panel=PROJECT,
+    epilog="Example: uv run esteira remove-stage clean_text",
+)
+def remove_stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")]) -> None:
+    """Take a stage and all of its files away, where Git has them and nobody reads its outputs."""
+    from esteira.stage_of_own.stages import remove
+
+    print(remove(name))
 
 
 @app.command(rich_help_panel=PROJECT, epilog="Example: uv run esteira update --to 1.2.0")

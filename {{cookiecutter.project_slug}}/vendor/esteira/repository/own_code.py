@@ -13,8 +13,9 @@ from esteira.line.errors import UserError
 def module(name: str) -> Any:
     """Import a module of the project's package, from this folder and no other. Raises UserError."""
     package = _package()
-    places = [Path.cwd() / "src", Path.cwd()]  # a package may lie in src/ or beside dvc.yaml
-    source = next((place for place in places if (place / package / f"{name}.py").is_file()), None)
+    source = next(
+        (place for place in _places() if (place / package / f"{name}.py").is_file()), None
+    )
     if source is None:
         raise UserError(f"src/{package}/{name}.py does not exist: put it back.")
     _forget_other_folders(package, source)
@@ -26,6 +27,20 @@ def module(name: str) -> Any:
         raise UserError(f"{package}/{name}.py cannot be imported: {reason}.") from None
     finally:
         sys.path.remove(str(source))
+
+
+def folder() -> Path:
+    """Return the folder of the project's package, relative to the project. Raises UserError."""
+    package = _package()
+    found = next((place / package for place in _places() if (place / package).is_dir()), None)
+    if found is None:
+        raise UserError(f"src/{package} does not exist: put it back.")
+    return found.relative_to(Path.cwd())
+
+
+def _places() -> list[Path]:
+    """Return where a package may lie: in src/, or beside dvc.yaml."""
+    return [Path.cwd() / "src", Path.cwd()]
 
 
 def _package() -> str:

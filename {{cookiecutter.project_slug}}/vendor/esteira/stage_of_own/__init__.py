@@ -1,0 +1,1 @@
+"""A stage of the squad's own: made whole, and taken away whole."""
