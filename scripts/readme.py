@@ -9,8 +9,14 @@ from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
 MANUAL = ROOT / "{{cookiecutter.project_slug}}" / "README.md"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", MANUAL)
-SIZE = re.compile(r"(\d+) files\s+and\s+([\d,]+) lines")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "README.pt-BR.md",
+    ROOT / "docs" / "benchmarks.md",
+    MANUAL,
+    MANUAL.with_name("README.pt-BR.md"),
+)
+SIZE = re.compile(r"(\d+) (?:files\s+and|arquivos\s+e)\s+([\d,.]+) (?:lines|linhas)")
 
 
 @dataclass(frozen=True)
@@ -20,9 +26,12 @@ class Size:
     files: int
     lines: int
 
-    def __str__(self) -> str:
+    def says(self, portuguese: bool = False) -> str:
         """Say it, the lines to a hundred."""
-        return f"{self.files} files and {round(self.lines, -2):,} lines"
+        lines = f"{round(self.lines, -2):,}"
+        if portuguese:
+            return f"{self.files} arquivos e {lines.replace(',', '.')} linhas"
+        return f"{self.files} files and {lines} lines"
 
 
 def measure(paths: list[Path]) -> Size:
@@ -49,8 +58,8 @@ def sizes() -> tuple[Size, Size]:
 
 def sized(text: str, parts: tuple[Size, Size]) -> str:
     """Return `text` with its two sizes, the squad's own and the toolbox's, replaced."""
-    said = iter(map(str, parts))
-    return SIZE.sub(lambda _: next(said), text)
+    sizes_in_turn = iter(parts)
+    return SIZE.sub(lambda found: next(sizes_in_turn).says("arquivos" in found[0]), text)
 
 
 def fill(text: str) -> str:

@@ -1,5 +1,6 @@
 """Documents are true: their commands exist and are run by a test, their links lead somewhere."""
 
+import json
 import re
 import shlex
 import sys
@@ -157,3 +158,41 @@ def test_a_page_for_a_reader_is_no_longer_than_two_screens(name: str) -> None:
 def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
     text = page.read_text("utf-8")
     assert not re.search(r"TODO|TBD|FIXME|<!-- results: \w+ -->\n<!-- end -->", text)
+
+
+PAIRS = [(house / "README.md", house / "README.pt-BR.md") for house in (ROOT, TEMPLATE)]
+
+
+def levels(text: str) -> list[int]:
+    """Return how deep each heading is, in order."""
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [len(marks) for marks in re.findall(r"^(#+) ", outside, re.MULTILINE)]
+
+
+def blocks(text: str) -> list[list[list[str]]]:
+    """Return the commands of each block, without their comments."""
+    found = re.findall(r"```(?:console|sh|toml)\n(.*?)```", text, re.DOTALL)
+    lines = [[re.split(r"\s#\s|^#\s", line)[0].split() for line in b.splitlines()] for b in found]
+    return [[words for words in block if words] for block in lines]
+
+
+@pytest.mark.parametrize(("english", "portuguese"), PAIRS, ids=["template", "project"])
+def test_the_portuguese_page_has_the_same_sections_and_commands(
+    english: Path, portuguese: Path
+) -> None:
+    ours, theirs = (page.read_text("utf-8") for page in (english, portuguese))
+    assert levels(theirs) == levels(ours)
+    assert blocks(theirs) == blocks(ours)
+    first_cells = [re.findall(r"^\| (`[^|]+`)[^|]* \|", t, re.MULTILINE) for t in (ours, theirs)]
+    assert len(first_cells[1]) == len(first_cells[0])
+    named = [sorted(re.findall(r"`esteira ([a-z -]+)`", text)) for text in (ours, theirs)]
+    assert named[1] == named[0]
+    links = [sorted(re.findall(r"\]\(([^)]+)\)", text)) for text in (ours, theirs)]
+    pages = {"README.md", "README.pt-BR.md"}
+    linked = [[link for link in of if link.split("/")[-1] not in pages] for of in links]
+    assert linked[1] == linked[0]
+
+
+def test_the_questions_are_asked_in_both_languages() -> None:
+    asked = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))["__prompts__"]
+    assert all(question.count(" · ") == 1 for question in asked.values())
