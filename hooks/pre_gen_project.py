@@ -21,33 +21,36 @@ DISTRIBUTIONS = """
 aiobotocore aiohappyeyeballs aiohttp aiohttp-retry aioitertools aiosignal amqp annotated-doc
 annotated-types antlr4-python3-runtime anyio appdirs asyncssh atpublic attrs billiard botocore
 celery certifi cffi charset-normalizer click click-didyoumean click-plugins click-repl cloudpickle
-colorama configobj cryptography dictdiffer diskcache distro dpath dulwich dvc dvc-data dvc-http
-dvc-objects dvc-render dvc-s3 dvc-studio-client dvc-task dvclive entrypoints filelock flatten-dict
-flufl-lock frozenlist fsspec funcy gitdb gitpython grandalf gto h11 hydra-core idna iniconfig
-iterative-telemetry jinja2 jmespath joblib kombu markdown-it-py markupsafe mdurl msgspec multidict
-mypy-extensions narwhals networkx numpy nvidia-ml-py omegaconf orjson packaging pandas pandera
-pathspec platformdirs pluggy prettytable prometheus-client prompt-toolkit propcache psutil pyarrow
-pycparser pydantic pydantic-core pydantic-settings pydot pygit2 pygments pygtrie pyparsing pytest
-python-dateutil python-dotenv pywin32 pyyaml requests rich ruamel-yaml ruff s3fs scikit-learn scipy
-scmrepo semver setuptools shellingham shortuuid shtab six skops smmap sqltrie starlette tabulate
-threadpoolctl tomlkit tqdm typeguard typer typing-extensions typing-inspect typing-inspection tzdata
-tzlocal urllib3 uvicorn vine voluptuous wcwidth wrapt yarl zc-lockfile
+colorama configobj cryptography dask dictdiffer diskcache distributed distro dpath dulwich dvc
+dvc-data dvc-http dvc-objects dvc-render dvc-s3 dvc-studio-client dvc-task dvclive entrypoints
+filelock flatten-dict flufl-lock frozenlist fsspec funcy gitdb gitpython grandalf gto h11 hydra-core
+idna importlib-metadata iniconfig iterative-telemetry jinja2 jmespath joblib kombu lazy-importer
+locket markdown-it-py markupsafe mdurl msgpack msgspec multidict mypy-extensions narwhals networkx
+numpy nvidia-ml-py omegaconf orjson packaging pandas pandera partd pathspec platformdirs pluggy
+prettytable prometheus-client prompt-toolkit propcache psutil pyarrow pycparser pydantic
+pydantic-core pydantic-settings pydot pygit2 pygments pygtrie pyparsing pytest python-dateutil
+python-dotenv pywin32 pyyaml requests rich ruamel-yaml ruff s3fs scikit-learn scipy scmrepo semver
+setuptools shellingham shortuuid shtab six skops smmap sortedcontainers sqltrie starlette tabulate
+tblib threadpoolctl tomlkit toolz tornado tqdm typeguard typer typing-extensions typing-inspect
+typing-inspection tzdata tzlocal urllib3 uvicorn vine voluptuous wcwidth wrapt yarl zc-lockfile zict
+zipp
 """
 MODULES = """
 aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc
 annotated_types antlr4 anyio appdirs asyncssh attr attrs billiard botocore celery certifi cffi
 charset_normalizer click click_didyoumean click_plugins click_repl cloudpickle colorama configobj
-cryptography dateutil dictdiffer diskcache distro dotenv dpath dulwich dvc dvc_data dvc_http
-dvc_objects dvc_render dvc_s3 dvc_studio_client dvc_task dvclive entrypoints example filelock
-flatten_dict flufl frozenlist fsspec funcy git gitdb grandalf gto h11 hydra idna iniconfig
-iterative_telemetry jinja2 jmespath joblib kombu markdown_it markupsafe mdurl msgspec multidict
-mypy_extensions narwhals networkx numpy omegaconf orjson packaging pandas pandera pathspec
-platformdirs pluggy prettytable prometheus_client prompt_toolkit propcache psutil public py pyarrow
-pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie
-pynvml pyparsing pytest requests rich ruamel ruff s3fs scipy scmrepo semver setuptools shellingham
-shortuuid shtab six sklearn skops smmap sqltrie starlette tabulate threadpoolctl tomlkit tqdm
+cryptography dask dateutil dictdiffer diskcache distributed distro dotenv dpath dulwich dvc dvc_data
+dvc_http dvc_objects dvc_render dvc_s3 dvc_studio_client dvc_task dvclive entrypoints example
+filelock flatten_dict flufl frozenlist fsspec funcy git gitdb grandalf gto h11 hydra idna
+importlib_metadata iniconfig iterative_telemetry jinja2 jmespath joblib kombu lazy_importer locket
+markdown_it markupsafe mdurl msgpack msgspec multidict mypy_extensions narwhals networkx numpy
+omegaconf orjson packaging pandas pandera partd pathspec platformdirs pluggy prettytable
+prometheus_client prompt_toolkit propcache psutil public py pyarrow pycparser pydantic pydantic_core
+pydantic_settings pydevd_plugins pydot pygit2 pygments pygtrie pynvml pyparsing pytest requests rich
+ruamel ruff s3fs scipy scmrepo semver setuptools shellingham shortuuid shtab six sklearn skops smmap
+sortedcontainers sqltrie starlette tabulate tblib threadpoolctl tlz tomlkit toolz tornado tqdm
 typeguard typer typing_extensions typing_inspect typing_inspection tzdata tzlocal urllib3 uvicorn
-validate vine voluptuous wcwidth wrapt yaml yarl zc
+validate vine voluptuous wcwidth wrapt yaml yarl zc zict zipp
 """
 OWN = {
     "cookiecutter", "data", "esteira", "models", "notebooks", "reports", "src", "test", "tests",

@@ -29,11 +29,9 @@ def main(settings: Settings) -> str:
     anchors = [name for name in (expected.target, expected.time) if name is not None]
     checking = Checking(expected, settings.examples)
     missing = dict.fromkeys(anchors, 0)
-    lacks, targets = "", set()
+    targets: set[object] = set()
     with parts.writing(OUTPUT) as validated:
-        for raw in parts.read(SOURCE):
-            lacks = absent(raw, expected, SOURCE)
-            typed = checking.check(raw)
+        for typed in checking.checked(parts.read(SOURCE)):
             kept = typed.dropna(subset=anchors)
             validated.write(kept)
             targets |= set(kept[expected.target].unique()[:2])
@@ -41,7 +39,7 @@ def main(settings: Settings) -> str:
                 missing[name] += int(typed[name].isna().sum())
         violations = checking.violations()
         write_text(REPORT / "violations.csv", violations.to_csv(index=False, lineterminator="\n"))
-        if lacks:
+        if lacks := absent(checking.columns, expected, SOURCE):
             raise UserError(lacks)
         if len(targets) < 2:
             raise UserError(

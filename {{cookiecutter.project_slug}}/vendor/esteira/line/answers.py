@@ -4,8 +4,9 @@ Every row gets its line, in the order of the table. One that breaks a rule of sc
 why beside its answer, which then is of what could be read: a cell that cannot is a missing one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from esteira.line import model_file, parts, table
+from esteira.line import engine, model_file, parts, table
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of
 from esteira.line.nearest import closest
@@ -87,17 +88,27 @@ def answer(
     Returns `row` (from 1), the identifiers, `prediction`, a probability for each class, `reasons`,
     `model` and `data`. Raises UserError as `read` does, and where the model fails.
     """
+    rows = _shown(read(source, what, part))
+    answering = partial(_answered, model, source=str(source), what=what, origin=origin)
+    yield from engine.mapped(answering, _numbered(rows))
+
+
+def _numbered(parts_of: Iterable[Rows]) -> Iterator[tuple[int, Rows]]:
+    """Say of each part how many rows come before it."""
     before = 0
-    for rows in _shown(read(source, what, part)):
-        with faults_told(f"the model cannot answer {source}"):
-            yield _answered(model, rows, what, origin, before)
+    for rows in parts_of:
+        yield before, rows
         before += len(rows.typed)
 
 
-def _answered(model: Any, rows: Rows, what: Schema, origin: Origin, before: int) -> pd.DataFrame:
-    """Answer rows that come after `before` others."""
+def _answered(
+    model: Any, numbered: tuple[int, Rows], source: str, what: Schema, origin: Origin
+) -> pd.DataFrame:
+    """Answer some rows of a source. Raises UserError where the model fails."""
+    before, rows = numbered
     typed = rows.typed
-    said = ask(model, typed[what.inputs]) if len(typed) else _nothing(model)
+    with faults_told(f"the model cannot answer {source}"):
+        said = ask(model, typed[what.inputs]) if len(typed) else _nothing(model)
     columns = {
         ROW: np.arange(before + 1, before + len(typed) + 1),
         **{name: typed[name].to_numpy() for name in what.named("identifier") if name in typed},
@@ -170,17 +181,24 @@ def of_holdout(model: Any, path: str | Path, what: Schema, keys: np.ndarray) -> 
     """
     classes = tuple(str(name) for name in getattr(model, "classes_", ()))
     actual, said = [], []
-    for rows in parts.read(path, columns=[*what.inputs, what.target]):
-        inputs = rows[what.inputs]
-        with faults_told("the model cannot answer the held-out rows"):
-            told = model.predict_proba(inputs) if classes else model.predict(inputs)
-        rounded = _rounded(told).reshape(np.shape(told))
-        said.append(rounded.astype(told.dtype))
-        actual.append(rows[what.target].to_numpy(object if classes else np.float64))
+    rows = parts.read(path, columns=[*what.inputs, what.target])
+    for truth, told in engine.mapped(partial(_told, model, what=what), rows):
+        actual.append(truth)
+        said.append(told)
     found = Answers(keys, np.concatenate(actual), classes, np.concatenate(said))
     if classes:
         _refuse_unknown(found)
     return found
+
+
+def _told(model: Any, rows: pd.DataFrame, what: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return the truth of some held-out rows, and what the model says of them."""
+    inputs = rows[what.inputs]
+    is_class = hasattr(model, "classes_")
+    with faults_told("the model cannot answer the held-out rows"):
+        told = model.predict_proba(inputs) if is_class else model.predict(inputs)
+    rounded = _rounded(told).reshape(np.shape(told)).astype(told.dtype)
+    return rows[what.target].to_numpy(object if is_class else np.float64), rounded
 
 
 def _refuse_unknown(answers: Answers) -> None:

@@ -8,6 +8,7 @@ platform and no version of pandas decides: numbers as IEEE 754 doubles, dates as
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from esteira.line import parts, table
+from esteira.line import engine, parts, table
 from esteira.line.errors import UserError
 from esteira.line.nearest import closest
 from esteira.line.params import Section
@@ -125,27 +126,35 @@ def look(tables: Iterable[pd.DataFrame], schema: Schema, group: str | None = Non
             f"`split.group` of params.yaml names {group!r}, which is no column of schema.yaml:"
             f" {closest(group, schema.columns)}"
         )
-    identifier = next(iter(schema.named("identifier")), None)
-    whole, by_identifier, by_group = [], [], []
-    moments, targets = [], []
+    looking = partial(_look_at, schema=schema, group=group)
+    seen = list(engine.mapped(looking, tables))
     places: dict[str, int] = {}
-    for rows in tables:
-        whole.append(keys(rows, list(schema.columns)))
-        if identifier is not None:
-            by_identifier.append(_keys_of(rows, identifier, whole[-1]))
-        if group is not None:
-            by_group.append(_keys_of(rows, group, whole[-1]))
-        if schema.time is not None:
-            moments.append(rows[schema.time].to_numpy())
-        if schema.task == "classification":
-            targets.append(_placed(rows[schema.target], places))
-        else:
-            targets.append(rows[schema.target].to_numpy())
-    keys_of_rows = np.concatenate(whole)
-    own = np.concatenate(by_identifier) if by_identifier else keys_of_rows
-    named = np.concatenate(by_group) if by_group else own
-    times = np.concatenate(moments) if moments else None
-    return Looked(keys_of_rows, own, named, times, np.concatenate(targets), tuple(places))
+    if schema.task == "classification":
+        targets = [_placed(part.targets, part.classes, places) for part in seen]
+    else:
+        targets = [part.targets for part in seen]
+    whole = np.concatenate([part.whole for part in seen])
+    # What is the same is kept once: eight bytes a row each.
+    own = np.concatenate([part.own for part in seen]) if schema.named("identifier") else whole
+    named = np.concatenate([part.named for part in seen]) if group else own
+    times = None
+    if schema.time is not None:
+        times = np.concatenate([part.moments for part in seen if part.moments is not None])
+    return Looked(whole, own, named, times, np.concatenate(targets), tuple(places))
+
+
+def _look_at(rows: pd.DataFrame, schema: Schema, group: str | None) -> Looked:
+    """Look at one part; its classes are numbered by themselves."""
+    whole = keys(rows, list(schema.columns))
+    identifier = next(iter(schema.named("identifier")), None)
+    own = whole if identifier is None else _keys_of(rows, identifier, whole)
+    named = own if group is None else _keys_of(rows, group, whole)
+    moments = None if schema.time is None else rows[schema.time].to_numpy()
+    if schema.task == "regression":
+        return Looked(whole, own, named, moments, rows[schema.target].to_numpy(), ())
+    codes, words = pd.factorize(rows[schema.target].astype("str"))
+    classes = tuple(str(word) for word in words)
+    return Looked(whole, own, named, moments, codes.astype(np.int32), classes)
 
 
 def _keys_of(rows: pd.DataFrame, name: str, whole: np.ndarray) -> np.ndarray:
@@ -153,10 +162,9 @@ def _keys_of(rows: pd.DataFrame, name: str, whole: np.ndarray) -> np.ndarray:
     return np.where(rows[name].isna(), whole, keys(rows, [name]))
 
 
-def _placed(values: pd.Series, places: dict[str, int]) -> np.ndarray:
-    """Return the place of each class, int32 (rows,), and give those that are new the next one."""
-    codes, names = pd.factorize(values.astype("str"))
-    of_names = [places.setdefault(str(name), len(places)) for name in names]
+def _placed(codes: np.ndarray, classes: tuple[str, ...], places: dict[str, int]) -> np.ndarray:
+    """Number the classes of a part as those of all, int32 (rows,); new ones get the next places."""
+    of_names = [places.setdefault(name, len(places)) for name in classes]
     return np.array([*of_names, -1], dtype=np.int32)[codes]
 
 

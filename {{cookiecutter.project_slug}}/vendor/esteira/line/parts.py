@@ -7,6 +7,7 @@ cells stand beside it in a part.
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from esteira.line import table
+from esteira.line import engine, table
 from esteira.line.files import replacing
 from esteira.line.schema import FileFormat, Schema
 
@@ -114,7 +115,7 @@ def read_raw(path: str | Path, form: FileFormat, rows: int | None = None) -> Ite
     path = Path(path)
     table.require(path)
     with table.told(path, form):
-        cells = (table.plain(part, form) for part in _raw(path, form, rows))
+        cells = engine.mapped(partial(table.plain, form=form), _raw(path, form, rows))
         yield from _without_notes(cells, form.footer)
 
 

@@ -1,12 +1,13 @@
 """Check a raw table against schema.yaml, and list every violation at once."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from esteira.line import parts, table
+from esteira.line import engine, parts, table
 from esteira.line.nearest import closest
 from esteira.line.schema import Column, Schema
 
@@ -77,12 +78,17 @@ def check(raw: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, pd.DataFrame
     return typed, faults[FAULT].reset_index(drop=True)
 
 
-def absent(raw: pd.DataFrame, schema: Schema, called: str | Path) -> str:
+def _checked(part: tuple[pd.DataFrame, Schema]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return check(*part)
+
+
+def absent(columns: Iterable[str], schema: Schema, called: str | Path) -> str:
     """Say which columns a table lacks that the line cannot do without; "" for none."""
-    names = [name for name in (*schema.inputs, schema.target) if name not in raw]
+    there = list(columns)
+    names = [name for name in (*schema.inputs, schema.target) if name not in there]
     if not names:
         return ""
-    unknown = [str(name) for name in raw if name not in schema.columns]
+    unknown = [name for name in there if name not in schema.columns]
     near = f" ({closest(names[0], unknown)})" if unknown else ""
     return (
         f"{called} lacks {', '.join(f'`{name}`' for name in names)}{near}: correct the table"
@@ -125,6 +131,7 @@ class Checking:
         """Take `examples` values and row numbers of each violation."""
         self.rows = 0
         self.rows_in_violation = 0
+        self.columns: tuple[str, ...] = ()  # of the table
         self._schema = schema
         self._examples = examples
         self._found: dict[tuple[str, str], Violation] = {}
@@ -132,15 +139,26 @@ class Checking:
 
     def check(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Check the next part, and return it with the schema's types."""
-        self._schema = parts.with_formats(self._schema, raw)
-        self._unknown = [str(name) for name in raw if name not in self._schema.columns]
-        typed, faults = check(raw, self._schema)
-        self.rows_in_violation += int(faults["row"].nunique())
-        for (column, rule), group in faults.groupby(["column", "rule"], sort=False):
-            violation = self._found.setdefault((str(column), str(rule)), Violation())
-            self._count(violation, group)
-        self.rows += len(typed)
+        (typed,) = self.checked([raw])
         return typed
+
+    def checked(self, tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Check part after part, and yield each with the schema's types."""
+        for typed, faults in engine.mapped(_checked, self._with_schema(tables)):
+            self.rows_in_violation += int(faults["row"].nunique())
+            for (column, rule), group in faults.groupby(["column", "rule"], sort=False):
+                violation = self._found.setdefault((str(column), str(rule)), Violation())
+                self._count(violation, group)
+            self.rows += len(typed)
+            yield typed
+
+    def _with_schema(self, tables: Iterable[pd.DataFrame]) -> Iterator[tuple[pd.DataFrame, Schema]]:
+        """Settle with each part, in their order, what all later ones are read by."""
+        for raw in tables:
+            self._schema = parts.with_formats(self._schema, raw)
+            self._unknown = [str(name) for name in raw if name not in self._schema.columns]
+            self.columns = tuple(str(name) for name in raw)
+            yield raw, self._schema
 
     def _count(self, violation: Violation, faults: pd.DataFrame) -> None:
         numbers = faults["row"].dropna()

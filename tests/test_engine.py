@@ -1,0 +1,218 @@
+"""Their table is worked on by an engine that they have already: the same bytes come out."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import actions
+import pytest
+from helpers import ENVIRONMENT, ROOT, run, surroundings
+
+STAGES = ["ingest", "validate", "split", "train", "evaluate", "predict"]
+# A stage over parts of 37 rows, so that a small table has many.
+SMALL_PARTS = """
+import runpy, sys
+
+if __name__ == "__main__":
+    import esteira.line.parts as parts
+    parts.ROWS = 37
+    stage = sys.argv.pop()
+    runpy.run_module(f"churn_radar.stages.{stage}", run_name="__main__", alter_sys=True)
+"""
+# Ends the process in the middle of its work, the first time.
+DEADLY = """    import os, signal
+    from pathlib import Path
+    mark = Path(os.environ.get("ESTEIRA_TEST_MARK", "none")).absolute()
+    if mark.name != "none" and len(table) == 37 and not mark.exists():
+        mark.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    table = table.copy()
+"""
+
+
+@pytest.fixture
+def small(adopted: Path, tmp_path: Path) -> Path:
+    """Return a project with a raw table, and a program that runs its stages over small parts."""
+    project = tmp_path / adopted.name
+    shutil.copytree(adopted, project, symlinks=True)
+    (tmp_path / "small_parts.py").write_text(SMALL_PARTS)
+    return project
+
+
+def stage(
+    project: Path, name: str, engine: str, check: bool = True, **more: str
+) -> subprocess.CompletedProcess[str]:
+    program = str(project.parent / "small_parts.py")
+    env = {"ESTEIRA_ENGINE": engine, **more}
+    return run(project, "python", program, name, env=env, check=check)
+
+
+def is_as_it_was(project: Path) -> bool:
+    clean = run(project, "git", "status", "--porcelain").stdout == ""
+    return clean and "up to date" in run(project, "dvc", "status").stdout
+
+
+class Cluster:
+    """Dask's scheduler and its workers, real processes on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        port = self.address.rpartition(":")[2]
+        self.processes: list[subprocess.Popen[str]] = []
+        self.start("Scheduler at", "scheduler", "--host", "127.0.0.1", "--port", port,
+                   "--no-dashboard")  # fmt: skip
+
+    def start(self, ready: str, *words: str, bin: Path = ENVIRONMENT / "bin", **more: str) -> None:
+        """Start a process, and wait for the line that says that it is ready."""
+        env = {k: v for k, v in surroundings(**more).items() if k != "PYTHONPATH" or k in more}
+        process = subprocess.Popen(
+            [str(bin / "dask"), *words],
+            cwd=self.folder, env=env, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if ready in line:
+                return
+        raise AssertionError("".join(said))
+
+    def worker(self, name: str, **more: str) -> None:
+        self.start("Registered to", "worker", self.address, "--host", "127.0.0.1",
+                   "--nworkers", "1", "--nthreads", "1", "--memory-limit", "1GB", "--no-nanny",
+                   "--no-dashboard", "--name", name, **more)  # fmt: skip
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"DASK_SCHEDULER_ADDRESS": self.address}
+
+    def close(self) -> None:
+        for process in self.processes[::-1]:
+            process.kill()
+            process.wait()
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+@contextmanager
+def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
+    """Have a scheduler and some workers, which do not have the project's code."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    found = Cluster(elsewhere)
+    try:
+        for number in range(workers):
+            found.worker(f"worker-{number}")
+        yield found
+    finally:
+        found.close()
+
+
+def test_processes_of_this_machine_write_the_same_bytes(small: Path) -> None:
+    for name in STAGES:
+        stage(small, name, "loky")
+    assert is_as_it_was(small)
+
+
+def test_dask_without_an_address_is_started_and_ended_here(small: Path) -> None:
+    for name in ("validate", "evaluate"):
+        done = stage(small, name, "dask")
+        assert "done again here" not in done.stderr
+    assert is_as_it_was(small)
+
+
+def test_a_cluster_of_dask_writes_the_same_bytes_with_the_code_of_this_folder(
+    small: Path, tmp_path: Path
+) -> None:
+    package = small / "src/churn_radar/features.py"
+    mark = tmp_path / "who"
+    counting = f"    import os\n    open({str(mark)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+    with cluster(tmp_path, workers=2) as dask:
+        for name in STAGES:
+            done = stage(small, name, "dask", **dask.env)
+            assert "done again here" not in done.stderr
+        assert is_as_it_was(small)
+        copying = "    table = table.copy()\n"
+        package.write_text(package.read_text("utf-8").replace(copying, copying + counting), "utf-8")
+        stage(small, "evaluate", "dask", **dask.env)
+        pids = {process.pid for process in dask.processes[1:]}
+        assert pids <= set(map(int, mark.read_text().split())), "both workers asked the model"
+    actions.git(small, "checkout", "--", "src")
+    assert is_as_it_was(small)
+
+
+def test_a_search_runs_on_the_cluster_and_finds_the_same(small: Path, tmp_path: Path) -> None:
+    actions.edit(small, "params.yaml", "candidates: 0", "candidates: 3")
+    run(small, "python", "-m", "esteira.line", "train")
+    model, tried = small / "models/model.skops", small / "reports/train/search.csv"
+    before = (model.read_bytes(), tried.read_bytes())
+    with cluster(tmp_path, workers=2) as dask:
+        stage(small, "train", "dask", **dask.env)
+    assert (model.read_bytes(), tried.read_bytes()) == before
+
+
+def test_a_worker_that_is_killed_in_mid_run_changes_nothing(small: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "killed"
+    copying = "    table = table.copy()\n"
+    actions.edit(small, "src/churn_radar/features.py", copying, DEADLY)
+    with cluster(tmp_path, workers=2) as dask:
+        for worker in range(2):
+            dask.worker(f"mortal-{worker}", ESTEIRA_TEST_MARK=str(mark))
+        stage(small, "evaluate", "dask", **dask.env)
+        killed = int(mark.read_text())
+        (process,) = [process for process in dask.processes if process.pid == killed]
+        assert process.wait() == -signal.SIGKILL
+    actions.git(small, "checkout", "--", "src")
+    assert is_as_it_was(small)
+
+
+def test_what_is_wrong_with_an_engine_is_told_in_seconds(small: Path, tmp_path: Path) -> None:
+    def refused(engine: str, **more: str) -> str:
+        done = stage(small, "validate", engine, check=False, **more)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        return done.stderr.strip().splitlines()[-1]
+
+    assert re.match(r"validate: ESTEIRA_ENGINE is 'spark', which is no engine: choose one of "
+                    r"local, dask, ray, loky", refused("spark"))  # fmt: skip
+    assert "ESTEIRA_ENGINE=ray needs Ray: `uv run --with ray dvc repro`" in refused("ray")
+    nobody = refused("dask", DASK_SCHEDULER_ADDRESS="tcp://127.0.0.1:9")
+    assert "no scheduler of Dask answers at tcp://127.0.0.1:9 (DASK_SCHEDULER_ADDRESS)" in nobody
+    strange = refused("dask", DASK_SCHEDULER_ADDRESS="here")
+    assert "no scheduler of Dask answers at here" in strange
+    with cluster(tmp_path, workers=0) as dask:
+        assert "scheduler has no workers" in refused("dask", **dask.env)
+        shadow = tmp_path / "shadow"
+        (shadow / "pandas-0.0.dist-info").mkdir(parents=True)
+        about = "Metadata-Version: 2.1\nName: pandas\nVersion: 0.0\n"
+        (shadow / "pandas-0.0.dist-info/METADATA").write_text(about)
+        dask.worker("other", PYTHONPATH=str(shadow))
+        assert "has pandas 0.0, which is not what is here" in refused("dask", **dask.env)
+    assert is_as_it_was(small)
+
+
+def test_workers_without_the_packages_are_told_of(small: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    uv = str(ROOT / ".cache/bootstrap/bin/uv")
+    pins = str(ROOT / "constraints-dev.txt")
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(bare)], check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", str(bare), "-c", pins]
+    subprocess.run([*install, "distributed", "numpy"], check=True, env=dict(os.environ))
+    with cluster(tmp_path, workers=0) as dask:
+        dask.start("Registered to", "worker", dask.address, "--host", "127.0.0.1", "--nworkers",
+                   "1", "--no-nanny", "--no-dashboard", bin=bare / "bin")  # fmt: skip
+        done = stage(small, "validate", "dask", check=False, **dask.env)
+    assert done.returncode == 1
+    assert "Dask's workers cannot run the line" in done.stderr
+    assert "`uv sync`" in done.stderr
