@@ -53,6 +53,8 @@ def commands() -> list[Command]:
             for line in block.splitlines():
                 for part in line.split(" && "):
                     words = shlex.split(part, comments=True)
+                    while words and re.match(r"[A-Z_]+=", words[0]):  # a variable for it
+                        words = words[1:]
                     if words:
                         found.append(Command(name_of(page), tuple(words)))
     return found

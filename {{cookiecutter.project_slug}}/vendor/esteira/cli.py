@@ -630,6 +630,16 @@ remote = typer.Typer(
 app.add_typer(remote, name="remote", rich_help_panel=TRUST)
 
 
+@app.command(rich_help_panel=USE, epilog="Example: uv run esteira mlflow")
+def mlflow() -> None:
+    """Mirror the line into the MLflow that MLFLOW_TRACKING_URI names; exit with 2 if it fails."""
+    from esteira.tracking.mirror import mirror
+
+    with working("Sending to MLflow"):
+        sent = mirror()
+    print(sent.says())
+
+
 @app.command(
     "new-stage",
     rich_help_panel=PROJECT,
