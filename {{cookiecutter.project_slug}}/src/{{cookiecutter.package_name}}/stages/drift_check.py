@@ -28,7 +28,8 @@ def main(settings: Settings) -> str:
         found = of_line.check_batch(batch, what, reference, settings, load_model)
     report.write(found, "reports/drift_check", f"Drift check of {settings.current}")
     print(found.summary())
-    return f"{found.metrics.rows_current} rows against {found.metrics.rows_reference}"
+    rows = f"{found.metrics.rows_current} rows against {found.metrics.rows_reference}"
+    return f"{found.verdict.action}, {rows}"
 
 
 if __name__ == "__main__":

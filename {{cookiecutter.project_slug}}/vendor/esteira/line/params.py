@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from esteira.line import engine
+from esteira.line import engine, events
 from esteira.line.errors import UserError, of_the_disk
 from esteira.line.files import interrupted, read_yaml
 from esteira.line.nearest import nearest
@@ -103,9 +103,14 @@ def run(section: str, main: Callable[[Settings], str | None], kind: type[Setting
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _demand_own_code(section, main)
         _demand_settled(section)
-        with threadpool_limits(1, user_api="blas"), engine.running():
+        with (
+            events.told(section) as event,
+            threadpool_limits(1, user_api="blas"),
+            engine.running(),
+        ):
             started = time.perf_counter()
             did = main(read(section, kind))
+            event.says = did or "done"
         print(f"{section}: {did or 'done'}, {time.perf_counter() - started:.1f} s.")
     except UserError as error:
         sys.exit(f"{section}: {error}")
