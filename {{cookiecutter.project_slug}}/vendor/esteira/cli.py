@@ -622,6 +622,91 @@ def rollback(stage: Stage = "prod") -> None:
     print(f"{found.name} is in {stage} again. Tell others: git push origin '{tag}'")
 
 
+notebook = typer.Typer(
+    no_args_is_help=True,
+    help="Notebooks as code: without outputs, and run from top to bottom.",
+    epilog="Example: uv run esteira notebook check",
+)
+app.add_typer(notebook, name="notebook", rich_help_panel=PROJECT)
+Notebooks = Annotated[
+    list[str] | None, typer.Argument(help="Files or folders; all that Git tracks.", metavar="PATHS")
+]
+
+
+@notebook.command("check", epilog="Example: uv run esteira notebook check notebooks")
+def check_notebooks(
+    paths: Notebooks = None,
+    *,
+    staged: Annotated[
+        bool, typer.Option("--staged", help="What the next commit holds; for the hook.")
+    ] = False,
+) -> None:
+    """Exit with 1 if an .ipynb file holds outputs, or cannot be read."""
+    from esteira.notebook import files
+
+    if staged and paths:
+        raise UserError("say either PATHS or --staged.")
+    looked_at = files.staged() if staged else files.to_check(paths or [])
+    found = files.faults(looked_at)
+    for fault in found:
+        print(f"notebook: {fault}", file=sys.stderr)
+    if not found:
+        number = len(looked_at)
+        print(f"{number} .ipynb {'file' if number == 1 else 'files'} looked at: no outputs.")
+    sys.exit(1 if found else 0)
+
+
+@notebook.command("strip", epilog="Example: uv run esteira notebook strip notebooks/ages.ipynb")
+def strip_notebooks(paths: Notebooks = None) -> None:
+    """Take outputs, execution counts and the like out of .ipynb files, and nothing else."""
+    from esteira.notebook import files
+
+    done = files.strip(files.to_check(paths or []))
+    print("\n".join(done) or "There was nothing to take out.")
+
+
+@notebook.command("run", epilog="Example: uv run esteira notebook run notebooks/explore.py")
+def run_notebooks(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(help="notebooks/*.py and .ipynb files; all of them.", metavar="PATHS"),
+    ] = None,
+    *,
+    touched: Annotated[
+        bool, typer.Option("--touched", help="Only those that this branch changes.")
+    ] = False,
+    pull: Annotated[
+        bool,
+        typer.Option(
+            "--pull",
+            help="First bring the data that they name; without a remote, make it.",
+        ),
+    ] = False,
+) -> None:
+    """Run notebooks from top to bottom, without a screen; exit with 1 if one stops."""
+    from esteira.notebook import run as room
+
+    found = room.find(paths or [])
+    chosen = room.touched(found) if touched else found
+    if not chosen:
+        print("This branch changes no notebook." if found else "There is no notebook.")
+        return
+    lacking = room.absent(chosen)
+    if pull:
+        room.bring(each for data in lacking.values() for each in data)
+        lacking = room.absent(chosen)
+    stopped = 0
+    for path in chosen:
+        with working(f"Running {path}"):
+            ran = room.run(path, lacking[path])
+        if ran.fault:
+            stopped += 1
+            print(f"notebook: {ran.fault}", file=sys.stderr)
+        else:
+            print(f"{path} ran to its end in {ran.seconds:.1f} s.")
+    sys.exit(1 if stopped else 0)
+
+
 remote = typer.Typer(
     no_args_is_help=True,
     help="Check the DVC remote.",

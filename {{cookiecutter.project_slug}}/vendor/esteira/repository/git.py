@@ -141,6 +141,45 @@ def tracked() -> list[str]:
     return paths("ls-files")
 
 
+def known(*places: str) -> list[str]:
+    """Return the files below some places that Git tracks, or would if they were added."""
+    return paths("ls-files", "--cached", "--others", "--exclude-standard", "--", *places)
+
+
+def in_index(pattern: str) -> dict[str, str]:
+    """Return the files of the index that match a pattern, with the hash of what is to be committed.
+
+    Links and submodules are none.
+    """
+    found = {}
+    for entry in paths("ls-files", "--stage", "--", pattern):
+        facts, _, path = entry.partition("\t")
+        mode, content, _ = facts.split()
+        if mode.startswith("100"):
+            found[path] = content
+    return found
+
+
+def staged(pattern: str) -> list[str]:
+    """Return the paths that match a pattern and that the next commit changes; no removed ones."""
+    options = ("--cached", "--name-only", "--no-renames", "--diff-filter=d", "--relative")
+    return paths("diff", *options, "--", pattern)
+
+
+def content(digest: str) -> bytes:
+    """Return what Git keeps under a hash. Raises UserError."""
+    done = _run("cat-file", "blob", digest)
+    if done.returncode:
+        raise UserError(f"Git has lost {digest}: `git fsck` tells more.")
+    return done.stdout
+
+
+def differing_from(revision: str) -> list[str]:
+    """Return the paths here that are not as in a revision, new ones included."""
+    changed_since = paths("diff", "--name-only", "--no-renames", "--relative", revision, "--", ".")
+    return [*changed_since, *paths("ls-files", "--others", "--exclude-standard")]
+
+
 def tracked_at(revision: str) -> list[str]:
     """Return the paths that a revision holds below the project's folder."""
     return paths("ls-tree", "-r", "--name-only", revision)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
 from esteira.line.files import interrupted, md5_of, recover, replacing
-from esteira.repository import dvc, environment, git, remote, template
+from esteira.repository import dvc, environment, git, notebooks, remote, template
 from esteira.repository import lock as lock_file
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 
@@ -232,6 +232,8 @@ def data() -> Iterator[Finding]:
         yield from uncached(kept)
         for path, command in lock_file.unkept().items():
             yield Finding(f"{path} is kept by neither Git nor DVC", f"`{command}`")
+        for told in notebooks.in_line():
+            yield Finding(told, notebooks.ADVICE)
         try:
             yield from on_remote(repo, kept, {each.hash for each in damaged})
         except UserError as error:
