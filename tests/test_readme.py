@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("page", [ROOT / "README.md", MANUAL])
 def test_it_says_how_much_a_squad_gets(page: Path) -> None:
     own, toolbox = sizes()
-    assert own.lines < 3700, "a squad's own part is to stay small"
+    assert own.lines < 4200, "a squad's own part is to stay small"
     said = SIZE.findall(page.read_text(encoding="utf-8"))
     told = [int(number.replace(",", "")) for pair in said for number in pair]
     counted = [own.files, own.lines, toolbox.files, toolbox.lines]
