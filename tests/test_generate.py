@@ -374,7 +374,7 @@ def test_the_lock_is_seeded_with_the_tested_versions(reproduced: Path) -> None:
     pins = (reproduced / "constraints.txt").read_text(encoding="utf-8")
     tested = set(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", pins, re.MULTILINE))
     assert {name for name, _ in tested} > {"dvc", "pandas", "scikit-learn"}
-    assert locked - tested == {("churn-radar", "0.1.0"), ("esteira-toolbox", "0.1.0")}
+    assert locked - tested == {("churn-radar", "0.1.0"), ("esteira-toolbox", "1.0.0")}
     assert "constraint" not in (reproduced / "pyproject.toml").read_text(encoding="utf-8")
 
 

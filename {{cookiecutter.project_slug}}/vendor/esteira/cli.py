@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ DATA = "Data: your table, new batches, drift"
 USE = "Use: what does the model say?"
 TRUST = "Trust: can a number be reproduced?"
 PULL_REQUEST = "Pull requests: what did a change move?"
+UPDATES = "Updates: what is new in the template?"
 
 
 @app.callback()
@@ -633,6 +635,67 @@ def check() -> None:
     from esteira.repository.remote import check
 
     print(check())
+
+
+@app.command(rich_help_panel=UPDATES, epilog="Example: uv run esteira update --dry-run")
+def update(
+    to: Annotated[
+        str | None, typer.Option(help="Version, branch or commit; the newest release unless told.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Path or address of the template; the recorded one.")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="Only for a project without .esteira.json: a JSON file of its answers."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Put the update into this folder; for the workflow.")
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")
+    ] = False,
+) -> None:
+    """Merge a newer version of the template into this branch; exit with 1 if files conflict.
+
+    vendor/ and constraints.txt are replaced, uv.lock is locked anew, what the line made is left,
+    and all else is merged line by line.
+    """
+    from esteira.update import pack, say, update
+
+    wanted = update.Wanted(to or None, template or None, answers)
+    with ExitStack() as opened:
+        with working("Fetching the template, and rendering it with your answers"):
+            coming = opened.enter_context(update.opened(wanted, dry_run or out is not None))
+        if out:
+            print(pack.pack(coming, out))
+        elif not coming.is_new:
+            print(say.nothing_new(coming))
+        else:
+            print(say.coming(coming), end="\n\n", flush=True)
+            with working("Merging"):
+                merged = update.try_out(coming)
+            if dry_run:
+                print(say.tried(coming, merged))
+                return
+            done = update.carry_out(coming, merged)
+            print(say.done(coming, done))
+            sys.exit(1 if merged.conflicts else 0)
+
+
+@app.command(
+    "propose-update",
+    rich_help_panel=UPDATES,
+    epilog="Example: uv run esteira propose-update .report/update",
+)
+def propose_update(
+    folder: Annotated[Path, typer.Argument(help="The folder that `update --out` wrote.")],
+) -> None:
+    """Offer an update as the project's one pull request of the kind; only for the workflow."""
+    from esteira.update.propose import propose
+
+    print(propose(folder))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from esteira.line.errors import UserError
 from esteira.line.files import interrupted, md5_of, recover, replacing
-from esteira.repository import dvc, environment, git, remote
+from esteira.repository import dvc, environment, git, remote, template
 from esteira.repository import lock as lock_file
 from esteira.repository.dvc import RWLOCK, Kept, Object, RemoteObject
 
@@ -52,6 +52,7 @@ def examine() -> Iterator[Finding]:
         except UserError as error:
             yield Finding(str(error).rstrip("."))
     yield from settings()
+    yield from toolbox()
 
 
 def killed() -> Iterator[Finding]:
@@ -171,6 +172,30 @@ def settings() -> Iterator[Finding]:
         yield Finding(
             f"Git does not run the hooks in {HOOKS}, which tell before a push what CI would refuse",
             f"`git config core.hooksPath {git.prefix()}{HOOKS}`",
+        )
+
+
+def toolbox() -> Iterator[Finding]:
+    """Look whether somebody edited vendor/, which an update replaces whole."""
+    if not template.has_toolbox():
+        return  # it comes from an index of the squad's own
+    record = template.recorded()
+    if record is None:
+        yield Finding(
+            f"{template.RECORD} is missing, so whether vendor/ was edited is not known",
+            "`uv run esteira update --help` says how the record is made",
+        )
+    elif template.is_edited(record):
+        commit = template.commit_of(record) if git.is_repository() else None
+        files = template.edits(commit) if commit else []
+        named = f" ({', '.join(files)})" if files else ""
+        seen = f"`git diff {commit[:10]} -- vendor` shows it: " if commit else ""
+        back = f", then `git checkout {commit[:10]} -- vendor`" if commit else ""
+        yield Finding(
+            f"vendor/ is not as Esteira {record.version} has it{named}, and an update replaces it "
+            "whole",
+            f"carry the edit: {seen}offer it to the template ({record.template}), or move it into "
+            f"src/{back}",
         )
 
 
