@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from esteira.github.api import Api, PullRequest, api, home, push_address
-from esteira.github.markdown import fill
+from esteira.github.markdown import Markdown, code, fill, joined
 from esteira.line.errors import UserError
 from esteira.repository import git, template
 from esteira.update import facts
@@ -20,6 +20,7 @@ from esteira.update.pack import BUNDLE, COMMIT, TRAILER, WRITTEN
 BRANCH = "esteira/update"
 OWN_TOKEN = "ESTEIRA_OWN_TOKEN"  # noqa: S105 - "true" where the squad's token pushes
 WORKFLOWS = ".github/workflows/"
+MOST_FILES = 60  # of a kind that are named
 MOST_NEWS = 300  # lines of the changelog: GitHub takes 65,536 characters
 
 
@@ -91,6 +92,12 @@ def _push(address: str, there: Offered | None, found: Facts) -> None:
         raise UserError(f"{BRANCH} has changed on the server: run this again.")
 
 
+def _listed(files: tuple[str, ...]) -> Markdown:
+    """Name the first of some files, and say how many more there are."""
+    more = [Markdown(f"{len(files) - MOST_FILES} more")] if len(files) > MOST_FILES else []
+    return joined([*(code(file) for file in files[:MOST_FILES]), *more])
+
+
 def _has_own_token() -> bool:
     return os.environ.get(OWN_TOKEN) == "true"
 
@@ -101,6 +108,8 @@ def _offer(server: Api, pull: PullRequest | None, found: Facts) -> str:
     text = fill(
         Path(__file__).parent / "proposal.md",
         found=found,
+        conflicts=len(found.conflicts),
+        groups=[(group.what, _listed(group.files)) for group in found.groups],
         news=found.news[:MOST_NEWS],
         branch=BRANCH,
         by_workflow=not _has_own_token(),

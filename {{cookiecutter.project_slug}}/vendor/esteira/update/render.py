@@ -19,7 +19,6 @@ from esteira.update.source import Source
 COOKIECUTTER = "cookiecutter==2.7.1"
 ONLY_FILES = "ESTEIRA_RENDER_ONLY"  # says to the template's hooks that they shall do nothing else
 OF_THE_PROJECT = ("VIRTUAL_ENV", "PYTHONPATH")
-MARKS = ("{{", "{%", "{#")  # of Jinja, which Cookiecutter looks for in answers too
 
 
 def render(source: Source, answers: dict[str, str | bool], folder: Path) -> Path:
@@ -68,7 +67,7 @@ def render(source: Source, answers: dict[str, str | bool], folder: Path) -> Path
 def _literal(answer: str | bool) -> str:
     """Return an answer such that Cookiecutter, which renders answers, leaves it as it is."""
     text = str(answer)
-    if any(mark in text for mark in MARKS):
+    if "{" in text:  # as an expression of Jinja begins
         return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}"
     return text
 

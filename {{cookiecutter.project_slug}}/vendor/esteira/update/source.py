@@ -9,7 +9,7 @@ from esteira.line.nearest import closest
 from esteira.repository import git
 from esteira.repository.template import Record
 
-PROJECT = "{{cookiecutter.project_slug}}"
+QUESTIONS = "cookiecutter.json"
 RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 SHORT = {
     "gh:": "https://github.com/{}.git",
@@ -46,13 +46,12 @@ def fetch(address: str, to: str | None, record: Record | None, folder: Path) -> 
     into `folder`, which must not be there yet. Raises UserError.
     """
     here = Path(address).expanduser()
-    if (here / "cookiecutter.json").is_file() and not to:
-        return _described(here.resolve(), str(here.resolve()), is_release=False)
+    if (here / QUESTIONS).is_file() and not to:
+        return _described(here.resolve(), str(here.resolve()))
     _clone(address, folder)
     revision = _named(folder, to, address) if to else _newest(folder, record)
     _check_out(folder, revision)
-    is_release = RELEASE.fullmatch(revision) is not None
-    return _described(folder, str(here.resolve()) if here.exists() else address, is_release)
+    return _described(folder, str(here.resolve()) if here.exists() else address)
 
 
 def fetch_again(record: Record, address: str, folder: Path) -> Source:
@@ -68,7 +67,7 @@ def fetch_again(record: Record, address: str, folder: Path) -> Source:
     if git.ask("-C", str(folder), "cat-file", "-t", record.commit) is None:
         raise UserError(lost)
     _check_out(folder, record.commit)
-    return _described(folder, address, is_release=False)
+    return _described(folder, address)
 
 
 def _clone(address: str, folder: Path) -> None:
@@ -125,13 +124,16 @@ def _named(folder: Path, to: str, address: str) -> str:
     raise UserError(f"the template at {address} has no version {to}: {hint}")
 
 
-def _described(folder: Path, address: str, is_release: bool) -> Source:
-    about = folder / PROJECT / "vendor" / "pyproject.toml"
-    if not (folder / "cookiecutter.json").is_file() or not about.is_file():
+def _described(folder: Path, address: str) -> Source:
+    about = next(folder.glob("*/vendor/pyproject.toml"), None)
+    if not (folder / QUESTIONS).is_file() or about is None:
         raise UserError(f"{address} is no Esteira template: name one by --template.")
     found = re.search(r'^version = "(.+)"$', about.read_text(encoding="utf-8"), re.MULTILINE)
     shared = re.sub(r"^(https?://)[^/@]*@", r"\1", address)  # no name, no password
-    return Source(folder, shared, found[1] if found else "", _commit(folder), is_release)
+    commit = _commit(folder)
+    tags = git.run("-C", str(folder), "tag", "--points-at", commit).split() if commit else []
+    is_release = any(RELEASE.fullmatch(tag) for tag in tags)
+    return Source(folder, shared, found[1] if found else "", commit, is_release)
 
 
 def _commit(folder: Path) -> str | None:

@@ -111,6 +111,8 @@ def _demand_ready(is_only_looked_at: bool) -> None:
     """Raise UserError where the project is in no state to be updated."""
     if not git.is_repository() or git.commit("HEAD") is None:
         raise UserError("an update is a merge: the project must be in a Git repository.")
+    if _was_killed():
+        git.run("merge", "--quit")
     operation = git.operation()
     if operation:
         raise UserError(
@@ -129,6 +131,14 @@ def _demand_ready(is_only_looked_at: bool) -> None:
         raise UserError(
             "Git does not know who commits: `git config user.name …`, `git config user.email …`."
         )
+
+
+def _was_killed() -> bool:
+    """Whether an update was killed that had said what it merges, and had not yet changed a file."""
+    merging = git.commit("MERGE_HEAD")
+    if merging is None or merging not in template.commits(merging):
+        return False
+    return git.run("status", "--porcelain", "--untracked-files=no") == ""
 
 
 def _start(wanted: Wanted) -> Start:
@@ -224,17 +234,10 @@ def _coming(
     same = source.version == record.version
     return Coming(
         old=title(record.version, record.commit if same else None),
-        new=title(source.version, source.commit if same else None),
+        new=source.title,
         address=source.address,
         is_new=written != base,
-        news=tuple(
-            changelog.between(
-                source.folder / "CHANGELOG.md",
-                record.version,
-                source.version,
-                not source.is_release,
-            )
-        ),
+        news=tuple(_news(source, record)),
         edited=tuple(template.edits(base)) if template.has_toolbox() else (),
         base=base,
         written=written,
@@ -247,6 +250,12 @@ def _coming(
         ),
         shop=shop,
     )
+
+
+def _news(source: Source, record: Record) -> list[str]:
+    """Return what the template's changelog says since the version that is recorded."""
+    path = source.folder / "CHANGELOG.md"
+    return changelog.between(path, record.version, source.version, not source.is_release)
 
 
 def try_out(coming: Coming) -> Merged:
