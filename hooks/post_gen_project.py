@@ -1,8 +1,9 @@
-"""Make the new folder a repository: its lock, Git, the first commit. Safe to run again."""
+"""Make the new folder a repository: record, lock, Git, the first commit. Safe to run again."""
 
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ from pathlib import Path
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 SAMPLES = ("sample-classification", "sample-regression")
+RECORD = Path(".esteira.json")
+TEMPLATE_BRANCH = "template"
+TREE = "Esteira-Tree"  # last line of the message of a commit that holds what the template wrote
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
@@ -40,6 +44,51 @@ def only_rendered() -> bool:
     temporary = above.parent == Path(tempfile.gettempdir()).resolve()
     by_cookiecutter = "_output_dir" in ANSWERS
     return temporary and not by_cookiecutter and bool(re.fullmatch(r"tmp[a-z0-9_]{8}", above.name))
+
+
+def write_record() -> None:
+    """Write down what an update needs: the template, its version, the answers, a digest of vendor/.
+
+    `esteira.repository.template` of the project reads it.
+    """
+    about_toolbox = Path("vendor/pyproject.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', about_toolbox, re.MULTILINE)
+    digest = runpy.run_path("vendor/esteira/repository/digest.py")["of_folder"]
+    template, commit = origin()
+    record = {
+        "template": template,
+        "version": version[1] if version else "",
+        "commit": commit,
+        "vendor": digest(Path("vendor")),
+        "answers": {name: value for name, value in ANSWERS.items() if not name.startswith("_")},
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    RECORD.write_text(text, encoding="utf-8", newline="\n")
+
+
+def origin() -> tuple[str, str | None]:
+    """Return where the template can be had again, without credentials, and its commit if known.
+
+    The commit is known where the template was rendered as Git has it.
+    """
+    template, folder = ANSWERS.get("_template", ""), ANSWERS.get("_repo_dir", "")
+    here = Path(os.environ.get("PWD", "."), folder).expanduser() if folder else None
+    if here is None or not here.is_dir():
+        return without_credentials(template), ANSWERS.get("_commit")  # cruft knows the commit
+    if Path(os.environ.get("PWD", "."), template).is_dir():
+        template = str(here.resolve())
+    inside = ("git", "-C", str(here))
+    if not shutil.which("git") or run(*inside, "rev-parse", "--show-cdup").stdout != "\n":
+        return without_credentials(template), None
+    remote = run(*inside, "remote", "get-url", "origin").stdout.strip()
+    is_clean = run(*inside, "status", "--porcelain").stdout == ""
+    commit = run(*inside, "rev-parse", "HEAD").stdout.strip() if is_clean else ""
+    return without_credentials(remote or template), commit or None
+
+
+def without_credentials(address: str) -> str:
+    """Return an address without the name and password that one of a server may hold."""
+    return re.sub(r"^(https?://)[^/@]*@", r"\1", address)
 
 
 def committed() -> bool:
@@ -76,41 +125,69 @@ def start_repository() -> None:
         run("git", "init", "--quiet", "--initial-branch=main")
 
 
-def commit(message: str) -> str | None:
-    """Commit everything. Returns why it could not be, or None."""
-    identity = []
-    if any(run("git", "config", f"user.{part}").returncode for part in ("name", "email")):
-        owner = ANSWERS["owner"]
-        email = f"{owner}@users.noreply.github.com"
-        identity = ["-c", f"user.name={owner}", "-c", f"user.email={email}"]
-    # Some people's global ignore file names `vendor`.
-    run("git", "-c", f"core.excludesFile={os.devnull}", "add", "vendor")
+def identity() -> list[str]:
+    """Return what makes Git commit where it does not know yet by whom."""
+    if all(run("git", "config", f"user.{part}").returncode == 0 for part in ("name", "email")):
+        return []
+    owner = ANSWERS["owner"]
+    return ["-c", f"user.name={owner}", "-c", f"user.email={owner}@users.noreply.github.com"]
+
+
+def commit_all(subject: str, is_template: bool = False) -> str | None:
+    """Commit every file. Returns why it could not, or None.
+
+    A commit of the template names its own tree, so that no edited one can be taken for it.
+    """
     made = run("git", "add", "--all")
     if made.returncode == 0:
-        made = run("git", *identity, "commit", "--quiet", "--no-verify", "-m", message)
+        tree = run("git", "write-tree").stdout.strip()
+        message = f"{subject}\n\n{TREE}: {tree}" if is_template else subject
+        made = run("git", *identity(), "commit", "--quiet", "--no-verify", "-m", message)
     return " ".join((made.stderr or made.stdout).split())[:300] if made.returncode else None
 
 
 def first_commit() -> str | None:
-    """Put everything into the project's Git repository. Returns why it could not, or None.
+    """Put everything into the project's Git repository, as commit and as branch `template`.
 
-    The branch `template` holds what came of the template alone: an update is merged from it.
+    Returns why it could not, or None.
     """
     if not shutil.which("git"):
         return "git is not installed"
     if committed():
         return None
     run("git", "config", "core.hooksPath", ".githooks")  # a stale lock is caught before the push
-    reason = commit("Start from the Esteira template")
+    # Some people's global ignore file names `vendor`.
+    run("git", "-c", f"core.excludesFile={os.devnull}", "add", "vendor")
+    reason = commit_all("Start from the Esteira template", is_template=True)
     if reason is None:
-        run("git", "branch", "template")
+        run("git", "branch", TEMPLATE_BRANCH)  # fails where a clone has one: it is not touched
     return reason
 
 
-def adopt() -> str | None:
-    """Take the squad's own table in, if there is one, and commit it. Returns why not, or None.
+def head() -> str:
+    """Return the commit that the repository is at; "" where there is none."""
+    if not shutil.which("git"):
+        return ""
+    return run("git", "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip()
 
-    Exits, so that nothing is generated, if the table or the target is refused.
+
+def take_back_commit(before: str) -> None:
+    """Undo the first commit, if it was made, in a clone, whose files stay."""
+    if head() == before:
+        return
+    if run("git", "rev-parse", TEMPLATE_BRANCH).stdout.strip() == head():
+        run("git", "branch", "--delete", "--force", TEMPLATE_BRANCH)
+    if before:
+        run("git", "reset", "--quiet", "--soft", before)
+    else:
+        run("git", "update-ref", "-d", "HEAD")
+
+
+def adopt(before: str) -> str | None:
+    """Take the squad's own table in, if there is one, as a second commit.
+
+    Returns why it could not, or None. Exits, so that nothing is generated, if the table or the
+    target is refused; `before` is the commit that a clone was at.
     """
     if ANSWERS["dataset"] in SAMPLES or Path("data/raw").exists():
         return None
@@ -122,22 +199,27 @@ def adopt() -> str | None:
     print(f"Installing the project's packages, then adopting {table.name} …", flush=True)
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     if subprocess.run(command, env=environment).returncode:
+        take_back_commit(before)
         sys.exit(f"Not generated: {table} could not be adopted.")
-    return commit(f"Adopt {table.name}") if committed() else None
+    if head() != before:
+        commit_all(f"Adopt {table.name}")
+    return None
 
 
 def main() -> None:
     """Do what can be done, say what could not, and print what comes next."""
     remove_caches()
+    write_record()
     if only_rendered():
         return
     notes = []
     if reason := seed_lock():
         notes.append(f"uv.lock was not made: {reason}. Later: uv lock, then commit uv.lock.")
     start_repository()
+    before = head()
     if reason := first_commit():
         notes.append(f"No first commit: {reason}. Later: git init, git add --all, git commit.")
-    if reason := adopt():
+    if reason := adopt(before):
         notes.append(f"{ANSWERS['dataset']} was not adopted, the sample is in its place: {reason}.")
     state = "is generated, but not all of it" if notes else "is ready"
     print(f"\n{ANSWERS['project_slug']} {state}. Next:\n")

@@ -239,8 +239,10 @@ class GitHub:
         if len(body.get("body", "")) > 65_536:
             return 422, {"message": "body is too long (maximum is 65536 characters)"}
         if method == "GET" and path == f"/repos/{REPOSITORY}/pulls":
-            (head,) = urllib.parse.parse_qs(query)["head"]
-            return 200, [p for p in self.pulls if p["head"]["label"] == head]
+            asked = urllib.parse.parse_qs(query)
+            (head,), (state,) = asked["head"], asked["state"]
+            named = [p for p in self.pulls if p["head"]["label"] == head]
+            return 200, [p for p in named if p.get("state", "open") == state]
         if re.fullmatch(rf"/repos/{REPOSITORY}/pulls/\d+/files", path):
             first = "page=1" in query.split("&")
             return 200, [{"filename": name} for name in self.files] if first else []

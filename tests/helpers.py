@@ -70,6 +70,7 @@ def bake(
     lock: bool = False,
     overwrite: bool = False,
     environment: dict[str, str] | None = None,
+    template: Path = ROOT,
     **answers: str,
 ) -> Path:
     """Generate a project below `folder`; return its path. Without `lock`, uv is not found.
@@ -85,7 +86,7 @@ def bake(
                 Path(only_git, "git").symlink_to(str(shutil.which("git")))
                 os.environ["PATH"] = only_git
             made = cookiecutter(
-                str(ROOT),
+                str(template),
                 no_input=True,
                 output_dir=str(folder),
                 extra_context=answers,

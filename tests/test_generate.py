@@ -23,6 +23,8 @@ import taken
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 SAMPLES = ("sample-classification", "sample-regression")
+RECORD = ".esteira.json"
+UNRENDERED = re.compile(r"cookiecutter\.(?!json)[a-z_]|\{[{%][^\n]*cookiecutter")
 REMOTES = ("local", "s3://squad-data/churn")
 HOSTILE = {
     "project_name": "Ação \"Ünïcode\" 'q' \\n \\ {x} $HOME `id` 数据 😀 <b> #%&",
@@ -37,7 +39,7 @@ def check_files_parse(project: Path) -> None:
     for name in tracked(project):
         path = project / name
         text = path.read_text(encoding="utf-8")
-        assert "cookiecutter" not in text or name in ("README.md",), name
+        assert not UNRENDERED.search(text), name
         parse(".toml" if path.name == "uv.lock" else path.suffix, text)
         assert not text or text.endswith("\n"), f"{name} has no line end at its end"
 
@@ -53,13 +55,13 @@ def check_lint(project: Path) -> None:
 
 
 def expected_files(package: str) -> set[str]:
-    """List the template's own files; none is conditional, so every answer gives them all."""
+    """List the template's own files and the record; every answer gives them all."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "."],
         cwd=TEMPLATE, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     names = {name for name in listed.split("\0") if name and (TEMPLATE / name).exists()}
-    return {name.replace("{{cookiecutter.package_name}}", package) for name in names}
+    return {name.replace("{{cookiecutter.package_name}}", package) for name in names} | {RECORD}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_nothing_of_the_maintainers_is_left_in(tmp_path: Path) -> None:
     }  # fmt: skip
     project = bake(tmp_path, **answers)
     defaults = ("Churn Radar", "churn-radar", "churn_radar", "our-organisation", "esteira-template")
-    for name in tracked(project):
+    for name in tracked(project) - {RECORD}:  # which says where the template is
         text = (project / name).read_text(encoding="utf-8")
         assert not [word for word in defaults if word in text], name
 
@@ -207,14 +209,9 @@ def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path
     project = bake(tmp_path)
     hook = tmp_path / "hook.py"
     source = (ROOT / "hooks" / "post_gen_project.py").read_text(encoding="utf-8")
-    answers = json.dumps(
-        {
-            "project_slug": "churn-radar",
-            "owner": "our-organisation",
-            "dataset": SAMPLES[0],
-            "__codeowner": "@our-organisation/data",
-        }
-    )
+    record = json.loads((project / RECORD).read_text(encoding="utf-8"))
+    private = {"__codeowner": "@our-organisation/data", "_template": str(ROOT)}
+    answers = json.dumps(record["answers"] | private | {"_repo_dir": str(ROOT)})
     hook.write_text(source.replace("{{ cookiecutter | tojson }}", answers), encoding="utf-8")
     shutil.copy(reproduced / "uv.lock", project)
 
@@ -308,7 +305,10 @@ def test_cruft_creates_a_project_and_updates_it(tmp_path: Path) -> None:
     run(project, *cruft, "update", "--skip-apply-ask", env=quick)
     assert (project / "gates.yaml").read_text(encoding="utf-8").endswith("# One line more\n")
     changed = run(project, "git", "status", "--porcelain").stdout.splitlines()
-    assert sorted(line[3:] for line in changed) == [".cruft.json", "gates.yaml"]
+    assert sorted(line[3:] for line in changed) == [".cruft.json", RECORD, "gates.yaml"]
+    record = json.loads((project / RECORD).read_text(encoding="utf-8"))
+    assert record["commit"] == run(template, "git", "rev-parse", "HEAD").stdout.strip()
+    assert record["template"] == str(template)
     assert run(project, "git", "rev-list", "--count", "HEAD").stdout == "2\n"
 
 
@@ -374,7 +374,7 @@ def test_the_lock_is_seeded_with_the_tested_versions(reproduced: Path) -> None:
     pins = (reproduced / "constraints.txt").read_text(encoding="utf-8")
     tested = set(re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", pins, re.MULTILINE))
     assert {name for name, _ in tested} > {"dvc", "pandas", "scikit-learn"}
-    assert locked - tested == {("churn-radar", "0.1.0"), ("esteira-toolbox", "0.1.0")}
+    assert locked - tested == {("churn-radar", "0.1.0"), ("esteira-toolbox", "1.0.0")}
     assert "constraint" not in (reproduced / "pyproject.toml").read_text(encoding="utf-8")
 
 
@@ -388,7 +388,7 @@ def test_every_question_is_asked_in_words(tmp_path: Path) -> None:
 def test_no_python_or_workflow_file_is_templated() -> None:
     for path in (p for pattern in ("*.py", "*.yml") for p in TEMPLATE.rglob(pattern)):
         text = path.read_text(encoding="utf-8")
-        assert "cookiecutter" not in text, path
+        assert not UNRENDERED.search(text), path
         assert "{%" not in text, path
 
 
@@ -403,7 +403,9 @@ def test_the_path_of_a_table_ends_in_a_line_that_runs(reproduced: Path, tmp_path
     (tmp_path / "my table.csv").write_text(TABLE + "\n", encoding="latin-1")
     project = bake(tmp_path / "out", lock=True, dataset="../my table.csv", target="gone")
     assert "data/raw/my_table.csv.dvc" in tracked(project)
-    assert run(project, "git", "log", "--format=%s").stdout.count("\n") == 1
+    said = run(project, "git", "log", "--format=%s").stdout.splitlines()
+    assert said == ["Adopt my table.csv", "Start from the Esteira template"]
+    assert run(project, "git", "log", "--format=%s", "template").stdout.splitlines() == said[1:]
     schema = (project / "schema.yaml").read_text(encoding="utf-8")
     assert "role: identifier" in schema
     run(project, "dvc", "repro")

@@ -66,9 +66,7 @@ def test_each_workflow_has_no_rights_but_those_of_its_jobs(path: Path) -> None:
     content = load(path)
     assert content["permissions"] == {}
     assert "pull_request_target" not in content["on"]
-    assert content["concurrency"]["cancel-in-progress"] is (
-        "pull_request" in content["on"] or path.parent.parent.parent == helpers.ROOT
-    )
+    assert content["concurrency"]["cancel-in-progress"] is ("pull_request" in content["on"])
     text = path.read_text(encoding="utf-8")
     for right in re.findall(r"^      ([\w-]+: (?:read|write).*)$", text, re.M):
         assert " # " in right, f"{path.name}: why {right}?"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -752,55 +753,73 @@ def remove_stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml."
     print(remove(name))
 
 
-@app.command(rich_help_panel=PROJECT, epilog="Example: uv run esteira update --to 1.2.0")
-def update(
-    to: Annotated[str | None, typer.Option(help="Version; the newest unless told.")] = None,
-    template: Annotated[
-        str | None, typer.Option(help="The template's address or folder; as recorded unless told.")
-    ] = None,
-    *,
-    begin: Annotated[
-        bool, typer.Option("--begin", help="Only: record what made a project that has no record.")
-    ] = False,
-    propose: Annotated[
-        bool, typer.Option("--propose", help="Only: in a workflow, offer what was updated.")
-    ] = False,
-) -> None:
-    """Merge a newer template; exit with 1 where the same lines were changed here."""
-    if begin:
-        from esteira.update.begin import begin as write
-
-        write()
-        print("Wrote .esteira.yaml. Look at its answers, commit it, then: uv run esteira update")
-        return
-    if propose:
-        from esteira.update import propose as room
-
-        print(room.propose())
-        return
-    from esteira.update import say
-    from esteira.update import update as room
-
-    with working("Fetching the template and rendering it") as status:
-
-        def tell(found: room.Coming) -> None:
-            status.stop()
-            print(say.coming(found), end="\n\n", flush=True)
-
-        done = room.update(template, to, tell)
-    if done is None:
-        print("Nothing is new: the project has all of the template's version.")
-        return
-    print(say.done(done))
-    sys.exit(1 if done.merged.conflicts else 0)
-
-
 @remote.command(epilog="Example: uv run esteira remote check")
 def check() -> None:
     """Say in about a second what is wrong with the remote's credentials, bucket or endpoint."""
     from esteira.repository.remote import check
 
     print(check())
+
+
+@app.command(rich_help_panel=PROJECT, epilog="Example: uv run esteira update --dry-run")
+def update(
+    to: Annotated[
+        str | None, typer.Option(help="Version, branch or commit; the newest release unless told.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Path or address of the template; the recorded one.")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="Only for a project without .esteira.json: a JSON file of its answers."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Put the update into this folder; for the workflow.")
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")
+    ] = False,
+) -> None:
+    """Merge a newer version of the template into this branch; exit with 1 if files conflict.
+
+    vendor/ and constraints.txt are replaced, uv.lock is locked anew, what the line made is left,
+    and all else is merged line by line.
+    """
+    from esteira.update import pack, say, update
+
+    wanted = update.Wanted(to or None, template or None, answers)
+    with ExitStack() as opened:
+        with working("Fetching the template, and rendering it with your answers"):
+            coming = opened.enter_context(update.opened(wanted, dry_run or out is not None))
+        if out:
+            print(pack.pack(coming, out))
+        elif not coming.is_new:
+            print(say.nothing_new(coming))
+        else:
+            print(say.coming(coming), end="\n\n", flush=True)
+            with working("Merging"):
+                merged = update.try_out(coming)
+            if dry_run:
+                print(say.tried(coming, merged))
+                return
+            done = update.carry_out(coming, merged)
+            print(say.done(coming, done))
+            sys.exit(1 if merged.conflicts else 0)
+
+
+@app.command(
+    "propose-update",
+    rich_help_panel=PROJECT,
+    epilog="Example: uv run esteira propose-update .report/update",
+)
+def propose_update(
+    folder: Annotated[Path, typer.Argument(help="The folder that `update --out` wrote.")],
+) -> None:
+    """Offer an update as the project's one pull request of the kind; only for the workflow."""
+    from esteira.update.propose import propose
+
+    print(propose(folder))
 
 
 def main() -> None:

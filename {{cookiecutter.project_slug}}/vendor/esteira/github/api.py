@@ -170,6 +170,14 @@ def this_run() -> str:
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
 
+def output(name: str, value: str) -> None:
+    """Give a value to the steps and jobs of the workflow that follow; nothing outside of one."""
+    file = os.environ.get("GITHUB_OUTPUT")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as outputs:
+            outputs.write(f"{name}={value}\n")
+
+
 class BusyError(UserError):
     """The server cannot answer now; `wait` is how many seconds it asks for."""
 
@@ -228,7 +236,11 @@ class Api:
 
     def open_pulls(self, owner: str, branch: str) -> list[PullRequest]:
         """Return the open pull requests from a branch of an owner's repository."""
-        head = {"state": "open", "per_page": 100, "head": f"{owner}:{branch}"}
+        return self.pulls(owner, branch, "open")
+
+    def pulls(self, owner: str, branch: str, state: Literal["open", "closed"]) -> list[PullRequest]:
+        """Return the pull requests from a branch of an owner's repository, the newest first."""
+        head = {"state": state, "per_page": 100, "head": f"{owner}:{branch}"}
         found = self.call("GET", f"/pulls?{urllib.parse.urlencode(head)}")
         return [PullRequest.model_validate(pull) for pull in found]
 

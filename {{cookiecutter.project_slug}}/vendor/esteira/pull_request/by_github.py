@@ -17,7 +17,7 @@ GATES = "gates.yaml"
 # What decides the verdict on a pull request: folders (as their first parts), then names of files.
 JUDGING_FOLDERS = ("vendor", ".github", ".githooks", ".dvc")
 JUDGING_FILES = (
-    GATES, "dvc.yaml", ".dvcignore", ".gitattributes", ".gitmodules",
+    GATES, "dvc.yaml", ".esteira.json", ".dvcignore", ".gitattributes", ".gitmodules",
     "uv.lock", "uv.toml", "pyproject.toml", "constraints.txt", ".python-version",
     "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg",
 )  # fmt: skip

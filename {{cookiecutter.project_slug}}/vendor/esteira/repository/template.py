@@ -1,77 +1,104 @@
-"""What came of the template alone: the branch `template`, and what it was merged as."""
+"""The template that the project was made from: the record of it, and what it wrote, in Git.
 
-from dataclasses import dataclass
+Each version of the template that the project had is a commit of what the template wrote, nothing
+else: the project's first, then one for each update, on the branch `template` and merged from there.
+The last line of its message names its own tree, so that no squashed or edited commit, whose message
+may have been kept, is taken for it.
+"""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from esteira.line.errors import UserError
+from esteira.line.files import read_json
+from esteira.line.params import parse
 from esteira.repository import git
+from esteira.repository.base import upstream_remote
+from esteira.repository.digest import of_folder
 
+RECORD = Path(".esteira.json")
+TOOLBOX = Path("vendor")
 BRANCH = "template"
-TREE = "Esteira-Tree"  # names the tree of a commit that holds a newer version, in its message
-FIRST = "Start from the Esteira template"  # the subject of the commit that generating makes
+TREE = "Esteira-Tree"
 
 
-@dataclass(frozen=True)
-class Base:
-    """What came of the template alone, the last time: a commit that the project's own share."""
+class Record(BaseModel):
+    """What .esteira.json holds; the template's hook writes it, and each update."""
 
-    commit: str
-    kept: frozenset[str]  # files that the repository had before the project was generated
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    template: str  # a path or an address of Git's
+    version: str
+    commit: str | None = None  # of the template, where it is known
+    vendor: str  # digest of the toolbox as the template has it
+    answers: dict[str, str | bool]
+
+    @property
+    def release(self) -> tuple[str, str | None, str]:
+        """What tells one state of the template from another; answers may be edited."""
+        return self.version, self.commit, self.vendor
+
+    def as_text(self) -> str:
+        """Return the file's text."""
+        return json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n"
 
 
-def base() -> Base:
-    """Return the newest commit of the branch `template`, or of what it would hold.
+def recorded() -> Record | None:
+    """Return the record, or None where the project has none. Raises UserError for a broken one."""
+    return parse(read_json(RECORD), Record, str(RECORD)) if RECORD.exists() else None
 
-    Where nobody has the branch, that is the last commit of its kind among those merged here.
-    Raises UserError where there is none.
+
+def recorded_at(commit: str) -> Record | None:
+    """Return the record as a commit has it, or None where it has none that can be read."""
+    text = git.text_at(commit, RECORD)
+    try:
+        return parse(json.loads(text), Record, str(RECORD)) if text else None
+    except (ValueError, UserError):
+        return None
+
+
+def branches() -> list[str]:
+    """Return the branches `template` that are known here: the local one, then the remote's."""
+    remote = upstream_remote()
+    names = [f"refs/heads/{BRANCH}", *([f"refs/remotes/{remote}/{BRANCH}"] if remote else [])]
+    return [name for name in names if git.commit(name) is not None]
+
+
+def commits(revision: str) -> list[str]:
+    """Return the commits of the template before a revision and at it, the newest first."""
+    form = f"%H %T %(trailers:key={TREE},valueonly,separator=%x2C)"
+    listed = git.run("log", f"--format={form}", f"--grep=^{TREE}: ", revision).splitlines()
+    found = [line.split(" ", 2) for line in listed]
+    return [commit for commit, tree, named in found if named == tree]
+
+
+def commit_of(record: Record) -> str | None:
+    """Return the commit of what the template wrote for a record, or None where it is not here.
+
+    What was merged into this branch comes before what merely lies on a branch `template`.
     """
-    refs = (f"refs/heads/{BRANCH}", f"refs/remotes/origin/{BRANCH}")
-    found = next((commit for ref in refs if (commit := git.commit(ref))), None)
-    commit = found or _in_history("HEAD")
-    if commit is None:
-        raise UserError(
-            "no commit here is the template's own: make a branch `template` at the commit that"
-            " generated the project (`git log --reverse`), and run this again."
-        )
-    first = _first(commit)
-    before = git.commit(f"{first}^")
-    kept = git.tracked_at(before) if before else []
-    return Base(commit, frozenset(kept))
-
-
-def _in_history(revision: str) -> str | None:
-    """Return the last commit before a revision that is the template's own.
-
-    A squashed merge may keep the message of an update, but not the tree that the message names.
-    """
-    form = f"--format=%H %T %(trailers:key={TREE},valueonly,separator=%x20)"
-    log = git.ask("log", form, f"--grep=^{FIRST}$", f"--grep=^{TREE}: ", revision, "--") or ""
-    for line in log.splitlines():
-        commit, tree, *named = line.split()
-        if not named or named == [tree]:
-            return commit
+    for revision in ("HEAD", *branches()):
+        for commit in commits(revision):
+            there = recorded_at(commit)
+            if there is not None and there.release == record.release:
+                return commit
     return None
 
 
-def _first(commit: str) -> str:
-    """Return the commit that generated the project, before or at a commit of the template's."""
-    found = git.ask("log", "--format=%H", "--first-parent", f"--grep=^{FIRST}$", commit, "--")
-    return found.split()[-1] if found else commit
+def has_toolbox() -> bool:
+    """Whether the project has the toolbox in vendor/, and not from an index of the squad's own."""
+    return (TOOLBOX / "esteira").is_dir()
 
 
-def merged() -> str | None:
-    """Return the template's own commit that the project was last made or updated from."""
-    there = git.commit(f"refs/heads/{BRANCH}") or git.commit(f"refs/remotes/origin/{BRANCH}")
-    return git.merge_base(there) if there else _in_history("HEAD")
+def is_edited(record: Record) -> bool:
+    """Whether vendor/ is not what the template wrote."""
+    return has_toolbox() and of_folder(TOOLBOX) != record.vendor
 
 
-def edited() -> list[str] | None:
-    """Return the files of vendor/ that are not as the template made them.
-
-    None where that cannot be told: the commit that brought them is not here.
-    """
-    commit = merged()
-    if commit is None:
-        return None
+def edits(commit: str) -> list[str]:
+    """Return the files of vendor/ that are not as in a commit of the template, sorted."""
     changed = git.paths("diff", "--name-only", "--no-renames", "--relative", commit, "--", "vendor")
     new = git.paths("ls-files", "--others", "--exclude-standard", "--", "vendor")
     return sorted({*changed, *new})

@@ -1,1 +1,1 @@
-"""A newer template, merged into a project that the squad has made its own."""
+"""Updates: a newer version of the template, merged into what the squad has made of the project."""

@@ -1,163 +1,289 @@
-"""Put a rendering on the branch `template`, and merge that into the project."""
+"""Merge what a version of the template wrote, in a working tree of its own that is then dropped.
+
+Nothing of the squad's is touched here: no branch, no file, no index. What comes out are objects of
+Git: a commit of what the template wrote, and the tree that the merge gives.
+"""
 
 import os
+import re
 import shutil
-import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
-from esteira.line.errors import UserError
-from esteira.repository import git
-from esteira.repository.template import BRANCH, TREE, Base
+from esteira.repository import git, template
+from esteira.repository.template import RECORD, TOOLBOX, TREE
+from esteira.update import packages
+from esteira.update.policy import LOCK, REPLACED, is_left, is_replaced
 
-LOCK = "uv.lock"  # made by uv on the squad's machine, and not of the template
-TOOLBOX, RECORD = "vendor", ".esteira.yaml"  # replaced, never merged
-QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "commit.gpgSign=false")
-MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.conflictStyle=merge")
-EVERYTHING = ("-c", f"core.excludesFile={os.devnull}")  # some people's ignore file names `vendor`
+# Whatever the user has set: no hooks, no signatures, and files that were moved are followed.
+OWN_WAY = (
+    *("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"),
+    *("-c", "merge.renames=true", "-c", "merge.directoryRenames=true"),
+    *("-c", "merge.conflictStyle=merge", "-c", "merge.verifySignatures=false"),
+)
+BASE, OURS, THEIRS = "1", "2", "3"  # stages of Git's index
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One side of a file in conflict, as Git's index has it."""
+
+    mode: str
+    blob: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A file whose same lines both sides changed."""
+
+    path: str  # from the project's folder
+    lines: tuple[int, ...]  # where its marks begin; none where it has none, as one that is no text
+    sides: tuple[Entry, ...]
+
+
+Kind = Literal[
+    "replaced",
+    "new",
+    "taken",  # changed by the template alone
+    "merged",  # changed by both, in different lines
+    "removed",  # by the template, and not changed here
+    "stays removed",  # by the squad; changed by the template
+    "stays",  # changed here; removed by the template
+    "left",  # as it is here, and not merged, by choice
+]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a merge does to one file."""
+
+    path: str  # from the project's folder
+    kind: Kind
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did; every path is the project's."""
+    """What a merge gives."""
 
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    conflicts: tuple[str, ...]  # both sides changed the same lines
-    stayed_removed: tuple[str, ...]  # by the squad; the template has changed them since
-    kept: tuple[str, ...]  # the template has removed them, the squad had changed them
+    tree: str  # with marks in the files that are in conflict
+    changes: tuple[Change, ...]  # by path
+    conflicts: tuple[Conflict, ...]
+    packages: str  # what was done with uv.lock, in a sentence; "" where nothing was
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A working tree of the repository, beside the squad's own."""
+
+    top: Path
+    prefix: str  # the project's folder in it, with a `/` after it, or ""
 
     @property
-    def vendored(self) -> int:
-        """How many files of vendor/ are others now."""
-        return len([path for path in self.all_changed if path.startswith(f"{TOOLBOX}/")])
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.top / self.prefix
 
-    @property
-    def all_changed(self) -> tuple[str, ...]:
-        """Every file that is another now."""
-        return (*self.added, *self.changed, *self.removed)
+    def git(self, *words: str) -> str:
+        """Run Git at the top; return what it prints. Raises UserError."""
+        return git.run("-C", str(self.top), *OWN_WAY, *words)
+
+    def succeeds(self, *words: str) -> bool:
+        """Whether a Git command says yes by its exit status."""
+        return git.succeeds("-C", str(self.top), *OWN_WAY, *words)
+
+    def listed(self, *words: str) -> list[str]:
+        """Return what a Git command lists with `-z`."""
+        command, *rest = words
+        return [entry for entry in self.git(command, "-z", *rest).split("\0") if entry]
+
+    def inside(self, paths: Iterable[str]) -> list[str]:
+        """Return those of the paths that lie in the project, from its folder."""
+        return [p.removeprefix(self.prefix) for p in paths if p.startswith(self.prefix)]
+
+    def named(self, path: str) -> str:
+        """Return a path from the top as seen from the project's folder."""
+        return os.path.relpath(path, self.prefix or ".").replace(os.sep, "/")
+
+    def changed(self, before: str, after: str) -> set[str]:
+        """Return the paths, from the top, that two commits or trees have not alike."""
+        return set(self.listed("diff", "--name-only", "--no-renames", before, after))
 
 
-def _identity() -> tuple[str, ...]:
-    """Return who commits, where Git does not know."""
-    if git.ask("config", "user.name") and git.ask("config", "user.email"):
-        return ()
-    return (
-        *("-c", "user.name=github-actions[bot]"),
-        *("-c", "user.email=41898282+github-actions[bot]@users.noreply.github.com"),
-    )
-
-
-def record(rendered: Path, base: Base, version: str) -> str:
-    """Commit a rendering on top of the template's last; return the commit, the last one if none.
-
-    The branch itself is not moved yet.
-    """
-    place = git.prefix()
-    with tempfile.TemporaryDirectory(prefix="esteira-update-") as folder:
-        tree = Path(folder) / "tree"
-        git.run("worktree", "add", "--quiet", "--detach", "--force", str(tree), base.commit)
+@contextmanager
+def workshop(commit: str) -> Iterator[Workshop]:
+    """Yield a working tree that holds a commit, and drop it afterwards."""
+    with TemporaryDirectory(prefix="esteira-") as folder:
+        top = Path(folder) / "tree"
+        git.run("worktree", "prune")  # of one that was killed
+        git.run(*OWN_WAY, "worktree", "add", "--quiet", "--detach", str(top), commit)
         try:
-            _replace(tree / place, rendered, base.kept)
-            inside = ("-C", str(tree))
-            git.run(*inside, *EVERYTHING, "add", "--all", "--", ".")
-            if git.succeeds(*inside, "diff", "--cached", "--quiet"):
-                return base.commit
-            content = git.run(*inside, "write-tree").strip()
-            message = f"Esteira {version}, as it comes\n\n{TREE}: {content}\n"
-            committing = ("commit", "--quiet", "--no-verify", "-m", message)
-            git.run(*inside, *QUIET, *_identity(), *committing)
-            return git.run(*inside, "rev-parse", "HEAD").strip()
+            yield Workshop(top, git.prefix())
         finally:
-            git.ask("worktree", "remove", "--force", str(tree))
-            git.ask("worktree", "prune")
+            shutil.rmtree(top, ignore_errors=True)
+            git.run("worktree", "prune")
 
 
-def _replace(project: Path, rendered: Path, kept: frozenset[str]) -> None:
-    """Make a folder hold a rendering, and beside it what was there before all of it."""
-    if not (project / "dvc.yaml").is_file():
-        raise UserError(
-            f"the branch `{BRANCH}` has no project in this folder: was it moved since it was made?"
-        )
-    before = {path.relative_to(project) for path in project.rglob("*") if path.is_file()}
-    for path in before:
-        is_of_git = path.parts[0] == ".git"
-        if not is_of_git and path.as_posix() not in {*kept, LOCK}:
-            (project / path).unlink()
-    shutil.copytree(rendered, project, dirs_exist_ok=True)
+def make_commit(tree: str, message: str, *parents: str) -> str:
+    """Make a commit that no branch has; return it."""
+    options = [word for parent in parents for word in ("-p", parent)]
+    return git.run("commit-tree", tree, *options, "-m", message).strip()
 
 
-def merge(tip: str) -> Merged:
-    """Merge a commit of the template into the project's branch, up to the commit itself.
+def empty_commit() -> str:
+    """Make a commit that holds nothing: the start of a template whose history is not here."""
+    return make_commit(git.feed("", "mktree"), "Nothing")
 
-    Raises UserError, with all as it was, where Git cannot begin.
+
+def commit_written(shop: Workshop, written: Path, base: str, tip: str | None, title: str) -> str:
+    """Commit what the template wrote; return the commit, or `base` where nothing is new.
+
+    Of what `base` holds stays what the template did not write: what tools made, and what a clone
+    held before the project was generated into it. The parent is `tip`, else `base`.
     """
-    words = ("merge", "--no-commit", "--no-ff", "--quiet", tip)
-    if not git.succeeds(*QUIET, *_identity(), *MERGING, *words) and git.operation() != "merge":
-        git.run(*QUIET, *_identity(), *MERGING, *words)  # tells why
-    _replace_whole(tip)
-    stayed, kept, conflicts = [], [], []
-    for path, sides in _unmerged().items():
-        if sides == {"1", "3"}:
-            git.run("rm", "--quiet", "--force", "--", path)
-            stayed.append(path)
-        elif sides == {"1", "2"}:
-            git.run("add", "--", path)
-            kept.append(path)
-        else:
-            conflicts.append(path)
-    sets = {kind: git.paths("diff", "--cached", "--name-only", "--no-renames", "--relative",
-                            f"--diff-filter={kind}") for kind in "AMD"}  # fmt: skip
-    return Merged(
-        added=tuple(sets["A"]),
-        changed=tuple(path for path in sets["M"] if path not in conflicts),
-        removed=tuple(sets["D"]),
-        conflicts=tuple(conflicts),
-        stayed_removed=tuple(stayed),
-        kept=tuple(kept),
-    )
+    shop.git("reset", "--quiet", "--hard", base)
+    foreign = _before_the_template(base)
+    for path in shop.inside(shop.listed("ls-files")):
+        if path not in foreign and not is_left(path):
+            (shop.project / path).unlink()
+    shutil.copytree(written, shop.project, dirs_exist_ok=True, symlinks=True)
+    shop.git("add", "--all", "--force", "--", shop.prefix or ".")
+    tree = shop.git("write-tree").strip()
+    if shop.changed(base, tree) <= {shop.prefix + RECORD.as_posix()}:
+        return base
+    if tip is not None and git.run("rev-parse", f"{tip}^{{tree}}").strip() == tree:
+        return tip
+    message = f"Esteira {title}\n\n{TREE}: {tree}"
+    return make_commit(tree, message, tip or base)
 
 
-def _replace_whole(tip: str) -> None:
-    """Make vendor/ and the record what the template has, whatever became of them here.
+def _before_the_template(base: str) -> set[str]:
+    """Return the files that a clone held before the project was generated into it."""
+    ours = {base, *template.commits(base)}
+    line = git.run("rev-list", "--first-parent", base).split()
+    before = next((commit for commit in line if commit not in ours), None)
+    return set(git.tracked_at(before)) if before else set()
 
-    The record was rendered from the one that is here, so its answers are these.
+
+def merge(shop: Workshop, head: str, base: str, written: str, left: tuple[str, ...]) -> Merged:
+    """Merge what the template wrote since `base` into `head`; `left` stays as it is in `head`.
+
+    `base` need be no ancestor of `head`: after a squashed merge it is none.
     """
-    git.run("rm", "-r", "--quiet", "--force", "--ignore-unmatch", "--", TOOLBOX)
-    git.run("checkout", tip, "--", TOOLBOX, RECORD)
+    ours = make_commit(f"{head}^{{tree}}", "Here", base)
+    theirs = make_commit(f"{written}^{{tree}}", "The template", base)
+    shop.git("reset", "--quiet", "--hard", ours)
+    merging = ("merge", "--quiet", "--no-commit", "--no-ff", "--no-verify", theirs)
+    if not shop.succeeds(*merging) and not shop.listed("ls-files", "--unmerged"):
+        shop.git(*merging)  # says why
+    for path in REPLACED:
+        is_from_index = path == TOOLBOX.as_posix() and not template.has_toolbox()
+        _take(shop, path, base, ours, ours if is_from_index else theirs)
+    for path in left:
+        _take(shop, path, base, ours, ours)
+    settled = _settle_removed(shop)
+    conflicts = _mark(shop, theirs)
+    said = _lock(shop, base, theirs, conflicts)
+    tree = shop.git("write-tree").strip()
+    by_the_template = shop.inside(shop.changed(base, theirs))
+    changes = [
+        *_moved(shop, base, ours, tree, [conflict.path for conflict in conflicts]),
+        *settled,
+        *(Change(path, "left") for path in left if path in by_the_template),
+    ]
+    in_order = sorted(changes, key=lambda change: change.path)
+    return Merged(tree, tuple(in_order), conflicts, said)
 
 
-def _unmerged() -> dict[str, set[str]]:
-    """Return the paths in conflict with the sides that have them: 1 before, 2 ours, 3 theirs."""
-    found: dict[str, set[str]] = {}
-    for entry in git.paths("ls-files", "--unmerged"):
-        facts, _, path = entry.partition("\t")
-        found.setdefault(path, set()).add(facts.split()[2])
+def _holds(revision: str, path: str) -> bool:
+    return git.succeeds("cat-file", "-e", f"{revision}:{path.rstrip('/')}")
+
+
+def _take(shop: Workshop, path: str, base: str, ours: str, side: str) -> None:
+    """Put a file or folder as one side has it; what the squad removed stays removed."""
+    whole = shop.prefix + path
+    is_removed_here = _holds(base, whole) and not _holds(ours, whole)
+    shop.git("rm", "-r", "--quiet", "--force", "--ignore-unmatch", "--", whole)
+    if _holds(side, whole) and not is_removed_here:
+        shop.git("checkout", "--quiet", side, "--", whole)
+
+
+def _unmerged(shop: Workshop) -> dict[str, tuple[Entry, ...]]:
+    """Return the files that are in conflict, with their sides."""
+    found: dict[str, tuple[Entry, ...]] = {}
+    for line in shop.listed("ls-files", "--unmerged"):
+        about, _, path = line.partition("\t")
+        found[path] = (*found.get(path, ()), Entry(*about.split()))
     return found
 
 
-def commit(version: str) -> None:
-    """Commit a merge that has no conflict. Raises UserError."""
-    if Path(LOCK).is_file():
-        git.run("add", "--", LOCK)
-    message = f"Update to Esteira {version}"
-    git.run(*QUIET, *_identity(), "commit", "--quiet", "--no-verify", "-m", message)
+def _settle_removed(shop: Workshop) -> list[Change]:
+    """Settle what one side removed and the other changed: it is as the squad has it."""
+    found = []
+    for path, sides in _unmerged(shop).items():
+        stages = {side.stage for side in sides}
+        if stages == {BASE, THEIRS}:
+            shop.git("rm", "--quiet", "--force", "--", path)
+            found.append(Change(shop.named(path), "stays removed"))
+        elif stages == {BASE, OURS}:
+            shop.git("add", "--", path)
+            found.append(Change(shop.named(path), "stays"))
+    return found
 
 
-def commit_all(message: str) -> None:
-    """Commit whatever differs from the last commit, if anything does. Raises UserError."""
-    git.run("add", "--all", ".")
-    if not git.succeeds("diff", "--cached", "--quiet"):
-        git.run(*QUIET, *_identity(), "commit", "--quiet", "--no-verify", "-m", message)
+def _mark(shop: Workshop, theirs: str) -> tuple[Conflict, ...]:
+    """Say in each file in conflict whose lines are whose, and put it into the index as it is."""
+    found = []
+    for path, sides in _unmerged(shop).items():
+        file = shop.top / path
+        lines: tuple[int, ...] = ()
+        if file.is_file():
+            content = file.read_bytes()
+            content = re.sub(rb"^<<<<<<< HEAD$", b"<<<<<<< yours", content, flags=re.M)
+            content = content.replace(f">>>>>>> {theirs}".encode(), b">>>>>>> the template's")
+            file.write_bytes(content)
+            rows = content.split(b"\n")
+            lines = tuple(n for n, row in enumerate(rows, 1) if row.startswith(b"<<<<<<< "))
+            shop.git("add", "--force", "--", path)
+        else:
+            shop.git("rm", "--quiet", "--cached", "--force", "--", path)
+        found.append(Conflict(shop.named(path), lines, sides))
+    return tuple(found)
 
 
-def abort() -> None:
-    """Take a merge back, if there is one."""
-    if git.operation() == "merge":
-        git.ask("merge", "--abort")
+def _lock(shop: Workshop, base: str, theirs: str, conflicts: tuple[Conflict, ...]) -> str:
+    """Lock the packages anew; return what was done, in a sentence."""
+    if not (shop.project / LOCK).exists():
+        return ""
+    if not {conflict.path for conflict in conflicts}.isdisjoint(("pyproject.toml", LOCK)):
+        return "uv.lock is as it was: run `uv lock` once pyproject.toml is whole."
+    before = git.text_at(base, packages.PINS) or ""
+    after = git.text_at(theirs, packages.PINS) or ""
+    said = packages.lock_again(shop.project, before, after)
+    shop.git("add", "--", shop.prefix + LOCK)
+    return said
 
 
-def move_branch(tip: str) -> None:
-    """Let the branch `template` hold a commit. Raises UserError."""
-    git.run("update-ref", f"refs/heads/{BRANCH}", tip)
+def _moved(
+    shop: Workshop, base: str, ours: str, tree: str, in_conflict: list[str]
+) -> Iterator[Change]:
+    """Yield what a merge that gives `tree` does to the files as they are in `ours`."""
+    before = set(shop.listed("ls-tree", "-r", "--name-only", ours))
+    after = set(shop.listed("ls-tree", "-r", "--name-only", tree))
+    changed_here = shop.changed(base, ours)
+    for path in shop.changed(ours, tree):
+        name = shop.named(path)
+        if name == LOCK or name in in_conflict:
+            continue  # told by themselves
+        if is_replaced(name):
+            yield Change(name, "replaced")
+        elif path not in after:
+            yield Change(name, "removed")
+        elif path not in before:
+            yield Change(name, "new")
+        else:
+            yield Change(name, "merged" if path in changed_here else "taken")

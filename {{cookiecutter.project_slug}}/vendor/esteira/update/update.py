@@ -1,110 +1,303 @@
-"""Bring a project to a newer template: what is to come is said first, then done, or nothing is."""
+"""Update the project to another version of the template: look first, then merge, then carry out.
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+Up to `carry_out` nothing of the project is touched, and that is what Git does by one merge.
+"""
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from esteira.line.errors import UserError
-from esteira.repository import git
-from esteira.repository import template as own
-from esteira.update import lock, merge, record
-from esteira.update.merge import Merged
-from esteira.update.record import Record
-from esteira.update.template import Template, fetch, render
+from esteira.line.files import read_json
+from esteira.repository import git, template
+from esteira.repository.template import BRANCH, RECORD, Record
+from esteira.update import changelog
+from esteira.update.facts import Question
+from esteira.update.merge import (
+    Merged,
+    Workshop,
+    commit_written,
+    empty_commit,
+    make_commit,
+    merge,
+    workshop,
+)
+from esteira.update.policy import ADOPTED
+from esteira.update.render import render
+from esteira.update.source import Source, fetch, fetch_again, title
+
+GENERATED = "Start from the Esteira template"  # the first commit's subject
+SAMPLES = "sample-"  # begin the names of tables that come with the template
+LOCAL_BRANCH = f"refs/heads/{BRANCH}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for."""
+
+    to: str | None = None  # version, branch or commit of the template
+    template: str | None = None  # path or address
+    answers: Path | None = None  # of a project without a record
 
 
 @dataclass(frozen=True)
 class Coming:
     """What an update would bring."""
 
-    before: str  # version
-    after: str  # version
-    news: str  # of the changelog
-    new_answers: dict[str, str]  # to questions that were not asked before
-    edited: tuple[str, ...]  # files of vendor/ that were changed here
+    old: str  # title of the version that the project has
+    new: str
+    address: str
+    is_new: bool  # whether it brings anything at all
+    news: tuple[str, ...]  # lines of the template's changelog
+    edited: tuple[str, ...]  # files of vendor/ that the squad edited
+    base: str  # commit of what the template wrote of the old version
+    written: str  # of the new one
+    head: str  # commit that it is merged into
+    left: tuple[str, ...]  # files that are not merged
+    questions: tuple[Question, ...]
+    shop: Workshop
 
 
 @dataclass(frozen=True)
-class Updated:
+class Done:
     """What an update did."""
 
-    coming: Coming
     merged: Merged
-    left_to_do: str  # about uv.lock; "" for nothing
+    commit: str | None  # None where files are in conflict: the merge is then not committed
 
 
-def update(source: str | None, to: str | None, tell: Callable[[Coming], object]) -> Updated | None:
-    """Render the template's version with the recorded answers, and merge it into this branch.
+@dataclass(frozen=True)
+class Start:
+    """Where an update begins: the record, and the commit of what the template wrote for it."""
 
-    `tell` gets what is to come before anything is changed. Returns None where nothing is new.
-    Where both sides changed the same lines, the merge waits for the squad, uncommitted. Raises
-    UserError, with all as it was, where the working tree is not clean or the update cannot be made.
+    record: Record
+    commit: str | None  # None where it is in no history that is here
+    left: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened(wanted: Wanted, is_only_looked_at: bool = False) -> Iterator[Coming]:
+    """Fetch and render the template, and yield what an update would bring.
+
+    `is_only_looked_at` lets changes that are not committed be. Raises UserError where the project
+    is in no state to be updated, or the template cannot be had.
     """
-    _demand_clean()
-    known = record.read()
-    source = source or known.template
-    if not source:
-        raise UserError(
-            f"{record.RECORD} does not say where the template is: name its address or folder with"
-            " --template."
-        )
-    with tempfile.TemporaryDirectory(prefix="esteira-template-") as name:
-        folder = Path(name)
-        template = fetch(source, to, folder)
-        if record.release(template.version) < record.release(known.version):
-            raise UserError(
-                f"{source} is version {template.version}, and this project is of {known.version}:"
-                " an update does not go back; Git does (`git revert -m 1`)."
-            )
-        rendered = render(template, known, folder)
-        base = own.base()
-        tip = merge.record(rendered, base, template.version)
-        coming = _coming(template, known)
-    if git.succeeds("merge-base", "--is-ancestor", tip, "HEAD"):
-        return None
-    tell(coming)
-    return _merge(tip, coming)
+    _demand_ready(is_only_looked_at)
+    start = _start(wanted)
+    record = start.record
+    address = wanted.template or record.template
+    if not address:
+        raise UserError("where the template is found is not recorded: name it by --template.")
+    with TemporaryDirectory(prefix="esteira-") as folder:
+        place = Path(folder)
+        source = fetch(address, wanted.to, record, place / "template")
+        if _is_shared(record.template) and not _is_shared(source.address):
+            source = replace(source, address=record.template)  # others do not have this folder
+        written = render(source, record.answers, place / "new")
+        with workshop("HEAD") as shop:
+            base = start.commit or _written_again(shop, record, address, place)
+            tip = _tip()
+            commit = commit_written(shop, written, base, tip, source.version)
+            yield _coming(shop, start, source, base, commit, written)
 
 
-def _demand_clean() -> None:
-    """Raise UserError unless all that Git keeps here is committed."""
+def _demand_ready(is_only_looked_at: bool) -> None:
+    """Raise UserError where the project is in no state to be updated."""
     if not git.is_repository() or git.commit("HEAD") is None:
-        raise UserError("an update is a merge, and Git keeps nothing here yet: commit first.")
-    command = git.operation()
-    if command:
-        raise UserError(f"a {command} is not finished: `git {command} --continue`, or `--abort`.")
-    changed = git.changed()
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UserError("an update is a merge: the project must be in a Git repository.")
+    if _was_killed():
+        git.run("merge", "--quit")
+    operation = git.operation()
+    if operation:
         raise UserError(
-            f"{', '.join(changed[:3])}{more} is not committed: commit or stash it first, so that an"
-            " update can be taken back."
+            f"a {operation} is not finished: `git {operation} --continue` or --abort first."
+        )
+    changed = git.run("status", "--porcelain", "--untracked-files=no").splitlines()
+    if changed and not is_only_looked_at:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(
+            f"{changed[0][3:]}{more} changed since the last commit: commit or `git stash` first, "
+            "so that the update can be told from your work, and undone."
+        )
+    if git.ask("symbolic-ref", "--quiet", "HEAD") == LOCAL_BRANCH:
+        raise UserError(f"`{BRANCH}` holds what the template wrote: switch to a branch of yours.")
+    if git.ask("var", "GIT_COMMITTER_IDENT") is None:
+        raise UserError(
+            "Git does not know who commits: `git config user.name …`, `git config user.email …`."
         )
 
 
-def _coming(template: Template, known: Record) -> Coming:
-    new = {name: answer for name, answer in template.questions.items() if name not in known.answers}
+def _was_killed() -> bool:
+    """Whether an update was killed that had said what it merges, and had not yet changed a file."""
+    merging = git.commit("MERGE_HEAD")
+    if merging is None or merging not in template.commits(merging):
+        return False
+    return git.run("status", "--porcelain", "--untracked-files=no") == ""
+
+
+def _start(wanted: Wanted) -> Start:
+    """Find the record of what the project was made from. Raises UserError where there is none."""
+    record = template.recorded()
+    if record is not None and wanted.answers is not None:
+        raise UserError(f"{RECORD} has the answers: correct them there; --answers is for none.")
+    if record is not None:
+        return Start(record, template.commit_of(record))
+    if wanted.answers is None:
+        raise UserError(
+            f"there is no {RECORD}, which says what this project was made from. Give the answers "
+            "once by --answers FILE, and --template: Cookiecutter keeps the last ones in "
+            "~/.cookiecutter_replay/, cruft in .cruft.json."
+        )
+    return _unrecorded(wanted.answers)
+
+
+def _unrecorded(path: Path) -> Start:
+    """Begin from a file of answers, and from the commit that the project was generated by.
+
+    Of a table of the squad's own, that commit holds what `adopt` wrote: those files are left.
+    """
+    content = read_json(path)
+    answers = _answers(content, path)
+    about = Path("vendor/pyproject.toml")
+    toolbox = tomllib.loads(about.read_text("utf-8"))["project"] if about.exists() else {}
+    commit = content.get("commit")  # cruft's
+    record = Record(
+        template=str(content.get("template") or ""),
+        version=str(toolbox.get("version", "an unknown version")),
+        commit=commit if isinstance(commit, str) else None,
+        vendor="",
+        answers=answers,
+    )
+    found = git.run("log", "--format=%H", f"--grep=^{GENERATED}$", "HEAD").split()
+    if not found and record.commit is None:
+        raise UserError(
+            f"no commit {GENERATED!r} is in this history, so what the template wrote is not known:"
+            " begin from the .cruft.json that made the project, or generate it anew."
+        )
+    is_own_table = not str(answers.get("dataset", SAMPLES)).startswith(SAMPLES)
+    return Start(record, found[-1] if found else None, ADOPTED if is_own_table else ())
+
+
+def _answers(content: Any, path: Path) -> dict[str, str | bool]:
+    """Return the answers of a file of Cookiecutter's, of cruft's, or of a plain one."""
+    inner = content
+    for name in ("context", "cookiecutter"):
+        inner = inner.get(name, inner) if isinstance(inner, dict) else {}
+    found = {
+        name: value
+        for name, value in inner.items()
+        if not name.startswith("_") and isinstance(value, str | bool)
+    }
+    if "project_slug" not in found:
+        raise UserError(f"{path} holds no answers: they are a mapping, with `project_slug` in it.")
+    return found
+
+
+def _is_shared(address: str) -> bool:
+    """Whether an address means the same on another machine."""
+    return "://" in address or re.match(r"[\w.-]+@[\w.-]+:", address) is not None
+
+
+def _written_again(shop: Workshop, record: Record, address: str, folder: Path) -> str:
+    """Render the version that the project has, whose commit is not here; return a commit of it."""
+    source = fetch_again(record, address, folder / "old-template")
+    written = render(source, record.answers, folder / "old")
+    return commit_written(shop, written, empty_commit(), None, source.version)
+
+
+def _tip() -> str | None:
+    """Return the newest commit of a branch `template`: the local one's, unless it is behind."""
+    tips = [commit for name in template.branches() if (commit := _at_tip(name))]
+    ahead = [tip for tip in tips[1:] if git.succeeds("merge-base", "--is-ancestor", tips[0], tip)]
+    return next(iter([*ahead, *tips]), None)
+
+
+def _at_tip(branch: str) -> str | None:
+    """Return the commit at a branch's tip, where it is of what the template wrote."""
+    commit = git.commit(branch)
+    return commit if commit in template.commits(branch) else None
+
+
+def _coming(
+    shop: Workshop, start: Start, source: Source, base: str, written: str, folder: Path
+) -> Coming:
+    """Put together what an update would bring; `folder` holds what the template wrote."""
+    record = start.record
+    text = (folder / RECORD).read_text(encoding="utf-8")
+    answers = Record.model_validate_json(text).answers
+    same = source.version == record.version
     return Coming(
-        before=known.version,
-        after=template.version,
-        news=template.news(known.version),
-        new_answers=new,
-        edited=tuple(own.edited() or ()),
+        old=title(record.version, record.commit if same else None),
+        new=source.title,
+        address=source.address,
+        is_new=written != base,
+        news=tuple(_news(source, record)),
+        edited=tuple(template.edits(base)) if template.has_toolbox() else (),
+        base=base,
+        written=written,
+        head=git.run("rev-parse", "HEAD").strip(),
+        left=start.left,
+        questions=tuple(
+            Question(name=name, answer=str(answer))
+            for name, answer in answers.items()
+            if name not in record.answers
+        ),
+        shop=shop,
     )
 
 
-def _merge(tip: str, coming: Coming) -> Updated:
-    """Merge, lock anew, commit; take all of it back where a step fails."""
+def _news(source: Source, record: Record) -> list[str]:
+    """Return what the template's changelog says since the version that is recorded."""
+    path = source.folder / "CHANGELOG.md"
+    return changelog.between(path, record.version, source.version, not source.is_release)
+
+
+def try_out(coming: Coming) -> Merged:
+    """Merge, and touch nothing of the project's."""
+    return merge(coming.shop, coming.head, coming.base, coming.written, coming.left)
+
+
+def carry_out(coming: Coming, merged: Merged) -> Done:
+    """Bring the merge into the branch, the index and the folder of the project.
+
+    Where files are in conflict it is a merge like any other: to be resolved and committed, or
+    aborted. Raises UserError, with nothing changed, where Git refuses.
+    """
+    commit = None
+    if merged.conflicts:
+        _begin_merge(coming, merged)
+    else:
+        commit = make_commit(merged.tree, message(coming), coming.head, coming.written)
+        git.run("merge", "--quiet", "--ff-only", commit)
+    if git.commit(LOCAL_BRANCH) is None or _at_tip(LOCAL_BRANCH):
+        git.run("update-ref", LOCAL_BRANCH, coming.written)
+    return Done(merged, commit)
+
+
+def message(coming: Coming) -> str:
+    """Return the message of the commit that merges an update."""
+    return f"Update the Esteira template from {coming.old} to {coming.new}"
+
+
+def _begin_merge(coming: Coming, merged: Merged) -> None:
+    """Leave the merge as Git does where files are in conflict."""
+    text = Path(git.run("rev-parse", "--git-path", "MERGE_MSG").strip())
+    text.write_text(message(coming) + "\n", encoding="utf-8")
+    git.run("update-ref", "MERGE_HEAD", coming.written)  # from here on `git merge --abort` undoes
     try:
-        merged = merge.merge(tip)
-        if merged.conflicts:
-            merge.move_branch(tip)
-            return Updated(coming, merged, "")
-        left = lock.relock()
-        merge.commit(coming.after)
-    except BaseException:
-        merge.abort()
+        git.run("read-tree", "-m", "-u", coming.head, merged.tree)
+    except UserError:
+        git.run("merge", "--quit")
         raise
-    merge.move_branch(tip)
-    return Updated(coming, merged, left)
+    entries = []
+    for conflict in merged.conflicts:
+        path = posixpath.normpath(coming.shop.prefix + conflict.path)
+        entries.append(f"0 {'0' * 40}\t{path}")
+        entries += [f"{side.mode} {side.blob} {side.stage}\t{path}" for side in conflict.sides]
+    git.feed("".join(f"{entry}\0" for entry in entries), "update-index", "-z", "--index-info")

@@ -52,6 +52,7 @@ def examine() -> Iterator[Finding]:
         except UserError as error:
             yield Finding(str(error).rstrip("."))
     yield from settings()
+    yield from toolbox()
 
 
 def killed() -> Iterator[Finding]:
@@ -176,16 +177,26 @@ def settings() -> Iterator[Finding]:
 
 
 def toolbox() -> Iterator[Finding]:
-    """Look for edits of vendor/, which the next update replaces whole."""
-    edited = template.edited() if git.is_repository() else None
-    if edited:
-        more = f" and {len(edited) - 3} more" if len(edited) > 3 else ""
+    """Look whether somebody edited vendor/, which an update replaces whole."""
+    if not template.has_toolbox():
+        return  # it comes from an index of the squad's own
+    record = template.recorded()
+    if record is None:
         yield Finding(
-            f"{', '.join(edited[:3])}{more} is not as the template made it, and the next update"
-            " replaces it",
-            f"`git diff {(template.merged() or '')[:10]} -- vendor` shows what was changed: move it"
-            " into src/, or offer it to the template; the same command with `git checkout` in place"
-            " of `git diff` takes it back",
+            f"{template.RECORD} is missing, so whether vendor/ was edited is not known",
+            "`uv run esteira update --help` says how the record is made",
+        )
+    elif template.is_edited(record):
+        commit = template.commit_of(record) if git.is_repository() else None
+        files = template.edits(commit) if commit else []
+        named = f" ({', '.join(files)})" if files else ""
+        seen = f"`git diff {commit[:10]} -- vendor` shows it: " if commit else ""
+        back = f", then `git checkout {commit[:10]} -- vendor`" if commit else ""
+        yield Finding(
+            f"vendor/ is not as Esteira {record.version} has it{named}, and an update replaces it "
+            "whole",
+            f"carry the edit: {seen}offer it to the template ({record.template}), or move it into "
+            f"src/{back}",
         )
 
 

@@ -4,12 +4,11 @@
 that one odd batch wakes nobody. `unusable` opens it at once: nothing is known until it is mended.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from esteira.drift.verdicts import KEEP, RETRAIN, UNUSABLE
-from esteira.github.api import Issue, api, home, push_address
+from esteira.github.api import Issue, api, home, output, push_address
 from esteira.watch import facts, history, issue, propose, settings
 from esteira.watch.facts import Checked
 from esteira.watch.history import History
@@ -54,17 +53,9 @@ def tell(path: str | Path) -> str:
     else:
         done = "Nothing is opened."
     retrain = decision.retrain and not propose.is_offered(server, checked)
-    _output("retrain", str(retrain).lower())
+    output("retrain", str(retrain).lower())
     return f"{decision.why} {done}"
 
 
 def _is_open(there: Issue | None) -> bool:
     return there is not None and there.state == "open"
-
-
-def _output(name: str, value: str) -> None:
-    """Give a value to the steps and jobs that follow."""
-    file = os.environ.get("GITHUB_OUTPUT")
-    if file:
-        with Path(file).open("a", encoding="utf-8") as outputs:
-            outputs.write(f"{name}={value}\n")
