@@ -43,6 +43,7 @@ def many(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(reproduced / "vendor", project / "vendor")
     for name in ("pyproject.toml", "uv.lock", ".dvcignore", ".gitattributes", ".gitignore"):
         shutil.copy(reproduced / name, project)
+    shutil.copy(reproduced / ".esteira.json", project)
     (project / "pace.txt").write_text("0")
     (project / "src" / "squad" / "slow.py").write_text(SLOW)
     each = f"i in range({FILES}): open(f'made/many/{{i}}', 'w').write(str(i) * {SIZE})"

@@ -93,8 +93,7 @@ def state(project: Path) -> tuple[str, ...]:
     branches = git(project, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads")
     status = git(project, "status", "--porcelain", "--ignored=no")
     files = digest.of_folder(project / "vendor"), (project / "gates.yaml").read_text("utf-8")
-    worktrees = git(project, "worktree", "list", "--porcelain").count("worktree ")
-    return branches, status, *files, str(worktrees), git(project, "stash", "list")
+    return branches, status, *files, git(project, "stash", "list")
 
 
 def both(template: Template, project: Path, file: str, theirs: str, ours: str, old: str) -> None:
@@ -550,9 +549,9 @@ def test_killed_when_it_begins_to_change_files_it_has_changed_none(
     wrapper.chmod(0o755)
     path = f"{wrapper.parent}{os.pathsep}{helpers.surroundings(project)['PATH']}"
     assert update(project, check=False, env={"PATH": path}).returncode == -9
-    git(project, "worktree", "prune")
     assert state(project) == before
     assert update(project, check=False).returncode == 1, "it is begun anew"
+    assert len(git(project, "worktree", "list").splitlines()) == 1, "nothing is left over"
     assert "UU gates.yaml" in git(project, "status", "--porcelain")
 
 
@@ -658,7 +657,7 @@ def test_a_project_without_a_record_gets_one_from_its_answers(
     template.release("1.1.0", "- Laxer.")
     refused = update(project, check=False)
     assert f"there is no {RECORD}" in refused.stderr
-    assert "--answers FILE" in refused.stderr
+    assert "--answers .esteira.json of it" in refused.stderr
     wrong = tmp_path / "wrong.json"
     wrong.write_text("[1]")
     done = update(project, "--answers", str(wrong), "--template", str(template.folder), check=False)
@@ -1205,37 +1204,19 @@ def test_a_project_of_an_earlier_commit_is_updated_to_this_one(
     )
     subprocess.run(["tar", "-x"], input=archive.stdout, cwd=old, check=True)
     project = bake(tmp_path / "squad", template=old)
-    questions = json.loads((old / "cookiecutter.json").read_text())
+    fresh = bake(tmp_path / "fresh")
     edit(project, "params.yaml", "algorithm: linear", "algorithm: forest")
-    edit(
-        project,
-        "src/churn_radar/features.py",
-        "    return table\n",
-        "    table = table.copy()\n    return table\n",
-    )
+    copied = "    table = table.copy()\n    return table\n"
+    edit(project, "src/churn_radar/features.py", "    return table\n", copied)
     (project / "NOTES.md").write_text("Ours\n")
-    commit(project, "Ours")
-    answers = tmp_path / "answers.json"
-    defaults = {"project_name": "Churn Radar", "project_slug": "churn-radar",
-                "package_name": "churn_radar", "dataset": "sample-classification",
-                "target": "diagnosis"}  # fmt: skip
-    plain = {
-        k: v for k, v in questions.items() if isinstance(v, str) and k[0] != "_" and "{{" not in v
-    }
-    answers.write_text(json.dumps(plain | {k: v for k, v in defaults.items() if k in questions}))
-    here = {
-        "PYTHONPATH": f"{project}/src{os.pathsep}{TEMPLATE}/vendor"
-    }  # the old one has no update
-    before = git(project, "rev-parse", "HEAD")
-    done = update(
-        project, "--template", str(ROOT), "--answers", str(answers), check=False, env=here
-    )
+    before = commit(project, "Ours")
+    other = {"PYTHONPATH": f"{fresh}/vendor"}  # as `uv run --project` has it
+    done = update(project, "--answers", str(fresh / RECORD), check=False, env=other)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "algorithm: forest" in (project / "params.yaml").read_text()
     assert "table = table.copy()" in (project / "src/churn_radar/features.py").read_text()
     assert (project / "NOTES.md").read_text() == "Ours\n"
     assert git(project, "rev-parse", "HEAD^1") == before
-    fresh = bake(tmp_path / "fresh")
     changed = {"params.yaml", "src/churn_radar/features.py", "NOTES.md", RECORD}
     for path in tracked(fresh) - changed:
         assert (project / path).read_bytes() == (fresh / path).read_bytes(), path

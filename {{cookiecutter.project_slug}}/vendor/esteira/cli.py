@@ -771,7 +771,9 @@ def update(
     ] = None,
     answers: Annotated[
         Path | None,
-        typer.Option(help="Only for a project without .esteira.json: a JSON file of its answers."),
+        typer.Option(
+            help="For a project without .esteira.json: that of another with the same answers."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Put the update into this folder; for the workflow.")

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-from esteira.repository import git, template
+from esteira.repository import dvc, git, template
 from esteira.repository.template import RECORD, TOOLBOX, TREE
 from esteira.update import packages
 from esteira.update.policy import LOCK, REPLACED, is_left, is_replaced
@@ -116,16 +115,22 @@ class Workshop:
 
 @contextmanager
 def workshop(commit: str) -> Iterator[Workshop]:
-    """Yield a working tree that holds a commit, and drop it afterwards."""
-    with TemporaryDirectory(prefix="esteira-") as folder:
-        top = Path(folder) / "tree"
-        git.run("worktree", "prune")  # of one that was killed
+    """Yield a working tree that holds a commit, and drop it afterwards.
+
+    It lies in Git's own folder, named by the process, so that one that was killed is found.
+    """
+    place = Path(git.run("rev-parse", "--git-common-dir").strip()).resolve() / "esteira-update"
+    for left_over in place.glob("*"):
+        if not dvc.lives(int(left_over.name)):
+            shutil.rmtree(left_over)
+    git.run("worktree", "prune")
+    top = place / str(os.getpid())
+    try:
         git.run(*OWN_WAY, "worktree", "add", "--quiet", "--detach", str(top), commit)
-        try:
-            yield Workshop(top, git.prefix())
-        finally:
-            shutil.rmtree(top, ignore_errors=True)
-            git.run("worktree", "prune")
+        yield Workshop(top, git.prefix())
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+        git.run("worktree", "prune")
 
 
 def make_commit(tree: str, message: str, *parents: str) -> str:

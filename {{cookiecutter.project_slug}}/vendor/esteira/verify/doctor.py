@@ -52,7 +52,10 @@ def examine() -> Iterator[Finding]:
         except UserError as error:
             yield Finding(str(error).rstrip("."))
     yield from settings()
-    yield from toolbox()
+    try:
+        yield from toolbox()
+    except UserError as error:
+        yield Finding(str(error).rstrip("."))
 
 
 def killed() -> Iterator[Finding]:
