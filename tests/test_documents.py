@@ -68,7 +68,7 @@ def of_program(*start: str) -> list[Command]:
         words = [*command.words]
         if words[:2] == ["uv", "run"]:
             words = words[2:]
-            while words and words[0] in ("--extra", "--with"):
+            while words and words[0] in ("--extra", "--project", "--with"):
                 words = words[2:]
         if tuple(words[: len(start)]) == start:
             rest.append(Command(command.page, tuple(words[len(start) :])))
