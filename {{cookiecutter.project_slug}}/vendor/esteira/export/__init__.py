@@ -1,1 +1,1 @@
-"""The line beside the tools a squad already runs: its graph, one stage of it, and files for them."""
+"""Beside the tools a squad already runs: the line's graph, one stage of it, files for others."""

@@ -1,4 +1,4 @@
-"""Fill a template of a file for another tool. Its own braces stand as they are: ours are `[[ ]]`."""
+"""Fill a template of a file for another tool, whose own braces stand: ours are `[[ ]]`."""
 
 import json
 import re
