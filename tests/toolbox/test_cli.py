@@ -26,7 +26,7 @@ def commands(command: click.Command, *path: str) -> dict[str, click.Command]:
 
 COMMANDS = commands(ROOT)
 LEAVES = {name: command for name, command in COMMANDS.items() if not hasattr(command, "commands")}
-PANELS = ["The line", "Data", "Trust", "Use", "The project", "Pull requests"]
+PANELS = ["The line", "Data", "Trust", "Use", "The project", "Pull requests", "Beside"]
 
 
 def parse(line: str) -> str:

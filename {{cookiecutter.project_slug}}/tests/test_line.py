@@ -4,6 +4,7 @@ rerun what changed."""
 from pathlib import Path
 from types import ModuleType
 
+from esteira.export.files import outdated
 from esteira.gate import read_gates
 from esteira.line.files import read_yaml
 from esteira.repository.imports import undeclared
@@ -24,3 +25,7 @@ def test_every_module_that_a_stage_imports_is_among_its_deps() -> None:
 
 def test_gates_can_be_read() -> None:
     assert read_gates().rules
+
+
+def test_files_for_other_tools_are_what_dvc_yaml_says() -> None:
+    assert outdated() == []  # those that `esteira export` wrote; there need be none

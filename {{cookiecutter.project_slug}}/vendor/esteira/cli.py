@@ -24,6 +24,7 @@ USE = "Use: what does the model say?"
 TRUST = "Trust: can a number be reproduced?"
 PULL_REQUEST = "Pull requests: what did a change move?"
 PROJECT = "The project: a newer template, stages and notebooks of your own"
+BESIDE = "Beside: the tools you already run"
 
 
 @app.callback()
@@ -706,6 +707,75 @@ def run_notebooks(
         else:
             print(f"{path} ran to its end in {ran.seconds:.1f} s.")
     sys.exit(1 if stopped else 0)
+
+
+stage = typer.Typer(
+    no_args_is_help=True,
+    help="Run one stage of the line in a clone of its own, beside others.",
+    epilog="Example: uv run esteira stage run train",
+)
+app.add_typer(stage, name="stage", rich_help_panel=BESIDE)
+
+
+@stage.command("run", epilog="Example: uv run esteira stage run train")
+def run_stage(
+    name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.", metavar="STAGE")],
+) -> None:
+    """Run one stage on what other clones of this commit ran, and hand it over to the next."""
+    from esteira.export import one_stage
+
+    print(f"{name}: {one_stage.run(name).says()}")
+
+
+@stage.command("collect", epilog="Example: uv run esteira stage collect")
+def collect_stages() -> None:
+    """Write the whole dvc.lock of what clones of this commit ran; run what is missing."""
+    from esteira.export import one_stage
+
+    print(f"dvc.lock: {one_stage.collect().says()}")
+
+
+export = typer.Typer(
+    no_args_is_help=True,
+    help="Write the line for the tool that runs your jobs: GitHub, Argo, Airflow, Kubeflow …",
+    epilog="Example: uv run esteira export github",
+)
+app.add_typer(export, name="export", rich_help_panel=BESIDE)
+
+
+@export.command("graph", epilog="Example: uv run esteira export graph")
+def export_graph() -> None:
+    """Print the stages of dvc.yaml, and which comes after which, as JSON."""
+    import json
+
+    from esteira.export import graph
+
+    print(json.dumps(graph.read().as_json(), indent=2, ensure_ascii=False))
+
+
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing; exit with 1 if it is not up to date.")
+]
+
+
+def write_or_check(kind: str, check: bool) -> None:
+    """Write an exported file, or say whether it is what dvc.yaml gives, and exit."""
+    from esteira.export import files
+
+    if not check:
+        print(f"Wrote {files.write(kind)}.")
+        return
+    wrong = files.check(kind)
+    if wrong:
+        print(f"export: {wrong}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{files.KINDS[kind].path()} is up to date.")
+
+
+@export.command("github", epilog="Example: uv run esteira export github --check")
+def export_github(*, check: Check = False) -> None:
+    """Write .github/workflows/line.yml: a job for each stage, and one that commits dvc.lock."""
+    write_or_check("github", check)
 
 
 remote = typer.Typer(

@@ -210,6 +210,22 @@ def line(repo: "Repo") -> list[Stage]:
     return [_stage(stage, Path(repo.root_dir)) for stage in pipeline(repo)]
 
 
+def upstream(repo: "Repo") -> dict[str, list[str]]:
+    """Return, by stage in the order of `line`, the stages that it reads something of."""
+    from dvc.stage import PipelineStage
+
+    graph = repo.index.graph
+    stages = pipeline(repo)
+    names = [str(stage.addressing) for stage in stages]
+    found = {}
+    for name, stage in zip(names, stages, strict=True):
+        needed = {
+            str(s.addressing) for s in graph.successors(stage) if isinstance(s, PipelineStage)
+        }
+        found[name] = [other for other in names if other in needed]
+    return found
+
+
 def _stage(stage: "PipelineStage", root: Path) -> Stage:
     from dvc.dependency.param import ParamsDependency
 
@@ -254,6 +270,39 @@ def _entries(entries: Iterable["Output"], root: Path) -> list[Entry]:
         if path is not None:
             found.append(Entry(path, entry.hash_info.value or "", entry.use_cache))
     return found
+
+
+def locked_entry(repo: "Repo", name: str) -> dict[str, Any] | None:
+    """Return what dvc.lock says of a stage, as it stands there; None where it says nothing."""
+    from dvc.utils.serialize import load_yaml
+
+    stage = _named(repo, name)
+    lock = _lock_of(stage)
+    if not lock.is_file():
+        return None
+    return (load_yaml(lock).get("stages") or {}).get(stage.name)
+
+
+def write_locked_entries(repo: "Repo", entries: dict[str, dict[str, Any]]) -> None:
+    """Put what another machine's dvc.lock says of some stages into the one here.
+
+    DVC compares an entry with what is here before it believes it: a wrong one reruns its stage.
+    """
+    from dvc.utils.serialize import modify_yaml
+
+    for name, entry in entries.items():
+        stage = _named(repo, name)
+        with modify_yaml(_lock_of(stage)) as lock:
+            lock.setdefault("schema", "2.0")
+            lock.setdefault("stages", {})[stage.name] = entry
+
+
+def _named(repo: "Repo", name: str) -> "PipelineStage":
+    return next(stage for stage in pipeline(repo) if stage.addressing == name)
+
+
+def _lock_of(stage: "PipelineStage") -> Path:
+    return Path(stage.path).with_suffix(".lock")
 
 
 def counts(repo: "Repo") -> Callable[[str], bool]:
@@ -385,6 +434,33 @@ def on_remote(repo: "Repo", objects: Iterable[Object]) -> list[RemoteObject]:
         for (path, each), info in zip(by_path.items(), infos, strict=True)
         if not isinstance(info, Exception)
     ]
+
+
+@dataclass(frozen=True)
+class RemoteFolder:
+    """A folder of the default remote beside DVC's own, for small files of the toolbox."""
+
+    files: Any  # a file system of DVC's
+    path: str
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file's content, or None where there is none. Raises what the storage raises."""
+        try:
+            return self.files.cat_file(self.files.join(self.path, name))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, in place of another. Raises what the storage raises."""
+        path = self.files.join(self.path, name)
+        self.files.makedirs(self.files.parent(path), exist_ok=True)
+        self.files.pipe_file(path, content)
+
+
+def remote_folder(repo: "Repo", name: str) -> RemoteFolder:
+    """Return a folder of the default remote, there or not yet."""
+    remote = repo.cloud.get_remote()
+    return RemoteFolder(remote.fs, remote.fs.join(remote.path, name))
 
 
 def remove_from_remote(repo: "Repo", path: str) -> None:
