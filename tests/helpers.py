@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 ENVIRONMENT = ROOT / ".cache" / "project-env"
 LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_CURRENT_TEST"}
+LEFT_OUT |= {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # `make test` is no squad's shell
 
 
 def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:

@@ -47,7 +47,9 @@ def test_every_command_in_it_is_one_of_the_projects_and_those_in_blocks_run(proj
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "-m", "Record")
     for command in re.findall(r"^(uv .+?)(?: +#.*)?$", AGENTS, re.MULTILINE):
-        run(project, *shlex.split(command))
+        # All tests share one environment, which a plain `uv sync` would take the extras out of.
+        more = ["--all-extras"] if command.startswith("uv sync") else []
+        run(project, *shlex.split(command), *more)
     assert run(project, "git", "status", "--porcelain").stdout == "", "and nothing is left behind"
 
 

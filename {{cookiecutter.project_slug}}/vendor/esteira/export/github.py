@@ -58,7 +58,7 @@ def render(graph: Graph) -> str:
     ]
     place = git.prefix().strip("/") if git.is_repository() else ""
     return fill(
-        "line.yml",
+        "line.txt",
         jobs=jobs,
         collector=by_name[COLLECTOR],
         place=place,
