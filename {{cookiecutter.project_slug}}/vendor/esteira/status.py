@@ -29,7 +29,9 @@ def show(console: Console, found: Standing) -> None:
     console.print()
     console.print(checklist(found))
     console.print()
-    console.print(f"[bold]Next:[/] {escape(plain(found.step))}")
+    # A command that is copied with its full stop would be another.
+    step = found.step.removesuffix(".") if found.step.endswith("`.") else found.step
+    console.print(f"[bold]Next:[/] {escape(plain(step))}")
 
 
 def plain(text: str) -> str:
