@@ -22,6 +22,7 @@ import boto3
 import helpers
 
 REPOSITORY = "squad/churn-radar"
+ADDRESS = f"https://x-access-token:fake@github.com/{REPOSITORY}"  # what workflows push to
 KEYS = {
     "AWS_ACCESS_KEY_ID": "reader",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -343,6 +344,30 @@ def git(folder: Path, *words: str) -> str:
 def environment(**more: str) -> dict[str, str]:
     """Return this process's variables, less credentials that are the machine's own."""
     return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | more
+
+
+def checked_out(project: Path, run: int) -> Path:
+    """Return what a run of a workflow checks out: a fresh clone, whose pushes reach the project."""
+    clone = project.parent / f"run-{run}" / project.name
+    git(project, "clone", "--quiet", str(project), str(clone))
+    home = clone.parent / "home"
+    home.mkdir()
+    mapped = f'[url "{project}"]\n  insteadOf = {ADDRESS}\n'
+    (home / ".gitconfig").write_text(mapped, encoding="utf-8")
+    return clone
+
+
+def of_workflow(clone: Path, github: "GitHub") -> dict[str, str]:
+    """Return the variables that a step on the default branch has in a checked-out clone."""
+    return {
+        "GITHUB_TOKEN": "fake",
+        "GITHUB_API_URL": github.url,
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_REF_NAME": "main",
+        "GITHUB_OUTPUT": str(clone.parent / "output"),
+        "GIT_CONFIG_GLOBAL": str(clone.parent / "home" / ".gitconfig"),
+    }
 
 
 def edit(project: Path, file: str, old: str, new: str) -> None:

@@ -92,6 +92,15 @@ def published(
 
 
 @pytest.fixture
+def author(published: Path, tmp_path: Path) -> Path:
+    """Return an author's own copy of the published project, on a branch, with all data at hand."""
+    copy = tmp_path / "author" / published.name
+    shutil.copytree(published, copy, symlinks=True)
+    actions.git(copy, "checkout", "--quiet", "-b", "change")
+    return copy
+
+
+@pytest.fixture
 def page() -> Iterator["Page"]:
     """Open a page of a real Chromium, without a window."""
     program = shutil.which("chromium")

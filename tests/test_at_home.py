@@ -23,6 +23,11 @@ def load(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def installed(project: Path) -> dict[str, str]:
+    """Return the variables of an own environment: a plain `uv sync` takes extras out of it."""
+    return {"UV_PROJECT_ENVIRONMENT": str(project.parent / "installed")}
+
+
 def commands_of(text: str) -> list[str]:
     """Return the commands in the code blocks of a page, and those between backticks."""
     blocks = re.findall(r"^(uv .+?)(?: +#.*)?$", text, re.MULTILINE)
@@ -47,9 +52,7 @@ def test_every_command_in_it_is_one_of_the_projects_and_those_in_blocks_run(proj
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "-m", "Record")
     for command in re.findall(r"^(uv .+?)(?: +#.*)?$", AGENTS, re.MULTILINE):
-        # All tests share one environment, which a plain `uv sync` would take the extras out of.
-        more = ["--all-extras"] if command.startswith("uv sync") else []
-        run(project, *shlex.split(command), *more)
+        run(project, *shlex.split(command), env=installed(project) if "sync" in command else None)
     assert run(project, "git", "status", "--porcelain").stdout == "", "and nothing is left behind"
 
 
@@ -89,7 +92,8 @@ def test_a_target_is_a_command_and_nothing_more(command: str) -> None:
 
 def test_targets_run_and_a_no_stops_make(project: Path) -> None:
     # `report` opens a browser and `verify` has tests of its own.
-    for target in ("install", "repro", "status", "gate", "test", "lint", "format", "push"):
+    run(project, "make", "install", env=installed(project))
+    for target in ("repro", "status", "gate", "test", "lint", "format", "push"):
         run(project, "make", target)
     assert "notebooks/explore.py ran" in run(project, "make", "notebooks").stdout
     gates = project / "gates.yaml"

@@ -9,7 +9,6 @@ from typing import Any
 
 import actions
 import helpers
-import pytest
 from actions import commit, edit, git
 from test_workflows import dispatch, load
 
@@ -24,15 +23,6 @@ AFTER = {
     "predict": ["split", "train"],
     "card": ["validate", "split", "train", "evaluate", "drift_check"],
 }
-
-
-@pytest.fixture
-def author(published: Path, tmp_path: Path) -> Path:
-    """Return an author's own copy, on a branch, whose data lies on an S3 server."""
-    copy = tmp_path / "author" / published.name
-    shutil.copytree(published, copy, symlinks=True)
-    git(copy, "checkout", "--quiet", "-b", "change")
-    return copy
 
 
 def change_every_stage(project: Path) -> None:

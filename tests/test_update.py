@@ -373,6 +373,7 @@ def test_an_edit_of_the_toolbox_is_told_first_and_by_doctor_and_then_replaced(
     edit(project, "vendor/esteira/gate.py", '"""', '"""Ours. ')
     (project / "vendor/esteira/own.py").write_text("OURS = 1\n")
     told = findings()
+    assert told.count("vendor/ is not as") == 1
     base = git(project, "rev-parse", "template")[:10]
     assert (
         "vendor/ is not as Esteira 1.0.0 has it (vendor/esteira/gate.py, vendor/esteira/own.py)"
@@ -971,26 +972,12 @@ class Server:
     def clone(self) -> Path:
         """Return what a workflow checks out: a fresh clone."""
         self.runs += 1
-        clone = self.project.parent / f"run-{self.runs}" / self.project.name
-        git(self.project, "clone", "--quiet", str(self.project), str(clone))
-        home = clone.parent / "home"
-        home.mkdir()
-        mapped = f'[url "{self.project}"]\n  insteadOf = {ADDRESS}\n'
-        (home / ".gitconfig").write_text(mapped, encoding="utf-8")
-        return clone
+        return actions.checked_out(self.project, self.runs)
 
     def run(self, **env: str) -> str:
         """Run the commands of both jobs; return what the last one said."""
         clone = self.clone()
-        surroundings = {
-            "GITHUB_TOKEN": "fake",
-            "GITHUB_API_URL": self.github.url,
-            "GITHUB_SERVER_URL": "https://github.com",
-            "GITHUB_REPOSITORY": actions.REPOSITORY,
-            "GITHUB_REF_NAME": "main",
-            "GITHUB_OUTPUT": str(clone.parent / "output"),
-            "GIT_CONFIG_GLOBAL": str(clone.parent / "home" / ".gitconfig"),
-        } | env
+        surroundings = actions.of_workflow(clone, self.github) | env
         packed = update(clone, "--out", ".report/update", env=surroundings)
         if "new=true" not in (clone.parent / "output").read_text():
             return packed.stdout
@@ -1002,9 +989,6 @@ class Server:
 
     def at(self, branch: str) -> str:
         return git(self.project, "rev-parse", branch)
-
-
-ADDRESS = f"https://x-access-token:fake@github.com/{actions.REPOSITORY}"
 
 
 @pytest.fixture

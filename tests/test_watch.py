@@ -15,7 +15,6 @@ from actions import act, commit, edit, git
 
 REF = "refs/esteira/watch"
 INCOMING = "data/raw/incoming.csv"
-ADDRESS = f"https://x-access-token:fake@github.com/{actions.REPOSITORY}"
 
 
 def batch(table: pd.DataFrame, seed: int, factor: float = 1.0, turned: bool = False) -> bytes:
@@ -43,24 +42,10 @@ class Squad:
     def clone(self) -> Path:
         """Return what a workflow checks out: a fresh clone, whose cache is empty."""
         self.runs += 1
-        clone = self.project.parent / f"run-{self.runs}" / self.project.name
-        git(self.project, "clone", "--quiet", str(self.project), str(clone))
-        home = clone.parent / "home"
-        home.mkdir()
-        mapped = f'[url "{self.project}"]\n  insteadOf = {ADDRESS}\n'
-        (home / ".gitconfig").write_text(mapped, encoding="utf-8")
-        return clone
+        return actions.checked_out(self.project, self.runs)
 
     def surroundings(self, clone: Path) -> dict[str, str]:
-        return actions.KEYS | {
-            "GITHUB_TOKEN": "fake",
-            "GITHUB_API_URL": self.github.url,
-            "GITHUB_SERVER_URL": "https://github.com",
-            "GITHUB_REPOSITORY": actions.REPOSITORY,
-            "GITHUB_REF_NAME": "main",
-            "GITHUB_OUTPUT": str(clone.parent / "output"),
-            "GIT_CONFIG_GLOBAL": str(clone.parent / "home" / ".gitconfig"),
-        }
+        return actions.KEYS | actions.of_workflow(clone, self.github)
 
     def run(self, clone: Path, *words: str, check: bool = True) -> Any:
         return helpers.run(clone, *words, env=self.surroundings(clone), check=check)

@@ -197,15 +197,6 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
 # -- Run for real
 
 
-@pytest.fixture
-def author(published: Path, tmp_path: Path) -> Path:
-    """Return an author's own copy, on a branch, with all data at hand."""
-    copy = tmp_path / "author" / published.name
-    shutil.copytree(published, copy, symlinks=True)
-    git(copy, "checkout", "--quiet", "-b", "change")
-    return copy
-
-
 class Pull:
     """One pull request from an author's copy: what CI does at each push, and the comment job."""
 

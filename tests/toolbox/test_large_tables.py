@@ -190,6 +190,12 @@ def test_a_large_table_is_looked_at_here_and_there_and_says_so(
     assert "every 8th, 143 of 1,000" in said.evidence
 
 
+@pytest.mark.parametrize(("step", "said"), [(2, "2nd"), (4, "4th"), (32, "32nd"), (512, "512th")])
+def test_how_many_rows_are_looked_at_is_said_in_words(step: int, said: str) -> None:
+    (told,) = spread.Spread(rows(10), 10 * step, step).decisions()
+    assert told.evidence.startswith(f"every {said}, 10 of ")
+
+
 def test_a_table_of_a_few_rows_is_looked_at_whole(tmp_path: Path) -> None:
     rows(300).to_csv(tmp_path / "t.csv", index=False)
     form = sniff(tmp_path / "t.csv").form

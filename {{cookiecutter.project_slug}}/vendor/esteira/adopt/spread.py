@@ -25,7 +25,9 @@ class Spread:
         """Say of how many rows the others speak, where they are not all."""
         if self.step == 1:
             return []
-        looked = f"every {self.step}th, {len(self.rows):,} of {self.there:,}: counts are of those"
+        ending = "nd" if self.step % 10 == 2 and self.step % 100 != 12 else "th"  # of powers of two
+        rows = f"{len(self.rows):,} of {self.there:,}"
+        looked = f"every {self.step}{ending}, {rows}: counts are of those"
         return [Decision("not all rows are looked at", looked, warning=True)]
 
 

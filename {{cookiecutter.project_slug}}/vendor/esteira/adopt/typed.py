@@ -58,9 +58,7 @@ def _file_of(path: str | Path, schema: Schema) -> tuple[Path, list[str]]:
     out = folder / "table.parquet"
     lost: Counter[str] = Counter()
     with parts.writing(out) as target:
-        for raw in parts.read_raw(path, schema.file):
-            schema = parts.with_formats(schema, raw)
-            typed, rejects = table.parse(raw, schema)
-            lost.update(rejects["column"])
-            target.write(typed)
+        for part in parts.read_typed(path, schema):
+            lost += part.lost
+            target.write(part.cells)
     return out, table.says({name: lost[name] for name in schema.columns if lost[name]})

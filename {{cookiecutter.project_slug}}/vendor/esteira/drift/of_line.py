@@ -58,13 +58,11 @@ def _typed(path: str, schema: Schema, out: Path, note: logged.Note) -> Batch:
     lost: Counter[str] = Counter()
     columns: tuple[str, ...] = ()
     with parts.writing(out) as target:
-        for raw in parts.read_raw(path, schema.file):
-            table.demand_like(raw, path, schema)
-            schema = parts.with_formats(schema, raw)
-            typed, rejects = table.parse(raw, schema)
-            lost.update(rejects["column"])
-            known = typed[[name for name in typed if name in raw]]
-            strange = [str(name) for name in raw if name not in schema.columns]
+        for part in parts.read_typed(path, schema):
+            table.demand_like(part.raw, path, schema)
+            lost += part.lost
+            known = part.cells[[name for name in part.cells if name in part.raw]]
+            strange = [str(name) for name in part.raw if name not in schema.columns]
             extra = [name for name in strange if not name.startswith(logged.OWN)]
             # Columns that the schema does not have are told of by name, and not checked.
             rows = known.assign(**{name: pd.Series(pd.NA, known.index, "str") for name in extra})

@@ -146,11 +146,12 @@ def _prepare(client: Any) -> None:
             f"Dask's workers cannot run the line: {' '.join(str(error).split())[:200]}. Install the"
             " project's packages there (`uv sync`)."
         ) from None
+    own = versions()
     for worker, theirs in found.items():
         other = [
-            f"{name} {theirs.get(name)}"
-            for name, own in versions().items()
-            if theirs.get(name) != own
+            f"{package} {theirs.get(package)}"
+            for package in own
+            if theirs.get(package) != own[package]
         ]
         if other:
             raise UserError(

@@ -89,6 +89,8 @@ def _post(address: str, text: str) -> None:
 
 
 def _event(running: Running, kind: Kind, error: str) -> dict[str, Any]:
+    from esteira.line.files import listed_in
+
     stage = _stage(running.stage)
     namespace = Path.cwd().name
     done: dict[str, Any] = {"_producer": PRODUCER, "_schemaURL": FACET}
@@ -104,7 +106,7 @@ def _event(running: Running, kind: Kind, error: str) -> dict[str, Any]:
             "message": error,
             "programmingLanguage": "python",
         }
-    outs = _paths(stage, "outs", "metrics", "plots")
+    outs = listed_in(stage, "outs", "metrics", "plots")
     return {
         "eventType": kind,
         "eventTime": datetime.now(UTC).isoformat(),
@@ -112,7 +114,7 @@ def _event(running: Running, kind: Kind, error: str) -> dict[str, Any]:
         "schemaURL": SCHEMA,
         "run": {"runId": running.run, "facets": facets},
         "job": {"namespace": namespace, "name": running.stage},
-        "inputs": [{"namespace": namespace, "name": path} for path in _paths(stage, "deps")],
+        "inputs": [{"namespace": namespace, "name": path} for path in listed_in(stage, "deps")],
         "outputs": [_output(namespace, path, kind) for path in outs],
     }
 
@@ -124,11 +126,6 @@ def _stage(name: str) -> dict[str, Any]:
     stages = read_yaml("dvc.yaml").get("stages")
     found = stages.get(name) if isinstance(stages, dict) else None
     return found if isinstance(found, dict) else {}
-
-
-def _paths(stage: dict[str, Any], *kinds: str) -> list[str]:
-    listed = [entry for kind in kinds for entry in stage.get(kind) or []]
-    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in listed]
 
 
 def _output(namespace: str, path: str, kind: Kind) -> dict[str, Any]:

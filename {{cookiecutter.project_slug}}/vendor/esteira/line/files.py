@@ -234,6 +234,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return value
 
 
+def listed_in(stage: dict[str, Any], *kinds: str) -> list[str]:
+    """Return the paths that a stage of dvc.yaml lists, as `deps` or `outs`; some have options."""
+    entries = [entry for kind in kinds for entry in stage.get(kind) or []]
+    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries]
+
+
 def parse_yaml(text: str) -> Any:
     """Parse YAML 1.2. Raises YAMLError. The same files are read often, and parsing takes long."""
     return deepcopy(_parsed(text))

@@ -5,8 +5,10 @@ cells stand beside it in a part.
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -259,6 +261,23 @@ def with_formats(schema: Schema, part: pd.DataFrame) -> Schema:
             found = guess_datetime_format(written.iloc[0])
             columns[name] = column.model_copy(update={"format": found})
     return schema.model_copy(update={"columns": columns})
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A part of a raw table."""
+
+    raw: pd.DataFrame
+    cells: pd.DataFrame  # with the schema's types
+    lost: Counter[str]  # by column: how many cells could not have its type
+
+
+def read_typed(path: str | Path, schema: Schema) -> Iterator[Typed]:
+    """Read a raw table, and give each part the schema's types. Raises UserError as `read_raw`."""
+    for raw in read_raw(path, schema.file):
+        schema = with_formats(schema, raw)
+        cells, rejects = table.parse(raw, schema)
+        yield Typed(raw, cells, Counter(rejects["column"]))
 
 
 class Writer(Protocol):

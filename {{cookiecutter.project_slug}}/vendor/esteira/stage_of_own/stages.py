@@ -2,13 +2,14 @@
 
 import keyword
 import re
-import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from esteira.line.errors import UserError
-from esteira.line.files import parse_yaml, read_yaml, transaction, write_text
+from esteira.line.files import listed_in, parse_yaml, read_yaml, transaction, write_text
 from esteira.line.nearest import closest
 from esteira.repository import git, own_code
 from esteira.stage_of_own import entries
@@ -78,7 +79,7 @@ def remove(name: str) -> str:
             return f"There is no stage `{name}`: nothing was done."
         raise UserError(f"dvc.yaml has no stage {name!r}: {closest(name, stages)}")
     outs = _outs(stages[name])
-    readers = [other for other in stages if set(_paths(stages[other], "deps")) & set(outs)]
+    readers = [other for other in stages if set(listed_in(stages[other], "deps")) & set(outs)]
     if readers:
         raise UserError(f"`{readers[0]}` reads what `{name}` writes: change its `deps` first.")
     _demand_kept(name, place, stages[name])
@@ -93,7 +94,8 @@ def remove(name: str) -> str:
             write_text(LOCK, lock)
         for path in (place.module, place.test, *written):
             path.unlink(missing_ok=True)
-    shutil.rmtree(Path("reports") / name, ignore_errors=True)
+    with suppress(OSError):  # there is none, or the squad keeps more in it
+        (Path("reports") / name).rmdir()
     return f"Took `{name}` away. Next: uv run dvc repro, and commit."
 
 
@@ -114,14 +116,8 @@ def _demand_name(name: str) -> None:
         raise UserError(f"{name!r} is a word of Python's own: choose another.")
 
 
-def _paths(stage: dict[str, Any], kind: str) -> list[str]:
-    """Return the paths of a list in a stage, whose entries may have options."""
-    listed = stage.get(kind) or []
-    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in listed]
-
-
 def _outs(stage: dict[str, Any]) -> list[str]:
-    return [path for kind in ("outs", "metrics", "plots") for path in _paths(stage, kind)]
+    return listed_in(stage, "outs", "metrics", "plots")
 
 
 def _table_of(stages: dict[str, Any], after: str) -> str:
@@ -130,7 +126,7 @@ def _table_of(stages: dict[str, Any], after: str) -> str:
     Raises UserError for none.
     """
     above = list(stages)[: list(stages).index(after)][::-1]
-    known = [*_outs(stages[after]), *_paths(stages[after], "deps")]
+    known = [*_outs(stages[after]), *listed_in(stages[after], "deps")]
     known += [path for stage in above for path in _outs(stages[stage])]
     tables = [path for path in known if path.endswith(".parquet")]
     if not tables:
@@ -166,7 +162,9 @@ def _with_section(made: Files, name: str) -> str:
     return new
 
 
-def _demand_only(path: Path, new: str, part: Any, name: str, entry: str) -> None:
+def _demand_only(
+    path: Path, new: str, part: Callable[[Any], dict[str, Any]], name: str, entry: str
+) -> None:
     """Raise UserError unless a new text says what the old one does, and one entry more."""
     before = part(read_yaml(path))
     try:
@@ -202,7 +200,7 @@ def _demand_kept(name: str, place: Place, stage: dict[str, Any]) -> None:
     if not git.is_repository():
         raise UserError("Git keeps nothing here, so the stage could not be had again.")
     changed = set(git.changed())
-    table = next((path for path in _paths(stage, "deps") if path.endswith(".parquet")), "")
+    table = next((path for path in listed_in(stage, "deps") if path.endswith(".parquet")), "")
     fresh = files(name, table, [])
     for path, as_made in ((place.module, fresh.module), (place.test, fresh.test)):
         is_new = path.as_posix() in changed and path.exists()

@@ -46,13 +46,14 @@ def mirror() -> Sent:
     if not address:
         raise UserError(f"no MLflow is named: set {ADDRESS}, such as sqlite:///mlflow.db.")
     record = collect()
+    patience = {name: value for name, value in PATIENT.items() if name not in os.environ}
     done = subprocess.run(
         [*_python(), str(Path(__file__).with_name("send.py"))],
         input=record.as_text(),
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env={**_own_environment(), **{k: v for k, v in PATIENT.items() if k not in os.environ}},
+        env=_own_environment() | patience,
     )
     if done.returncode:
         told = done.stderr.strip().splitlines() or ["it ended without a word"]
@@ -70,17 +71,8 @@ def _python() -> list[str]:
         return [chosen]
     if uv := shutil.which("uv"):
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return [
-            uv,
-            "run",
-            "--no-project",
-            "--quiet",
-            "--python",
-            python,
-            "--with",
-            PACKAGE,
-            "python",
-        ]
+        alone = ("--no-project", "--quiet", "--python", python, "--with", PACKAGE)
+        return [uv, "run", *alone, "python"]
     raise UserError(f"uv brings MLflow: install it, or name a Python that has MLflow in {PYTHON}.")
 
 

@@ -59,7 +59,6 @@ class Record:
     metrics: dict[str, float]
     artifacts: tuple[Artifact, ...]
     datasets: tuple[Dataset, ...]
-    model: str
     versions: tuple[Released, ...]
 
     def as_text(self) -> str:
@@ -102,7 +101,6 @@ def collect() -> Record:
             for name in TABLES
             if name in locked
         ),
-        model=releases.artifact(),
         versions=tuple(_versions()),
     )
 

@@ -5,6 +5,7 @@ Reads the record as JSON, and prints what was done as JSON. Exits with a sentenc
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 KEY = "esteira.key"
@@ -72,15 +73,9 @@ def _log(client: Any, run: str, record: dict[str, Any]) -> None:
     ]  # fmt: skip
     client.log_inputs(run, datasets=inputs)
     for artifact in record["artifacts"]:
-        client.log_artifacts(run, artifact["path"], artifact["to"]) if _is_folder(
-            artifact["path"]
-        ) else client.log_artifact(run, artifact["path"], artifact["to"])
-
-
-def _is_folder(path: str) -> bool:
-    import os
-
-    return os.path.isdir(path)  # noqa: PTH112 - the standard library alone, and no more of it
+        is_folder = Path(artifact["path"]).is_dir()
+        send_it = client.log_artifacts if is_folder else client.log_artifact
+        send_it(run, artifact["path"], artifact["to"])
 
 
 def _register(client: Any, record: dict[str, Any]) -> Any:

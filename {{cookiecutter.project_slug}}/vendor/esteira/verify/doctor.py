@@ -167,7 +167,6 @@ def settings() -> Iterator[Finding]:
             "Git would merge two dvc.lock files line by line, into results that nobody computed",
             "put `dvc.lock -merge` into .gitattributes",
         )
-    yield from toolbox()
     if not Path("uv.lock").exists():
         yield Finding("uv.lock is missing, so each machine has versions of its own", "`uv lock`")
     if Path("dvc.lock").exists() and not environment.known():
