@@ -246,7 +246,17 @@ def test_a_metric_that_the_base_lacks_is_told_and_judged_by_its_limit(project: P
     (project / EVALUATE).write_text(json.dumps(measured | {"invented": 0.6}), "utf-8")
     agree(project, EVALUATE)
     done = run(project, "esteira", "gate")
-    assert "invented is not compared: invented is missing in reports/evaluate" in done.stdout
+    assert "invented is not compared: the base does not measure it yet." in done.stdout
+
+
+def test_figures_of_before_are_no_yes(project: Path) -> None:
+    params = project / "params.yaml"
+    text = params.read_text("utf-8")
+    params.write_text(text.replace("hyperparameters: {}", "hyperparameters: {C: 0.5}"), "utf-8")
+    done = run(project, "esteira", "gate", check=False)
+    assert done.returncode == 1
+    assert "dvc.lock is stale, so these figures are of before (`train`" in done.stderr
+    assert "run `uv run dvc repro`" in done.stderr
 
 
 def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path) -> None:
@@ -259,7 +269,7 @@ def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path
     commit(project)
     done = run(project, "esteira", "gate", check=False)
     assert done.returncode == 1
-    [said] = [line for line in done.stdout.splitlines() if line.startswith("log_loss: worse by ")]
+    [said] = [line for line in done.stdout.splitlines() if line.startswith("log_loss: worse, ")]
     low, high = map(float, re.search(r"\[(\S+), (\S+)\]", said).groups())
     assert 0 < low < high
     assert "log_loss went from" in done.stderr or "above the limit" in done.stderr

@@ -11,7 +11,7 @@ SQUAD = TEMPLATE / "src" / "{{cookiecutter.package_name}}"
 # From the ground up. What is not named here is a room: it may use any floor, and no other room.
 FLOORS = [
     *("line", "page", "drift", "card", "log"),
-    *("repository", "github", "comparison", "gate", "standing"),
+    *("repository", "github", "readiness", "comparison", "gate", "standing"),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from actions import commit, edit, git
 from helpers import bake, run
-from test_workflows import Pull, author, passed, pull  # noqa: F401 - fixtures, and one pull request
+from test_workflows import Pull, passed, pull  # noqa: F401 - a fixture, and one pull request
 
 EXPLORE = "notebooks/explore.py"
 JUPYTER = ("jupytext==1.19.6", "nbclient==0.11.0", "ipykernel==7.4.0")

@@ -141,11 +141,12 @@ class TestDifference:
 
     def test_words(self) -> None:
         told = comparison.Comparison("log_loss", 0.3, 0.2, -0.1, -0.15, -0.05, 121, "better", "")
-        assert comparison.says(told) == "better by 0.1 [0.05, 0.15] on 121 rows"
+        assert comparison.says(told) == "better, -0.1 [-0.15, -0.05] on 121 rows (lower is better)"
         told = comparison.Comparison("roc_auc", 0.9, 0.8, -0.1, -0.15, -0.05, 121, "worse", "")
-        assert comparison.says(told) == "worse by 0.1 [0.05, 0.15] on 121 rows"
+        assert comparison.says(told) == "worse, -0.1 [-0.15, -0.05] on 121 rows (higher is better)"
         told = comparison.Comparison("roc_auc", 0.9, 0.9, 0.0, -0.1, 0.1, 50, "within chance", "")
-        assert comparison.says(told) == "within chance: 0 [-0.1, 0.1] on 50 rows"
+        said = "within chance, 0 [-0.1, +0.1] on 50 rows (higher is better)"
+        assert comparison.says(told) == said
 
 
 class TestPredictions:

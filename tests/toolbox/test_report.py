@@ -65,7 +65,7 @@ def test_a_worse_model_is_said_to_be_worse_and_which_stages_it_changed(
     text = params.read_text("utf-8")
     params.write_text(text.replace("hyperparameters: {}", "hyperparameters: {C: 0.001}"), "utf-8")
     stale = run(project, "esteira", "report").stdout
-    assert stale.startswith("Not reproduced: dvc.lock is stale: `train` changed")
+    assert stale.startswith("Not ready: dvc.lock is stale: `train` changed")
     run(project, "dvc", "repro")
     said = run(project, "esteira", "report", "--out", "page.html", "--base", "main").stdout
     assert said.startswith("Not ready: ")
@@ -73,7 +73,8 @@ def test_a_worse_model_is_said_to_be_worse_and_which_stages_it_changed(
     assert "limit" in page.locator("header").inner_text()
     metrics = page.get_by_role("region", name="Metrics", exact=True)
     assert "worse +" in metrics.locator("tr", has_text="log_loss").inner_text()
-    assert page.get_by_text("Base", exact=True).count() >= 3, "its curves are drawn beside"
+    beside = page.get_by_text("Base, on the rows that it held out", exact=True)
+    assert beside.count() >= 2, "its curves are drawn beside"
     main = page.locator("main").inner_text()
     assert "Changed against the base: train, evaluate" in main
     assert "not committed yet" in str(page.locator("svg.graph").text_content())
@@ -180,7 +181,7 @@ def test_many_classes_and_no_base_leave_nothing_empty(
     )
     shown(report, tmp_path, page)
     titles = page.get_by_role("region", name="Metrics", exact=True).locator("th[scope=col]")
-    assert titles.all_inner_texts() == ["Metric", "Now", "Gate"]
+    assert titles.all_inner_texts() == ["Metric", "Now", "Gate (must be)"]
 
 
 def test_an_unknown_base_is_told(project: Path) -> None:

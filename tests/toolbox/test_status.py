@@ -44,7 +44,9 @@ def test_all_is_well(squad: Path) -> None:
     lines = screen.strip().splitlines()
     assert lines[0].startswith("Ready  roc_auc is 0.994")
     assert lines[-1] == "Next: Nothing is left to do: change something."
-    assert re.search(r"^log_loss +0\.091 +0\.091 .* 0\.25$", screen, re.MULTILINE), screen
+    assert re.search(
+        r"^✓ +log_loss +0\.091 +0\.091 .* ≤ 0\.25 and ≤ base \+ 0\.05$", screen, re.MULTILINE
+    ), screen
     assert set(checklist(screen).values()) == {"✓"}
     assert len(checklist(screen)) == 7
     assert "`" not in screen
@@ -75,12 +77,19 @@ def new_file(squad: Path) -> None:
     (squad / "notes.txt").write_text("mine", encoding="utf-8")
 
 
+def own_hook(squad: Path) -> None:
+    run(squad, "git", "switch", "--quiet", "--create", "hook")
+    with (squad / "dvc.yaml").open("a", encoding="utf-8") as file:
+        file.write("# ours\n")
+
+
 SPOILT = [
     (strict, "Not ready", "Gates", "✗", "1 of 4 say no: log_loss", "Mend what a gate refuses"),
-    (other_setting, "Not reproduced", "Lock", "✗", "stale: train changed", "uv run dvc repro"),
-    (another_lock, "Ready", "Environment", "!", "does not say what", "uv run esteira record"),
-    (lost_remote, "Ready", "Data", "!", "of DVC's files are not pushed", "uv run dvc push"),
-    (new_file, "Ready", "Commit", "!", "1 files are not committed", "git add --all && git commit"),
+    (other_setting, "Not ready", "Lock", "✗", "stale: train changed", "uv run dvc repro"),
+    (another_lock, "Ready", "Environment", "!", "does not say", "uv run esteira record"),
+    (lost_remote, "Not ready", "Data", "✗", "of DVC's files are not pushed", "uv run dvc push"),
+    (new_file, "Good so far", "Commit", "!", "1 file is not committed", "git add --all"),
+    (own_hook, "Look first", "Judges", "!", "changed against", "Open a pull request"),
 ]
 
 
@@ -102,6 +111,11 @@ def test_what_is_wrong_is_told_with_the_next_step(
     assert checklist(screen)[name] == icon
     assert says in screen
     assert screen.strip().splitlines()[-1].startswith(f"Next: {step}")
+    if spoil is strict:
+        run(squad, "git", "commit", "--quiet", "--all", "--no-verify", "-m", "So")
+        run(squad, "esteira", "pull-request", "collect", "--base", "main")
+        comment = run(squad, "esteira", "pull-request", "render").stdout
+        assert f"### ❌ {headline}: " in comment, "the comment says the same"
 
 
 def test_what_cannot_be_checked_never_reads_as_a_pass(squad: Path) -> None:
@@ -142,12 +156,12 @@ def test_a_drift_that_gates_let_pass_is_never_called_none(tone: Tone) -> None:
         file=gate.EVALUATION, metric="roc_auc", better="higher", base=None, now=0.9, limit=0.8,
         regression=None, reason="",
     )  # fmt: skip
-    drift = Check("Drift", tone, "the newest batch says `rework`")
+    look = "The newest batch says `rework`."
+    drift = Check("Drift", tone, "the newest batch says `rework`", look=look)
     verdict = standing._verdict(checks_of(drift), (judged,))
-    assert verdict[:2] == ("look", "Ready, but look at the drift")
-    assert verdict[2][0] == "the newest batch says `rework`."
+    assert (verdict.tone, verdict.headline, verdict.reasons) == ("look", "Look first", (look,))
     calm = standing._verdict(checks_of(Check("Drift", "good", "none")), (judged,))
-    assert calm[:2] == ("good", "Ready")
+    assert (calm.tone, calm.headline) == ("good", "Ready")
 
 
 def test_what_is_to_be_committed_comes_before_what_a_pull_request_is_to_say() -> None:

@@ -61,24 +61,28 @@ def gate(
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
     from esteira.comparison import says
-    from esteira.gate import judge_all, remarks
+    from esteira.gate import judge_all, remarks, terms
+    from esteira.page.words import figure
     from esteira.repository import base as bases
+    from esteira.repository import git, lock
 
     with working("Judging, and comparing with the base"):
         found = bases.find(base)
         verdicts = judge_all(found.comparable)
-    table = Table("metric", "better", "base", "now", "limit", "verdict")
+        stale = lock.says_stale() if git.is_repository() else ""
+    table = Table("metric", "base", "now", "must be", "verdict")
     for verdict in verdicts:
-        base_value, now, limit = (
-            "" if value is None else f"{value:g}"
-            for value in (verdict.base, verdict.now, verdict.limit)
-        )
-        answer = "[red]no[/]" if verdict.reason else "[green]yes[/]"
         table.add_row(
-            verdict.metric, verdict.better, base_value, verdict.word or now, limit, answer
+            verdict.metric,
+            "" if verdict.base is None else figure(verdict.base),
+            verdict.word or figure(verdict.now),
+            terms(verdict.better, verdict.limit, verdict.regression),
+            "[red]no[/]" if verdict.reason else "[green]yes[/]",
         )
     Console().print(table)
     print(found.says())
+    if not git.is_repository():
+        print("Whether dvc.lock is fresh was not checked: that needs a Git repository.")
     for verdict in verdicts:
         if verdict.not_compared:
             print(f"{verdict.metric} is not compared: {verdict.not_compared}")
@@ -87,6 +91,8 @@ def gate(
     for remark in remarks(verdicts):
         print(f"gate: {remark}")
     broken = [verdict.reason for verdict in verdicts if verdict.reason]
+    if stale:
+        broken.insert(0, stale)
     for reason in broken:
         print(f"gate: {reason}", file=sys.stderr)
     sys.exit(1 if broken else 0)
@@ -144,8 +150,12 @@ def drift(
     predictions: Annotated[str | None, typer.Option(help="Column with its predictions.")] = None,
     out: Annotated[str, typer.Option(help="Folder for the figures and the report.")] = "drift",
 ) -> None:
-    """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable."""
-    from esteira.drift.two_tables import compare_files
+    """Check a table for drift; exit with 0 keep, 10 retrain, 11 rework, 2 unusable.
+
+    Against a profile with its model beside it, the model is asked, as the line does.
+    """
+    from esteira import beside_model
+    from esteira.drift.two_tables import compare_files, demand_folder
 
     def read_text(path: str, types: Any) -> Any:
         from esteira.adopt import typed  # imports pandas, which Parquet files do not need
@@ -153,7 +163,12 @@ def drift(
         return typed.read(path, types)
 
     with working("Comparing the tables"):
-        found = compare_files(reference, current, target, predictions, out, read_text)
+        known = None if target or predictions else beside_model.find(reference)
+        if known:
+            demand_folder(out)
+            found = beside_model.check(known, current, out)
+        else:
+            found = compare_files(reference, current, target, predictions, out, read_text)
     print(f"{found.summary()}\nReport: {Path(out) / 'report.html'}")
     sys.exit(found.verdict.status)
 

@@ -138,19 +138,18 @@ def compare(base_commit: str, metrics: list[str]) -> list[Comparison]:
 
 
 def says(found: Comparison) -> str:
-    """Say a comparison in a few words: `better by 0.004 [0.001, 0.007] on 121 rows`."""
+    """Say a comparison in a few words: `better, +0.004 [+0.001, +0.007] on 121 rows (…)`."""
     if found.difference is None or found.low is None or found.high is None:
         return f"not comparable: {found.reason}"
-    higher = METRICS[found.metric].higher
-    gain, *ends = (
-        value if higher else -value for value in (found.difference, found.low, found.high)
-    )
-    low, high = sorted(ends)
-    word = found.verdict
-    if word == "worse":
-        gain, low, high = -gain, -high, -low
-    amount = f"{significant(gain, 3):g} [{significant(low, 3):g}, {significant(high, 3):g}]"
-    return f"{word}{' by' if word != 'within chance' else ':'} {amount} on {found.rows} rows"
+    better = "higher" if METRICS[found.metric].higher else "lower"
+    moved, low, high = (signed(value) for value in (found.difference, found.low, found.high))
+    return f"{found.verdict}, {moved} [{low}, {high}] on {found.rows} rows ({better} is better)"
+
+
+def signed(value: float) -> str:
+    """Write a difference with three significant digits and its sign."""
+    digits = f"{significant(value, 3):+g}"
+    return digits.removeprefix("+") if value == 0 else digits
 
 
 def difference(metric: Metric, base: Answers, now: Answers, positive: str | None) -> Difference:

@@ -17,7 +17,7 @@ from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, significant
 from esteira.line.nearest import closest
 from esteira.line.params import parse
-from esteira.page.words import apart
+from esteira.page.words import apart, figure
 from esteira.repository import git, snapshot
 from esteira.repository.snapshot import Stored
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DRIFT_FILE = "reports/drift_check/metrics.json"
 DRIFT_METRIC = "action"
 EVALUATION = "reports/evaluate/metrics.json"  # whose metrics are of rows held out
+# Why a metric has no value at the base, where that is as it should be.
+NO_RESULTS = "the base has no results yet."
+NEW = "the base does not measure it yet."
 AGAIN = "run `uv run dvc repro`, and commit both."
 
 Better = Literal["higher", "lower"]
@@ -194,10 +197,24 @@ def value_at(rule: Rule, base: str | None) -> Before:
     """Return the rule's metric at the base."""
     if base is None:
         return Before(None)
+    if git.text_at(base, rule.file) is None:
+        return Before(None, NO_RESULTS)
     try:
-        return Before(read_metrics(rule.file, base).number(rule.metric))
+        measured = read_metrics(rule.file, base)
+        if rule.metric not in measured.values:
+            return Before(None, NEW)
+        return Before(measured.number(rule.metric))
     except UserError as error:
         return Before(None, str(error))
+
+
+def terms(better: str, limit: float | None, regression: float | None) -> str:
+    """Say what a rule asks for, in signs: `≤ 0.25 and ≤ base + 0.05`; "" where nothing."""
+    sign, loss = ("≥", "−") if better == "higher" else ("≤", "+")
+    asked = [f"{sign} {figure(limit)}"] if limit is not None else []
+    if regression is not None:
+        asked.append(f"{sign} base {loss} {figure(regression)}")
+    return " and ".join(asked)
 
 
 def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:

@@ -3,30 +3,31 @@
 What could not be checked says so, and never reads as a pass.
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from esteira import gate
 from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS
 from esteira.line.errors import UserError
-from esteira.page.words import apart, figure
+from esteira.page.words import apart, counted, figure
+from esteira.readiness import Readiness, Tone, conclude, judges, judging_in_words, not_pushed
 from esteira.repository import base as bases
-from esteira.repository import dvc, environment, git, lock
+from esteira.repository import dvc, environment, git, lock, snapshot
 from esteira.repository.base import Base
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-Tone = Literal["good", "look", "bad", "none"]  # none: not checked
-
 REPRODUCE = "uv run dvc repro"
 RECORD = "uv run esteira record"
 COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
+NOT_CHECKED = {"Data": "Whether the data is pushed"}  # that a reviewer must know of
 MOST_NAMED = 3  # files or stages, in one line
 # In which order things are settled: what is drifted or worse is told in the pull request.
-TURNS = ("Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Comparison")
+TURNS = ("Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Judges", "Comparison")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Check:
     tone: Tone
     says: str
     step: str = ""  # what to do next, where it is not good: a command, or a sentence with some
+    look: str = ""  # what a reviewer must look at although nothing refuses it, a sentence
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,25 @@ def find(named: str | None = None) -> Standing:
         _gates(verdicts),
         *_comparison(verdicts, base),
         _drift(verdicts),
+        *_judges(base),
         packages,
         _checked("Commit", _commit),
         data,
     )
     first = next((check for check in sorted(checks, key=_turn) if check.step), None)
-    tone, headline, reasons = _verdict(checks, verdicts)
+    verdict = _verdict(checks, verdicts)
     step = f"{_sentence(first.step)}." if first else _nothing_left(base)
     names = () if isinstance(stale, str) else tuple(stale)
-    return Standing(base, verdicts, names, checks, tone, headline, tuple(reasons), step)
+    return Standing(
+        base=base,
+        verdicts=verdicts,
+        stale=names,
+        checks=checks,
+        tone=verdict.tone,
+        headline=verdict.headline,
+        reasons=verdict.reasons,
+        step=step,
+    )
 
 
 def _turn(check: Check) -> int:
@@ -96,34 +108,38 @@ def _nothing_left(base: Base) -> str:
     return "Open a pull request."
 
 
-def _verdict(
-    checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]
-) -> tuple[Tone, str, list[str]]:
-    """Say first what refuses; then what to look at; then that it is ready."""
+def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> Readiness[str]:
+    """Say first what refuses; then what to look at; then that it is ready, or good so far."""
     by_name = {check.name: check for check in checks}
+    lock, data, commit = by_name["Lock"], by_name["Data"], by_name["Commit"]
     refused = [verdict.reason for verdict in verdicts if verdict.reason]
-    if by_name["Lock"].tone == "bad":
-        return "bad", "Not reproduced", [f"{by_name['Lock'].says}.", *refused]
-    if refused:
-        return "bad", "Not ready", refused
-    if by_name["Drift"].tone != "good":
-        drifted = f"{by_name['Drift'].says}."
-        return "look", "Ready, but look at the drift", [drifted, _leading(verdicts)]
-    worse = [verdict for verdict in verdicts if _is_worse(verdict)]
-    if worse:
-        return "look", "Ready, but worse than the base", [_moved(verdict) for verdict in worse]
-    if by_name["Lock"].tone == "none":
-        return "look", "Ready, if the lock is fresh", [f"The lock is {by_name['Lock'].says}."]
-    return "good", "Ready", [_leading(verdicts), "Every gate says yes; no drift that matters."]
+    if lock.tone != "good":
+        refused.insert(0, f"{_capital(lock.says)}.")
+    # What is not committed yet is nobody else's, so its data need not be pushed.
+    if data.tone == "bad" and commit.tone == "good":
+        refused.append(f"{_capital(data.says)}.")
+    look = [check.look for check in checks if check.look]
+    leading = _leading(verdicts)
+    concluded = conclude(refused, look, [leading, "Every gate says yes; no drift that matters."])
+    if concluded.tone == "good" and commit.tone != "good":
+        return Readiness("good", "Good so far", (leading, f"{_capital(commit.says)}."))
+    return concluded
+
+
+def _capital(text: str) -> str:
+    """Begin a sentence with a capital, unless it begins with a file's name."""
+    first = text.split(" ", 1)[0]
+    return text if "." in first else text[:1].upper() + text[1:]
 
 
 def _leading(verdicts: tuple[gate.Verdict, ...]) -> str:
-    """Say how the first metric of gates.yaml stands."""
-    return _moved(verdicts[0])
+    """Say how a metric stands that became better, else the first of gates.yaml."""
+    better = (verdict for verdict in verdicts if _word(verdict) == "better")
+    return _moved(next(better, verdicts[0]))
 
 
-def _is_worse(verdict: gate.Verdict) -> bool:
-    return verdict.comparison is not None and verdict.comparison.verdict == "worse"
+def _word(verdict: gate.Verdict) -> str:
+    return verdict.comparison.verdict if verdict.comparison else ""
 
 
 def _moved(verdict: gate.Verdict) -> str:
@@ -145,7 +161,9 @@ def _checked(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except UserError as error:
-        return Check(name, "none", f"not checked: {str(error).rstrip('.')}")
+        why = _without_stop(str(error))
+        look = f"{NOT_CHECKED[name]} was not checked: {why}." if name in NOT_CHECKED else ""
+        return Check(name, "none", f"not checked: {why}", look=look)
 
 
 def _named(names: list[str]) -> str:
@@ -179,38 +197,85 @@ def _gates(verdicts: tuple[gate.Verdict, ...]) -> Check:
     if not refusing:
         return Check("Gates", "good", f"{len(verdicts)} of {len(verdicts)} say yes")
     says = f"{len(refusing)} of {len(verdicts)} say no: {_named([x.metric for x in refusing])}"
-    return Check("Gates", "bad", says, "Mend what a gate refuses, then `uv run dvc repro`")
+    return Check("Gates", "bad", says, _mending(refusing))
+
+
+def _mending(refusing: list[gate.Verdict]) -> str:
+    """Say what to do about gates that say no: of the drift check alone, to read what it found."""
+    if any(verdict.file != gate.DRIFT_FILE for verdict in refusing):
+        return "Mend what a gate refuses, then `uv run dvc repro`"
+    if refusing[0].word == RETRAIN.action:
+        return retraining()
+    return "Read reports/drift_check/report.html: it says what to mend"
 
 
 def _comparison(verdicts: tuple[gate.Verdict, ...], base: Base) -> Iterator[Check]:
     if base.comparable is None:
-        yield Check("Comparison", "none", f"not compared: {base.not_compared}")
+        look = f"Not compared with the base: {base.not_compared}." if base.commit else ""
+        yield Check("Comparison", "none", f"not compared: {base.not_compared}", look=look)
         return
-    found = [verdict.comparison for verdict in verdicts if verdict.comparison]
+    lacking = [verdict for verdict in verdicts if _lacks_comparison(verdict)]
+    found = [verdict for verdict in verdicts if verdict.comparison]
+    if not found and lacking:
+        why = _without_stop(lacking[0].not_compared)
+        look = f"Not compared with the base: {why}."
+        yield Check("Comparison", "none", f"not compared: {why}", look=look)
+        return
+    if any(verdict.not_compared == gate.NO_RESULTS for verdict in verdicts):
+        yield Check("Comparison", "none", f"not compared: {base.name} has no results yet")
+        return
     if not found:
-        why = next((verdict.not_compared for verdict in verdicts if verdict.not_compared), "")
-        same = "the answers are those of the base"
-        yield Check("Comparison", *(("none", f"not compared: {why}") if why else ("good", same)))
+        yield Check("Comparison", "good", "the answers are those of the base")
         return
-    worse = [each for each in found if each.verdict == "worse"]
-    says = "; ".join(f"`{each.metric}` is {each.verdict}" for each in found)
+    worse = [verdict for verdict in found if _word(verdict) == "worse"]
+    said = [f"`{verdict.metric}` is {_word(verdict)}" for verdict in found]
+    said += [f"`{verdict.metric}` is not compared" for verdict in lacking]
     step = "Say in the pull request why it may be worse" if worse else ""
-    yield Check("Comparison", "look" if worse else "good", f"{says}, against {base.name}", step)
+    named = ", ".join(f"`{verdict.metric}`" for verdict in lacking)
+    look = [*map(_moved, worse), *([f"Not compared with the base: {named}."] if lacking else [])]
+    tone: Tone = "look" if look else "good"
+    yield Check("Comparison", tone, f"{'; '.join(said)}, against {base.name}", step, " ".join(look))
+
+
+def _lacks_comparison(verdict: gate.Verdict) -> bool:
+    """Whether a metric of the evaluation was to be compared with the base's, and was not."""
+    expected = ("", gate.NO_RESULTS, gate.NEW)
+    return verdict.file == gate.EVALUATION and verdict.not_compared not in expected
+
+
+def _without_stop(sentence: str) -> str:
+    return sentence.rstrip(".")
 
 
 def _drift(verdicts: tuple[gate.Verdict, ...]) -> Check:
     judged = next((verdict for verdict in verdicts if verdict.file == gate.DRIFT_FILE), None)
     word = judged.word if judged else ""
     said = next((known for known in VERDICTS if known.action == word), None)
-    if said is None:
+    if judged is None or said is None:
         return Check("Drift", "none", "not checked: the drift check has not run")
     if said == KEEP:
         return Check("Drift", "good", "no drift that matters in the newest batch")
     says = f"the newest batch says `{said.action}`: {said.headline.lower()}"
-    step = "Read reports/drift_check/report.html"
-    if said == RETRAIN:
-        step += ", then `uv run esteira absorb BATCH`"
-    return Check("Drift", "look" if said == RETRAIN else "bad", says, step)
+    look = "" if judged.reason else f"{_capital(says)}."  # else the gate tells it
+    if said != RETRAIN:
+        return Check("Drift", "bad", says, "Read reports/drift_check/report.html", look)
+    return Check("Drift", "look", says, retraining(), look)
+
+
+def retraining() -> str:
+    """Say how the batch that drifted becomes what the model learns from, as a sentence."""
+    batch = snapshot.section_of("params.yaml", "drift_check", None).get("current", "BATCH")
+    return f"Take the batch into training: `uv run esteira absorb {shlex.quote(str(batch))}`"
+
+
+def _judges(base: Base) -> Iterator[Check]:
+    """Tell of changed files that decide the verdict, where there are some."""
+    if base.commit is None:
+        return
+    judging = [path for path in git.differing_from(base.commit) if judges(path)]
+    if judging:
+        says = f"changed against {base.name}: {_named(judging)}"
+        yield Check("Judges", "look", says, look=f"{_capital(judging_in_words(len(judging)))}.")
 
 
 def _environment() -> Check:
@@ -219,7 +284,9 @@ def _environment() -> Check:
         return Check("Environment", "look", says, RECORD)
     changed = environment.differences()
     if changed:
-        says = f"{len(changed)} differ from those that made dvc.lock: {changed[0]}"
+        verb = "differs" if len(changed) == 1 else "differ"
+        packages = counted(len(changed), "package")
+        says = f"{packages} {verb} from those that made dvc.lock: {changed[0]}"
         return Check("Environment", "look", says, "uv sync")
     return Check("Environment", "good", "the packages here are those that made dvc.lock")
 
@@ -230,7 +297,8 @@ def _commit() -> Check:
     changed = git.changed()
     if not changed:
         return Check("Commit", "good", "everything is committed")
-    says = f"{len(changed)} files are not committed: {_named(changed)}"
+    are = "is" if len(changed) == 1 else "are"
+    says = f"{counted(len(changed), 'file')} {are} not committed: {_named(changed)}"
     return Check("Commit", "look", says, COMMIT)
 
 
@@ -238,5 +306,4 @@ def _data(repo: "Repo") -> Check:
     unpushed = lock.unpushed_in(repo)
     if not unpushed:
         return Check("Data", "good", "the remote holds all that dvc.lock names")
-    says = f"{len(unpushed)} of DVC's files are not pushed: {_named(unpushed)}"
-    return Check("Data", "look", says, PUSH)
+    return Check("Data", "bad", f"{not_pushed(len(unpushed))}: {_named(unpushed)}", PUSH)

@@ -5,9 +5,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import standing
-from esteira.gate import Verdict
+from esteira.gate import Verdict, terms
 from esteira.page.words import figure
-from esteira.standing import Standing, Tone
+from esteira.readiness import Tone
+from esteira.standing import Standing
 
 COLOURS: dict[Tone, str] = {"good": "green", "look": "yellow", "bad": "red", "none": "dim"}
 ICONS: dict[Tone, str] = {"good": "✓", "look": "!", "bad": "✗", "none": "–"}
@@ -42,16 +43,18 @@ def plain(text: str) -> str:
 def metrics(found: Standing) -> Table:
     """Return the metrics of gates.yaml beside the base's."""
     shown = Table(box=None, pad_edge=False)
-    for title in ("metric", "base", "now", "against the base", "limit"):
-        shown.add_column(title, justify="right" if title in ("base", "now", "limit") else "left")
+    for title in ("", "metric", "base", "now", "against the base", "must be"):
+        shown.add_column(title, justify="right" if title in ("base", "now") else "left")
     for verdict in found.verdicts:
         now = escape(verdict.word) if verdict.word else figure(verdict.now)
+        tone: Tone = "bad" if verdict.reason else "good"
         shown.add_row(
+            f"[{COLOURS[tone]}]{ICONS[tone]}[/]",
             verdict.metric,
             figure(verdict.base) if verdict.base is not None else "",
-            f"[red]{now}[/]" if verdict.reason else f"[green]{now}[/]",
+            f"[{COLOURS[tone]}]{now}[/]",
             moved(verdict),
-            figure(verdict.limit) if verdict.limit is not None else "",
+            terms(verdict.better, verdict.limit, verdict.regression),
         )
     return shown
 

@@ -112,11 +112,19 @@ def measure_table(profile: Profile, source: Source) -> Measured:
     return Measured(
         rows_reference=profile.rows,
         rows_current=source.rows,
+        loss_name=loss_name(profile),
         loss_reference=holdout_loss(profile),
         extra=tuple(name for name in source.kinds if name not in known),
         repeated=source.repeated([name for name in watched if name in source.kinds]),
         repeated_reference=profile.repeated,
     )
+
+
+def loss_name(profile: Profile) -> str:
+    """Name the loss of `statistics.losses`."""
+    if profile.followed is None or profile.followed.positive is None:
+        return "mean absolute error"
+    return "Brier score"
 
 
 def holdout_loss(profile: Profile) -> float | None:

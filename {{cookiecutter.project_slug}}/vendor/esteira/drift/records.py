@@ -359,6 +359,7 @@ class Measured:
     prediction: MeasuredColumn | None = None
     concept: MeasuredConcept | TooFewAnswers | TooLittleOverlap | None = None
     lacking: tuple[Need, ...] = ()  # what concept drift cannot be told without
+    loss_name: str = "error"  # what the model's losses are called
     loss_reference: float | None = None  # mean over the holdout, where a model was followed
     expected: ExpectedQuality | None = None  # where labels are lacking
     extra: tuple[str, ...] = ()  # columns that the reference does not have

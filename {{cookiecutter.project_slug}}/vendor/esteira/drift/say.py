@@ -27,7 +27,7 @@ from esteira.drift.records import (
     WhollyMissing,
 )
 from esteira.drift.verdicts import KEEP, RETRAIN
-from esteira.page.words import exact, figure
+from esteira.page.words import counted, exact, figure
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
 CLEAR = 0.001  # chance below which nobody need ask whether a change came by chance
@@ -62,14 +62,28 @@ def summary(judged: Judged, told: Told) -> str:
 
 def advice(judged: Judged) -> str:
     """What to do, in a sentence or two."""
-    if judged.verdict == KEEP and not isinstance(judged.measured.concept, MeasuredConcept):
-        why = " and ".join(judged.measured.lacking)
-        reason = f": it needs {why}" if why else ""
-        return f"Nothing to do for the data; the concept was not tested{reason}."
+    faults = judged.measured.faults
+    if faults and all(isinstance(fault, TooFewRows) for fault in faults):
+        return "Wait for more rows."
+    if judged.verdict == KEEP and not_tested(judged):
+        return f"Nothing to do for the data; {not_tested(judged)}."
     gaps = [column for column in judged.drifted if "missing" in column.sure]
+    retrain = RETRAIN.advice
+    if judged.verdict == RETRAIN and not_tested(judged):
+        retrain = f"{RETRAIN.advice} Mind that {not_tested(judged)}."
     if judged.verdict == RETRAIN and 2 * len(gaps) > len(judged.drifted):
-        return f"Look at the feed first: {len(gaps)} columns have other gaps. {RETRAIN.advice}"
-    return judged.verdict.advice
+        columns = counted(len(gaps), "column")
+        have = "has" if len(gaps) == 1 else "have"
+        return f"Look at the feed first: {columns} {have} other gaps. {retrain}"
+    return retrain if judged.verdict == RETRAIN else judged.verdict.advice
+
+
+def not_tested(judged: Judged) -> str:
+    """Say that the concept was not tested, and what that needs, as a clause; "" where it was."""
+    if isinstance(judged.measured.concept, MeasuredConcept):
+        return ""
+    why = " and ".join(judged.measured.lacking)
+    return "the concept was not tested" + (f": it needs {why}" if why else "")
 
 
 def fault_in_words(fault: Fault) -> str:
@@ -156,13 +170,14 @@ def error_in_words(judged: Judged) -> str:
     match measured.concept:
         case MeasuredConcept() as concept:
             return (
-                f"Model error: {concept.loss_observed:.4g} on the batch,"
+                f"Model error ({measured.loss_name}): {concept.loss_observed:.4g} on the batch,"
                 f" {concept.loss_expected:.4g} expected of such inputs, {holdout}."
             )
         case TooLittleOverlap() as concept:
             return (
-                f"Model error: {concept.loss_current:.4g} on the batch, {holdout}; what to expect"
-                f" is not assessable, as {concept.support:.0%} of the batch is like the holdout."
+                f"Model error ({measured.loss_name}): {concept.loss_current:.4g} on the batch,"
+                f" {holdout}; what to expect is not assessable, as {concept.support:.0%} of the"
+                " batch is like the holdout."
             )
         case TooFewAnswers(rows, needed):
             return f"Model error: not assessable, {rows} rows have an answer, {needed} are needed."
@@ -188,7 +203,7 @@ def own_notes(judged: Judged) -> list[str]:
     if judged.prediction is not None and judged.prediction.drifted:
         how = remarks(judged.prediction)
         notes.append(f"The predictions drifted: {how} (a hint, no alarm).")
-    if judged.data_drift and judged.concept_drift:
+    if judged.concept_drift and any(x.measured.role == "feature" for x in judged.drifted):
         notes.append("Data and concept moved together: see first where the model got worse.")
     return [*notes, *notes_on_table(judged.measured)]
 

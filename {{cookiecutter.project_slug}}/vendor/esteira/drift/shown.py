@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from esteira.drift.bars import Bar, Bars, bars_of
 from esteira.drift.check import Checked
 from esteira.drift.records import (
+    Absent,
     Against,
     ChangedPair,
     Judged,
@@ -135,7 +136,7 @@ def shown(found: Checked, title: str) -> Shown:
         error=found.told.error,
         notes=found.told.notes,
         tiles=tuple(_tiles(judged)),
-        columns=tuple(_column(column, total) for column in order),
+        columns=(*_absent(judged), *(_column(column, total) for column in order)),
         pairs=judged.pairs[:PAIRS],
         segments=judged.segments[:SEGMENTS],
         figures=tuple(found.metrics.known().items()),
@@ -168,6 +169,27 @@ def _column(column: JudgedColumn, total: float) -> Column:
         missing=_rounded(Bar("missing", before, now)),
         drawn=replace(bars, bars=tuple(map(_rounded, bars.bars))),
     )
+
+
+def _absent(judged: Judged) -> list[Column]:
+    """Return the columns that the batch lacks, which were not measured."""
+    absent = [fault.column for fault in judged.measured.faults if isinstance(fault, Absent)]
+    return [
+        Column(
+            name=name,
+            role="feature",
+            kind="empty",
+            state="untested",
+            sure="",
+            says="absent from the batch",
+            reliance=None,
+            effect=0.0,
+            limits=(),
+            missing=Bar("missing", 0.0, 1.0),
+            drawn=Bars(),
+        )
+        for name in absent
+    ]
 
 
 def _rounded(bar: Bar) -> Bar:
@@ -208,7 +230,7 @@ def _limits(column: JudgedColumn) -> list[Limit]:
 
 def _where(found: Against) -> str:
     if found.usual:
-        return "what blocks of the training data differ by anyway"
+        return "set by itself: by so much parts of the training data differ from each other"
     return f"`drift_check.{found.scale}`"
 
 
@@ -221,6 +243,8 @@ def _tiles(judged: Judged) -> list[Tile]:
     columns = f"{drifted} of {len(judged.features)}"
     none = "no change is both certain and large"
     drift = Tile("Columns drifted", columns, "" if drifted else none, "look" if drifted else "good")
+    if judged.data_drift and not drifted:
+        drift = Tile("Columns drifted", columns, "of the inputs; see what did above", "look")
     if measured.faults:
         drift = Tile("Columns drifted", "not known", "the batch cannot be used")
     return [
@@ -234,19 +258,21 @@ def _tiles(judged: Judged) -> list[Tile]:
 
 
 def _error_tile(judged: Judged) -> Tile:
-    name = "Model error"
-    match judged.measured.concept:
+    name, measured = "Model error", judged.measured
+    match measured.concept:
         case MeasuredConcept() as concept:
             value = f"{significant(concept.loss_observed, 3):g}"
             note = (
-                f"{significant(concept.loss_expected, 3):g} expected of such inputs,"
+                f"{measured.loss_name};"
+                f" {significant(concept.loss_expected, 3):g} expected of such inputs,"
                 f" {significant(concept.loss_reference, 3):g} on the holdout"
             )
             return Tile(name, value, note, "bad" if judged.concept_drift else "good")
         case TooLittleOverlap() as concept:
-            note = f"{significant(concept.loss_reference, 3):g} on the holdout"
+            before = f"{significant(concept.loss_reference, 3):g} on the holdout"
+            note = f"{measured.loss_name}; {before}"
             return Tile(name, f"{significant(concept.loss_current, 3):g}", note, "look")
-    expected = judged.measured.expected
+    expected = measured.expected
     if expected is not None:
         note = "of the answers are expected to be wrong, by the model's own probabilities"
         return Tile(name, f"{1 - expected.accuracy:.1%}", note)

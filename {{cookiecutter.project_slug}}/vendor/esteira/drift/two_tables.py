@@ -35,8 +35,7 @@ def compare_files(
     read as they are, all others, and a Parquet batch of other types, by `read_text`: given a path,
     and types of columns by name, it returns a table, and remarks. Raises UserError.
     """
-    if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
-        raise UserError(f"{out} is a file, or lies in one: give a folder with --out.")
+    demand_folder(out)
     profile = open_reference(old, target, predictions, read_text)
     note = logged.note_of(new)
     profile = profiles.without(profile, note.not_logged)
@@ -58,6 +57,12 @@ def compare_files(
     found = check(profile, batch, Settings(), predict, [*note.says(), *remarks])
     report.write(found, out, f"{Path(new).name} against {Path(old).name}")
     return found
+
+
+def demand_folder(out: str) -> None:
+    """Raises UserError where a report cannot be written into the folder `out`."""
+    if any(path.exists() and not path.is_dir() for path in (Path(out), *Path(out).parents)):
+        raise UserError(f"{out} is a file, or lies in one: give a folder with --out.")
 
 
 def open_reference(

@@ -26,13 +26,7 @@ REWORK = Verdict(
     "The concept drifted",
     "Rework features, target, model; retraining is a stop-gap.",
 )
-UNUSABLE = Verdict(
-    "unusable",
-    3,
-    2,
-    "The batch cannot be used",
-    "Mend it where it is made, or wait for more rows.",
-)
+UNUSABLE = Verdict("unusable", 3, 2, "The batch cannot be used", "Mend it where it is made.")
 
 VERDICTS = (KEEP, RETRAIN, REWORK, UNUSABLE)
 BY_CODE: dict[float, Verdict] = {verdict.code: verdict for verdict in VERDICTS}

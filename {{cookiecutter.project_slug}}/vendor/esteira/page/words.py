@@ -35,6 +35,11 @@ def exact(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) and 1e4 <= abs(value) < 1e12 else f"{value:.6g}"
 
 
+def counted(count: int, name: str, many: str = "") -> str:
+    """Write a count with its noun: `1 file`, `2 files`."""
+    return f"{count:,} {name if count == 1 else many or f'{name}s'}"
+
+
 def percent(share: float) -> str:
     """Write a share as a percentage: `12 %`, `3.4 %`, `0.05 %`."""
     hundredths = 100 * share

@@ -5,23 +5,13 @@ It runs in a checkout of the default branch, so its gates.yaml is the one that j
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from esteira.gate import Rule, read_gates
 from esteira.github.api import MOST_FILES, Api, ChangedFile
 from esteira.line.errors import UserError
 from esteira.pull_request.facts import Facts, Gate
+from esteira.readiness import GATES, judges
 from esteira.repository import git
-
-GATES = "gates.yaml"
-# What decides the verdict on a pull request: folders (as their first parts), then names of files.
-JUDGING_FOLDERS = ("vendor", ".github", ".githooks", ".dvc")
-JUDGING_FILES = (
-    GATES, "dvc.yaml", ".esteira.json", ".dvcignore", ".gitattributes", ".gitmodules",
-    "uv.lock", "uv.toml", "pyproject.toml", "constraints.txt", ".python-version",
-    "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg",
-)  # fmt: skip
-JUDGING_ANYWHERE = ("conftest.py", "sitecustomize.py", "usercustomize.py")
 
 
 @dataclass(frozen=True)
@@ -58,16 +48,6 @@ def judging_files(files: Iterable[ChangedFile], prefix: str = "") -> list[str]:
     """
     names = {name for file in files for name in (file.filename, file.previous_filename) if name}
     return sorted(name for name in names if judges(name, prefix))
-
-
-def judges(path: str, prefix: str = "") -> bool:
-    """Whether a file of the repository decides what is said of a pull request."""
-    at_root, in_project = PurePosixPath(path), PurePosixPath(path.removeprefix(prefix))
-    if at_root.parts[:1] == (".github",) or at_root.name in JUDGING_ANYWHERE:
-        return True
-    places = {at_root.as_posix(), in_project.as_posix()}
-    folders = {at_root.parts[0], in_project.parts[0]}
-    return not (folders.isdisjoint(JUDGING_FOLDERS) and places.isdisjoint(JUDGING_FILES))
 
 
 def other_rules(facts: Facts) -> list[str]:

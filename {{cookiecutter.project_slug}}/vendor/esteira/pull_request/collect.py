@@ -223,25 +223,30 @@ def drift() -> f.Drift | None:
         rows = list(csv.DictReader(StringIO(Path(DRIFT_COLUMNS).read_text("utf-8"))))
         columns = sorted(map(drift_column, rows), key=lambda column: -column.effect)
         verdict = verdicts.BY_CODE[int(measured.number(gate.DRIFT_METRIC))]
+        said = in_words()
+        settings = commit_changes.settings(None)
         return f.Drift(
             action=verdict.action,
             checked=int(measured.number("columns_checked")),
             drifted=int(measured.number("columns_drifted")),
             target=measured.values.get("target_drifted") == 1,
             prediction=measured.values.get("prediction_drifted") == 1,
-            error=model_error(),
+            batch=short(settings.get("drift_check.current", "")),
+            advice=short(said.advice) if said else "",
+            reasons=[short(reason) for reason in said.reasons] if said else [],
+            error=short(said.error) if said else "",
             columns=columns[: f.MOST_ENTRIES],
         )
     except (UserError, OSError, KeyError, ValueError, TypeError):
         return None  # the gate on the drift check's action says what is wrong
 
 
-def model_error() -> str:
-    """Say how the model errs on the batch, as the drift check did; "" where it is not known."""
+def in_words() -> shown.Shown | None:
+    """Read what the drift check said in words; None where that is not known."""
     try:
-        return short(shown.read(SHOWN).error)
+        return shown.read(SHOWN)
     except UserError:
-        return ""
+        return None
 
 
 def violations() -> list[f.Violation]:

@@ -126,6 +126,9 @@ class Drift(Part):
     drifted: Count
     target: bool = False  # whether the target drifted
     prediction: bool = False  # whether the predictions did
+    batch: Text = ""  # its file
+    advice: Text = ""  # what to do, in a sentence or two
+    reasons: Listed[Text] = []  # what the verdict stands on, a sentence each
     error: Text = ""  # of the model, seen and expected, in a sentence
     columns: Listed[Column] = []  # the worst first
 

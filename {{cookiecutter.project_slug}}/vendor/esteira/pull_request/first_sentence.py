@@ -1,15 +1,16 @@
 """The comment's first sentence: the verdict, and its reason before anything else."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from esteira.github.markdown import Markdown, Value, code, joined
+from esteira.github.markdown import Markdown, code, joined
 from esteira.page.words import apart, figure
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
 from esteira.pull_request.facts import Facts, Gate
 from esteira.pull_request.movement import verdict_of
+from esteira.readiness import Tone, conclude, judging_in_words
 
+ICONS: dict[Tone, str] = {"good": "✅", "look": "⚠️", "bad": "❌", "none": "➖"}
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
 
@@ -29,23 +30,18 @@ def first_sentence(facts: Facts, outside: Outside, red: bool = False) -> FirstSe
         refused = [RED_ALL_THE_SAME]
     look = [*judge.remarks(facts), *outside.remarks]
     if outside.judging:
-        look.append(f"it changes what judges it ({len(outside.judging)} files)")
+        look.append(judging_in_words(len(outside.judging)))
     if facts.run.state == "impossible":
         look.append(NOT_REPRODUCED)
-    if refused:
-        return FirstSentence("❌", _sentence("Not ready", [*refused, *look]))
-    if look:
-        return FirstSentence("⚠️", _sentence("Look first", look))
-    return FirstSentence("✅", _sentence("Ready", [leading_metric(facts)]))
-
-
-def _sentence(verdict: str, clauses: Sequence[Value]) -> Markdown:
-    return Markdown(f"{verdict}: {joined(clauses, '; ')}")
+    verdict = conclude(refused, look, [leading_metric(facts)])
+    text = Markdown(f"{verdict.headline}: {joined(verdict.reasons, '; ')}")
+    return FirstSentence(ICONS[verdict.tone], text)
 
 
 def leading_metric(facts: Facts) -> Markdown:
-    """Say how the first gate's metric moved."""
-    gate = leading_gate(facts)
+    """Say how a metric moved that became better, else that of the first gate."""
+    better = (gate for gate in facts.gates if gate.compared and verdict_of(gate) == "better")
+    gate = next(better, leading_gate(facts))
     if gate is None:
         return Markdown("nothing was measured")
     name, now = code(gate.metric, 60), figure(gate.now)

@@ -6,9 +6,10 @@ report that says yes where its numbers say no contradicts itself, and that is a 
 
 from esteira import gate as gates
 from esteira.gate import Rule
-from esteira.page.words import apart
+from esteira.page.words import apart, counted
 from esteira.pull_request.facts import Compared, Facts, Gate, Metric
 from esteira.pull_request.movement import verdict_of
+from esteira.readiness import not_pushed
 
 NOT_CHECKED = "whether the data is pushed was not checked"
 ROUNDING = 1e-5  # values are written with six significant digits
@@ -36,7 +37,7 @@ def refusals(facts: Facts) -> list[str]:
     elif facts.lock.state == "unknown" and not found:
         found.append("dvc.lock was not checked")
     if facts.pushed.state == "missing":
-        found.append(f"{len(facts.pushed.paths)} of DVC's files are not pushed")
+        found.append(not_pushed(len(facts.pushed.paths)))
     return found
 
 
@@ -52,18 +53,16 @@ def remarks(facts: Facts) -> list[str]:
     not_compared = [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]
     if not_compared:
         found.append(f"not compared with the base: {', '.join(not_compared[:3])}")
-    gone = [
-        metric.name
-        for metric in facts.metrics
-        if metric.base is not None and metric.now is None and not metric.fault
-    ]
+    drift_refused = any(gate.reason for gate in facts.gates if gate.metric == DRIFT)
+    if facts.drift and facts.drift.action != "keep" and not drift_refused:
+        found.append(f"the drift check says {facts.drift.action}")
+    gone = gone_metrics(facts)
     if gone and facts.run.state != "failed":
-        found.append(f"{len(gone)} metrics are gone ({', '.join(gone[:3])})")
+        are = "is" if len(gone) == 1 else "are"
+        found.append(f"{counted(len(gone), 'metric')} {are} gone ({', '.join(gone[:3])})")
     removed = [stage.name for stage in facts.run.stages if stage.state == "removed"]
     if removed:
         found.append(f"stages removed: {', '.join(removed[:3])}")
-    if facts.drift and facts.drift.action != "keep":
-        found.append(f"the drift check says {facts.drift.action}")
     if facts.rules:
         found.append("gates.yaml is changed")
     if facts.pushed.state == "unchecked" and facts.fork:
@@ -71,6 +70,21 @@ def remarks(facts: Facts) -> list[str]:
     elif facts.pushed.state == "unchecked" and facts.lock.state == "fresh":
         found.append(NOT_CHECKED)
     return found
+
+
+def gone_metrics(facts: Facts) -> list[str]:
+    """Return the metrics that the base has and this does not.
+
+    Those of the drift check are of a batch: which of them are known depends on what it holds.
+    """
+    return [
+        metric.name
+        for metric in facts.metrics
+        if metric.file != gates.DRIFT_FILE
+        and metric.base is not None
+        and metric.now is None
+        and not metric.fault
+    ]
 
 
 def refusal(gate: Gate, facts: Facts) -> str:

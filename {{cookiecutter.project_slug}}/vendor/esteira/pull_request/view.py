@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, Self, TypeVar
 
+from esteira import gate as gates
 from esteira.drift import verdicts
 from esteira.github.markdown import Markdown, code, difference, joined, row, words
 from esteira.page.words import apart, figure
@@ -18,7 +19,7 @@ from esteira.pull_request.first_sentence import (
     leading_gate,
 )
 from esteira.pull_request.judge import DRIFT, refusal
-from esteira.pull_request.movement import movement, verdict_of
+from esteira.pull_request.movement import UNCHANGED, movement, verdict_of
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 VALIDATION = "reports/validate/metrics.json"
@@ -30,6 +31,7 @@ FEWEST_POINTS, MOST_POINTS = 3, 8  # of the chart; more labels would overlap
 Record = TypeVar("Record")
 Icon = Literal["✅", "⚠️", "❌", "➖"]
 UNKNOWN: Icon = "➖"
+NOT_THERE_YET = (gates.NO_RESULTS, gates.NEW)  # at the base
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
@@ -109,10 +111,9 @@ class DriftView:
     """What the drift check found, where it found something."""
 
     action: str
+    counted: str  # how many features drifted, and what beside them; "" where nobody knows
     advice: str
-    drifted: int
-    checked: int
-    also: str  # what drifted beside features
+    reasons: Some[str]  # where no column tells them
     error: str  # of the model, seen and expected
     columns: Some[f.Column]
     steps: tuple[str, ...]  # the next commands
@@ -280,17 +281,21 @@ def gates_check(facts: f.Facts) -> Check:
 
 def comparison_check(facts: f.Facts) -> Check:
     """Say how the metrics moved against the base."""
-    moved = [(gate, verdict_of(gate)) for gate in facts.gates if gate.limit is not None]
-    known = [(gate, verdict) for gate, verdict in moved if verdict]
+    judged = [gate for gate in facts.gates if gate.limit is not None]
+    lacking = [gate for gate in judged if gate.not_compared not in ("", *NOT_THERE_YET)]
+    of_answers = [gate for gate in judged if gate.file == gates.EVALUATION] or judged
+    moved = [(gate, verdict_of(gate)) for gate in judged]
+    known = [gate for gate in of_answers if verdict_of(gate)]
     if not known:
-        why = facts.not_compared or next((x.not_compared for x, _ in moved if x.not_compared), "")
+        why = facts.not_compared or next((gate.not_compared for gate in lacking), "")
         return Check(UNKNOWN, "Comparison", words(f"not compared: {why or 'no base yet'}"))
     told = [
         Markdown(f"{code(gate.metric, 60)} {verdict}")
-        for gate, verdict in known
-        if verdict != "unchanged"
+        for gate, verdict in moved
+        if verdict not in ("", UNCHANGED)
     ]
-    worse = any(verdict == "worse" for _, verdict in known)
+    told += [Markdown(f"{code(gate.metric, 60)} not compared") for gate in lacking]
+    worse = lacking or any(verdict == "worse" for _, verdict in moved)
     if not told:
         return Check("✅", "Comparison", Markdown("nothing moved"))
     return Check("⚠️" if worse else "✅", "Comparison", joined(told[:MOST_NAMES]))
@@ -301,12 +306,20 @@ def drift_check(facts: f.Facts) -> Check:
     found = facts.drift
     if found is None:
         return Check(UNKNOWN, "Drift", Markdown("not checked"))
+    if found.action == verdicts.KEEP.action:
+        return Check("✅", "Drift", words(f"keep: {counted_drift(found)}"))
     refused = any(refusal(gate, facts) for gate in facts.gates if gate.metric == DRIFT)
-    says = f"{found.action}: {found.drifted} of {found.checked} features drifted"
-    if facts.drift_blocks:
-        says += f"; gates.yaml lets nothing pass that says {' or '.join(facts.drift_blocks)}"
-    calm = found.action == verdicts.KEEP.action
-    return Check("✅" if calm else "❌" if refused else "⚠️", "Drift", words(says))
+    says = [f"{found.action}: {counted_drift(found)}"]
+    if found.action in facts.drift_blocks:
+        says.append(f"gates.yaml lets nothing pass that says {found.action}")
+    return Check("❌" if refused else "⚠️", "Drift", words("; ".join(says)))
+
+
+def counted_drift(found: f.Drift) -> str:
+    """Say how many features drifted, or why nobody could count them."""
+    if found.action == verdicts.UNUSABLE.action:
+        return found.reasons[0].rstrip(".") if found.reasons else "the batch cannot be used"
+    return f"{found.drifted} of {found.checked} features drifted"
 
 
 def lock_check(facts: f.Facts) -> Check:
@@ -364,19 +377,10 @@ def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
         base=base,
         now=words(gate.word, 40) or now,
         change=movement(gate),
-        must_be=terms(gate),
+        must_be=gates.terms(gate.better, gate.limit, gate.regression) or "–",
         not_compared=gate.not_compared,
         reason=reason,
     )
-
-
-def terms(gate: f.Gate) -> str:
-    """Say what a gate asks for, in signs."""
-    sign, loss = ("≥", "−") if gate.better == "higher" else ("≤", "+")
-    asked = [f"{sign} {figure(gate.limit)}"] if gate.limit is not None else []
-    if gate.regression is not None:
-        asked.append(f"{sign} base {loss} {figure(gate.regression)}")
-    return " and ".join(asked) or "–"
 
 
 # ---- drift
@@ -391,16 +395,16 @@ def drift(found: f.Drift | None) -> DriftView | None:
         return None
     beside = {"the target": found.target, "the predictions": found.prediction}
     also = "".join(f", and {what} did" for what, drifted in beside.items() if drifted)
+    usable = found.action != verdicts.UNUSABLE.action
     retrain = found.action == verdicts.RETRAIN.action
     return DriftView(
         action=found.action,
-        advice=verdicts.BY_ACTION[found.action].advice,
-        drifted=found.drifted,
-        checked=found.checked,
-        also=also,
+        counted=f"{counted_drift(found)}{also}." if usable else "",
+        advice=found.advice or verdicts.BY_ACTION[found.action].advice,
+        reasons=Some.of(found.reasons if not usable or not columns else ()),
         error=found.error,
         columns=Some.of(columns),
-        steps=("uv run esteira absorb BATCH",) if retrain else (),
+        steps=(f"uv run esteira absorb {found.batch or 'BATCH'}",) if retrain else (),
     )
 
 

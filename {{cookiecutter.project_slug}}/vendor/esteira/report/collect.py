@@ -12,7 +12,7 @@ from esteira.card.measure import Card
 from esteira.drift import shown
 from esteira.line.errors import UserError
 from esteira.line.files import read_json
-from esteira.page.words import figure
+from esteira.page.words import counted, figure
 from esteira.report import dictionary, line, model
 from esteira.report.facts import (
     Candidates,
@@ -23,6 +23,7 @@ from esteira.report.facts import (
     Violation,
 )
 from esteira.repository import git, snapshot
+from esteira.repository.base import Base
 
 DRIFT = "reports/drift_check/shown.json"
 VIOLATIONS, VALIDATION = "reports/validate/violations.csv", "reports/validate/metrics.json"
@@ -40,11 +41,10 @@ def collect(named: str | None = None) -> Report:
     card = part(_card)
     metrics = model.metrics(found.verdicts, base.comparable, card.found)
     drawings = part(lambda: model.drawings(base.comparable))
-    why = metrics.not_compared
     return Report(
         name=Path.cwd().name,
         made=_made(),
-        against=f"Not compared: {why}" if why else base.says(),
+        against=_against(base, metrics),
         compared=any(measured.moved is not None for measured in metrics.measured),
         standing=found,
         metrics=metrics.measured,
@@ -68,10 +68,23 @@ def part(make: Callable[[], Found]) -> Part[Found]:
         return Part(None, str(error))
 
 
+def _against(base: Base, metrics: model.Metrics) -> str:
+    """Say with what the metrics are compared, and on which rows."""
+    if metrics.not_compared:
+        return f"Not compared: {metrics.not_compared}"
+    if not metrics.shared_rows:
+        return base.says()
+    rows = counted(metrics.shared_rows, "row")
+    return f"{base.says()} Its value and the difference are of the {rows} that both answered."
+
+
 def _made() -> str:
     now = datetime.now(UTC)
     head = git.commit("HEAD") if git.is_repository() else None
-    return f"{now:%Y-%m-%d %H:%M} UTC" + (f", at commit {head[:7]}" if head else "")
+    if head is None:
+        return f"{now:%Y-%m-%d %H:%M} UTC"
+    more = " and changes that are not committed" if git.changed() else ""
+    return f"{now:%Y-%m-%d %H:%M} UTC, at commit {head[:7]}{more}"
 
 
 # ---- parts

@@ -5,7 +5,8 @@ from typing import Generic, Literal, TypeVar
 
 from esteira.card.measure import Card
 from esteira.drift.shown import Shown
-from esteira.standing import Standing, Tone
+from esteira.readiness import Tone
+from esteira.standing import Standing
 
 Found = TypeVar("Found")
 State = Literal["fresh", "changed", "stale", "new"]
@@ -43,7 +44,7 @@ class Measured:
     base: float | None
     moved: Moved | None  # None where it is not compared
     tone: Tone
-    limit: float | None
+    must_be: str  # what its gate asks for; "" without one
     refused: str  # why a gate says no; "" where none does
 
 

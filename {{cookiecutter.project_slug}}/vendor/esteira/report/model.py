@@ -14,9 +14,9 @@ from esteira.line import schema as schemas
 from esteira.line.errors import UserError
 from esteira.line.files import read_json
 from esteira.page.words import figure
+from esteira.readiness import Tone
 from esteira.report.facts import Confusion, Curve, Drawings, Important, Measured, Moved
 from esteira.repository import git, snapshot
-from esteira.standing import Tone
 
 PLOTS = "reports/evaluate/plots/custom"
 CURVES = {
@@ -48,6 +48,7 @@ class Metrics:
 
     measured: tuple[Measured, ...]
     not_compared: str
+    shared_rows: int  # that both models answered; 0 where none is compared
 
 
 def metrics(verdicts: Sequence[gate.Verdict], base: str | None, card: Card | None) -> Metrics:
@@ -66,6 +67,7 @@ def metrics(verdicts: Sequence[gate.Verdict], base: str | None, card: Card | Non
             for name in names
         ),
         not_compared="" if by_name else next(iter(reasons), ""),
+        shared_rows=max((known.rows for known in by_name.values()), default=0),
     )
 
 
@@ -98,7 +100,7 @@ def _measured(
         base=compared.base if compared else None,
         moved=_moved(compared) if compared else None,
         tone=TONES.get(compared.verdict, "none") if compared else "none",
-        limit=judged.limit if judged else None,
+        must_be=gate.terms(judged.better, judged.limit, judged.regression) if judged else "",
         refused=judged.reason if judged else "",
     )
 

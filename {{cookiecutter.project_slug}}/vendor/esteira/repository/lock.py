@@ -28,6 +28,18 @@ def stale(only: list[str] | None = None) -> dict[str, list[str]]:
         return stale_in(repo, only)
 
 
+def says_stale() -> str:
+    """Say in one sentence that dvc.lock is stale, so its figures are of before; "" where fresh.
+
+    Raises UserError where that cannot be found out.
+    """
+    changed = stale()
+    if not changed:
+        return ""
+    names = ", ".join(f"`{name}`" for name in changed)
+    return f"dvc.lock is stale, so these figures are of before ({names}): run `uv run dvc repro`."
+
+
 def stale_in(repo: "Repo", only: list[str] | None = None) -> dict[str, list[str]]:
     """As `stale`, in a repository that is open."""
     if dvc.at_work():  # DVC would take their files for changed ones
