@@ -89,6 +89,11 @@ def test_the_image_of_the_line_is_linted_and_its_script_clones_any_revision(
     deploy = project / "deploy"
     helpers.run(deploy, "hadolint", "line.Dockerfile")
     helpers.run(deploy, "shellcheck", "in-clone.sh")
+    line, service = (
+        (deploy / name).read_text("utf-8").partition("\nFROM ")[2].partition("RUN uv sync")[0]
+        for name in ("line.Dockerfile", "Dockerfile")
+    )
+    assert line == service  # the same base, uv and packages' sources
     assert "!deploy/in-clone.sh" in (project / ".dockerignore").read_text("utf-8").splitlines()
     edit(project, "params.yaml", "examples: 5", "examples: 4")
     git(project, "checkout", "--quiet", "-b", "change")
