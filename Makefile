@@ -1,6 +1,7 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
 # make soak    ten times as many faults and hostile inputs as make test, ten minutes of load
+# make test-slow   Airflow and Kubeflow's local runner run the whole line, each in an environment of its own
 # make rehearsal   from a release to drift, a retrained model and the next release, step by step
 # make lint    ruff over both houses, and types
 # make benchmark-overhead   what DVC and imports add to the line's work
@@ -30,7 +31,7 @@ test soak: export OPENBLAS_NUM_THREADS := 1
 help:
 	@grep "^# make" Makefile
 
-.PHONY: help demo test soak rehearsal pictures lint lock clean
+.PHONY: help demo test test-slow soak rehearsal pictures lint lock clean
 .PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve
 .DELETE_ON_ERROR:
 
@@ -49,6 +50,9 @@ demo: .venv/ready
 
 test: .venv/ready
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: .venv/ready
+	ESTEIRA_SLOW=1 .venv/bin/pytest tests/test_airflow.py tests/test_kubeflow.py $(ARGS)
 
 rehearsal: .venv/ready
 	.venv/bin/pytest -s tests/test_rehearsal.py $(ARGS)

@@ -16,7 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from cookiecutter.main import cookiecutter
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,8 @@ TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 ENVIRONMENT = ROOT / ".cache" / "project-env"
 LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "PYTHONPATH", "PYTEST_CURRENT_TEST"}
 LEFT_OUT |= {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # `make test` is no squad's shell
+# Tests that let another system run the whole line.
+slow = pytest.mark.skipif("ESTEIRA_SLOW" not in os.environ, reason="slow: make test-slow runs it")
 
 
 def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
@@ -44,6 +48,22 @@ def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
         # Before the environment's own entry, which names the project it was made from.
         env["PYTHONPATH"] = os.pathsep.join((f"{project}/src", f"{project}/vendor"))
     return env | more
+
+
+def environment_of(name: str, *requirements: str) -> Path:
+    """Return an environment with packages that do not go with the template's own; made once."""
+    place = ROOT / ".cache" / f"{name}-env"
+    ready = place / "ready"
+    wanted = "\n".join(requirements)
+    uv = str(shutil.which("uv", path=surroundings()["PATH"]))
+    with FileLock(f"{place}.lock"):
+        if not ready.is_file() or ready.read_text(encoding="utf-8") != wanted:
+            venv = [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)]
+            subprocess.run(venv, check=True)
+            install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+            subprocess.run([*install, "--python", str(place), *requirements], check=True)
+            ready.write_text(wanted, encoding="utf-8")
+    return place
 
 
 def run(

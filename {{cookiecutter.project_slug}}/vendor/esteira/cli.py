@@ -416,12 +416,20 @@ def fetch_batch() -> None:
 @watch.command("check", epilog="Example: uv run esteira watch check .report/drift")
 def check_batch(
     out: Annotated[Path, typer.Argument(help="Folder for the facts and the report.")] = CHECK,
+    *,
+    exit_status: Annotated[
+        bool, typer.Option("--exit-status", help="Exit as `drift` does: 10 retrain, 11 rework, …")
+    ] = False,
 ) -> None:
     """Check the batch against the version in use; fetches it and the profile, nothing else."""
+    from esteira.drift.verdicts import BY_ACTION
     from esteira.watch.check import check
 
     found = check(out)
-    print(f"{found.action}: {found.advice}\nCompared with {found.model}. Report: {out}/report.html")
+    reasons = [f"- {reason}" for reason in found.reasons] if exit_status else []
+    print("\n".join([f"{found.action}: {found.advice}", *reasons]))
+    print(f"Compared with {found.model}. Report: {out}/report.html")
+    sys.exit(BY_ACTION[found.action].status if exit_status else 0)
 
 
 @watch.command("tell", epilog="Example: uv run esteira watch tell .report/drift/watch.json")
@@ -774,23 +782,48 @@ Check = Annotated[
 
 
 def write_or_check(kind: str, check: bool) -> None:
-    """Write an exported file, or say whether it is what dvc.yaml gives, and exit."""
+    """Write exported files, or say whether they are what dvc.yaml gives, and exit."""
     from esteira.export import files
 
     if not check:
-        print(f"Wrote {files.write(kind)}.")
+        print(f"Wrote {' and '.join(map(str, files.write(kind)))}.")
         return
     wrong = files.check(kind)
     if wrong:
         print(f"export: {wrong}", file=sys.stderr)
         sys.exit(1)
-    print(f"{files.KINDS[kind].path()} is up to date.")
+    for path in files.KINDS[kind].paths():
+        print(f"{path} is up to date.")
 
 
 @export.command("github", epilog="Example: uv run esteira export github --check")
 def export_github(*, check: Check = False) -> None:
     """Write .github/workflows/line.yml: a job for each stage, and one that commits dvc.lock."""
     write_or_check("github", check)
+
+
+@export.command("kubernetes", epilog="Example: uv run esteira export kubernetes --check")
+def export_kubernetes(*, check: Check = False) -> None:
+    """Write deploy/kubernetes/: a Job that runs the line, a CronJob that checks the new batch."""
+    write_or_check("kubernetes", check)
+
+
+@export.command("argo", epilog="Example: uv run esteira export argo --check")
+def export_argo(*, check: Check = False) -> None:
+    """Write deploy/argo.yaml: a workflow with a task for each stage, and one that collects."""
+    write_or_check("argo", check)
+
+
+@export.command("airflow", epilog="Example: uv run esteira export airflow --check")
+def export_airflow(*, check: Check = False) -> None:
+    """Write dags/PROJECT.py: a DAG with a task for each stage, and one that collects."""
+    write_or_check("airflow", check)
+
+
+@export.command("kubeflow", epilog="Example: uv run esteira export kubeflow --check")
+def export_kubeflow(*, check: Check = False) -> None:
+    """Write deploy/kubeflow.yaml: a compiled pipeline, with a task for each stage, and one last."""
+    write_or_check("kubeflow", check)
 
 
 remote = typer.Typer(

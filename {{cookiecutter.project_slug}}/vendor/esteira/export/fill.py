@@ -37,8 +37,13 @@ def quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def keys(names: Iterable[str], pattern: str = r"[^A-Za-z0-9-]+", by: str = "-") -> dict[str, str]:
-    """Return for each name a key that other tools allow, and no other name has.
+def keys(
+    names: Iterable[str],
+    pattern: str = r"[^A-Za-z0-9-]+",
+    by: str = "-",
+    taken: tuple[str, ...] = (),
+) -> dict[str, str]:
+    """Return for each name a key that other tools allow, no other name has, and is not taken.
 
     `pattern` is what they do not allow, and is replaced with `by`. A key begins with a letter.
     """
@@ -47,7 +52,7 @@ def keys(names: Iterable[str], pattern: str = r"[^A-Za-z0-9-]+", by: str = "-") 
         cleaned = re.sub(pattern, by, name).strip(by) or "stage"
         key = base = cleaned if cleaned[0].isalpha() else f"stage{by}{cleaned}"
         number = 1
-        while key in found.values():
+        while key in taken or key in found.values():
             number += 1
             key = f"{base}{by}{number}"
         found[name] = key

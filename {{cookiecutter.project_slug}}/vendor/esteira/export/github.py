@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esteira.export.fill import fill, keys, quoted
-from esteira.export.graph import Graph
+from esteira.export.graph import COLLECTOR, Graph
+from esteira.export.place import require_shared_remote
 from esteira.line.errors import UserError
-from esteira.repository import git, remote
-
-COLLECTOR = "collect"
+from esteira.repository import git
 
 
 @dataclass(frozen=True)
@@ -29,24 +28,19 @@ def folder() -> Path:
     return Path(top) / ".github" / "workflows"
 
 
-def path() -> Path:
+def paths() -> list[Path]:
     """Return where the workflow is written."""
-    return folder() / "line.yml"
+    return [folder() / "line.yml"]
 
 
-def render(graph: Graph) -> str:
+def render(graph: Graph) -> list[str]:
     """Return the workflow. Actions and their pins are those of the workflow `reproduce`.
 
     Raises UserError where that is not there, and where the remote is a folder of this machine,
     by way of which jobs on GitHub can hand nothing over.
     """
-    url = remote.default()["url"]
-    if "://" not in url:
-        raise UserError(
-            f"the remote is the folder {url}, which GitHub's machines do not share: name a bucket, "
-            "`uv run dvc remote modify storage url s3://bucket/prefix`."
-        )
-    by_name = keys([*graph.names(), COLLECTOR], r"[^A-Za-z0-9_-]+")
+    require_shared_remote("GitHub's machines")
+    by_name = keys(graph.names(), r"[^A-Za-z0-9_-]+", taken=(COLLECTOR,))
     jobs = [
         Job(
             key=by_name[step.name],
@@ -57,14 +51,15 @@ def render(graph: Graph) -> str:
         for step in graph.steps
     ]
     place = git.prefix().strip("/") if git.is_repository() else ""
-    return fill(
+    filled = fill(
         "line.txt",
         jobs=jobs,
-        collector=by_name[COLLECTOR],
+        collector=COLLECTOR,
         place=place,
         checkout=_step("actions/checkout"),
         setup=_step("./.github/actions/setup"),
     )
+    return [filled]
 
 
 def _step(action: str) -> str:

@@ -7,6 +7,8 @@ from esteira.line.errors import UserError
 from esteira.line.nearest import closest
 from esteira.repository import dvc
 
+COLLECTOR = "collect"  # after all stages: `esteira stage collect`
+
 
 @dataclass(frozen=True)
 class Step:
@@ -46,6 +48,23 @@ class Graph:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {"stages": [asdict(step) for step in self.steps]}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage as a task of another tool, which has names of its own."""
+
+    key: str
+    stage: str
+    after: list[str]  # keys of other tasks
+
+
+def tasks(graph: Graph, keys: dict[str, str]) -> list[Task]:
+    """Return a task for each stage, by the key that each has in the tool."""
+    return [
+        Task(keys[step.name], step.name, [keys[other] for other in step.after])
+        for step in graph.steps
+    ]
 
 
 def read() -> Graph:

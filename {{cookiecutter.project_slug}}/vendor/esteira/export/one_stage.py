@@ -115,7 +115,24 @@ def _take_over(names: list[str], commit: str) -> list[str]:
         for name, handed in new.items():
             _write_files(line[name], handed)
         dvc.write_locked_entries(repo, {name: handed.entry for name, handed in new.items()})
+    _renew([line[name] for name in new])
     return list(new)
+
+
+def _renew(stages: list[dvc.Stage]) -> None:
+    """Bring outputs that are here from an earlier run, for which DVC would run their stages again.
+
+    Those that are not here stay where they are. Raises UserError where one cannot be had.
+    """
+    old = [
+        stage.name
+        for stage in stages
+        if any(out.cached and Path(out.path).exists() for out in stage.outs)
+    ]
+    if old and not dvc.run("pull", *old):
+        raise UserError(
+            f"what other clones made of {', '.join(old)} could not be pulled: DVC says why above."
+        )
 
 
 def _read(content: bytes | None) -> Handover | None:
