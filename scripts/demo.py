@@ -36,6 +36,13 @@ def main() -> None:
     step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)
     step("One page that says how it stands", "uv", "run", "esteira", "report", cwd=project)
     here = os.path.relpath(project)
+    own = os.pathsep.join(p for p in os.get_exec_path() if Path(p) != ROOT / ".venv" / "bin")
+    if not shutil.which("uv", path=own):
+        print(f"""
+The project's commands begin with `uv`, which is not on this machine's PATH yet:
+  {sys.executable} -m pip install --user uv
+or take the one that made the demo: export PATH="$PATH:{ROOT / ".venv" / "bin"}"
+""")
     print(f"""
 Where to look:
   {here}/reports/report.html   how the project stands: open it in a browser

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from sklearn.metrics import log_loss, mean_absolute_error
 
 from esteira import absorb as room
+from esteira import gate
+from esteira.drift import verdicts
 from esteira.line import holdout, schema, table
 from esteira.line.errors import UserError
 from esteira.repository import dvc
@@ -173,6 +175,18 @@ def test_the_settings_follow_and_comments_stay(tmp_path, monkeypatch) -> None:
     assert "400 rows now." in said
     made = "git clean -f -- data/raw/august.csv.dvc && uv run dvc checkout"
     assert f"Undo: git checkout -- params.yaml dvc.yaml data/raw/t.csv.dvc && {made}" in said
+
+
+def test_a_batch_whose_concept_drifted_is_taken_and_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    form = project_of("t.csv", tmp_path)
+    write(rows(100, 500, form, textual=True), Path("august.csv"), form)
+    settings = Path("params.yaml").read_text().replace("data/current.parquet", "august.csv")
+    Path("params.yaml").write_text(settings)
+    Path(gate.DRIFT_FILE).parent.mkdir(parents=True)
+    Path(gate.DRIFT_FILE).write_text(json.dumps({gate.DRIFT_METRIC: verdicts.REWORK.code}))
+    said = room.absorb("august.csv").says()
+    assert "The drift check said `rework` of this batch. Rework features, target, model" in said
 
 
 def test_where_the_newest_are_held_out_the_most_of_a_batch_is_learnt(tmp_path, monkeypatch) -> None:

@@ -24,10 +24,20 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from esteira.drift.verdicts import REWORK
+from esteira.gate import DRIFT_FILE, DRIFT_METRIC
 from esteira.line import holdout, table
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
-from esteira.line.files import md5_of, read_yaml, replacing, significant, transaction, write_text
+from esteira.line.files import (
+    md5_of,
+    read_json,
+    read_yaml,
+    replacing,
+    significant,
+    transaction,
+    write_text,
+)
 from esteira.line.params import read as read_settings
 from esteira.line.schema import Column, FileFormat, Schema
 from esteira.line.validate import Checking
@@ -65,7 +75,7 @@ class Absorbed:
     settings: tuple[str, ...]  # as `section.name: value`
     changed: tuple[str, ...]  # files that Git has another version of
     made: tuple[str, ...]  # files that are new to Git
-    note: str
+    notes: tuple[str, ...]
 
     def says(self) -> str:
         """Say what was done, what is next, and how to undo it."""
@@ -76,7 +86,7 @@ class Absorbed:
         lines = [
             f"{taken}, in place of {self.replaced} with the same identifier: {self.rows} rows now.",
             f"params.yaml: {'; '.join(self.settings)}.",
-            self.note,
+            *self.notes,
             "Next: uv run dvc repro; then commit, and uv run dvc push.",
             f"Undo: {' && '.join([*undo, 'uv run dvc checkout'])}",
         ]
@@ -98,6 +108,7 @@ def absorb(path: str | Path) -> Absorbed:
     kept = old.rows[~_replaced(old.rows, new, path, what)]
     rows = pd.concat([kept, new], ignore_index=True)
     copy = _place(path)
+    warned = _warning(path)
     settings = _settings(len(new), len(old.rows), len(rows), copy, old.path)
     pointers = [Path(f"{file}.dvc") for file in (old.path, copy)]
     edited = [Path("params.yaml"), Path("dvc.yaml")]
@@ -120,7 +131,7 @@ def absorb(path: str | Path) -> Absorbed:
         settings=tuple(f"{section}.{name}: {v}" for (section, name), v in settings.items()),
         changed=tuple(file for file in files if file in tracked),
         made=tuple(file for file in files if file not in tracked),
-        note=_late(old.rows, new, what),
+        notes=tuple(note for note in (warned, _late(old.rows, new, what)) if note),
     )
 
 
@@ -138,6 +149,16 @@ def _place(path: Path) -> Path:
     if copy.exists() and copy.read_bytes() != path.read_bytes():
         raise UserError(f"{copy} is another file than {path}: rename the batch.")
     return copy
+
+
+def _warning(path: Path) -> str:
+    """Say so where the line's drift check said of this very batch that its concept drifted."""
+    checked = read_yaml("params.yaml").get("drift_check", {}).get("current")
+    if not checked or Path(checked).resolve() != path.resolve() or not Path(DRIFT_FILE).is_file():
+        return ""
+    if read_json(DRIFT_FILE).get(DRIFT_METRIC) != REWORK.code:
+        return ""
+    return f"The drift check said `{REWORK.action}` of this batch. {REWORK.advice}"
 
 
 def _late(old: pd.DataFrame, new: pd.DataFrame, what: Schema) -> str:
