@@ -120,6 +120,8 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
         refused.append(f"{_capital(data.says)}.")
     look = [check.look for check in checks if check.look]
     leading = _leading(verdicts)
+    if refused and lock.tone == "good" and not any(verdict.reason for verdict in verdicts):
+        look = look or [leading]  # what is not pushed says nothing of the model
     concluded = conclude(refused, look, [leading, "Every gate says yes; no drift that matters."])
     if concluded.tone == "good" and commit.tone != "good":
         return Readiness("good", "Good so far", (leading, f"{_capital(commit.says)}."))

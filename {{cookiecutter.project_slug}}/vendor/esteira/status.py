@@ -5,6 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esteira import standing
+from esteira.drift.verdicts import KEEP
 from esteira.gate import Verdict, terms
 from esteira.page.words import figure
 from esteira.readiness import Tone
@@ -12,6 +13,7 @@ from esteira.standing import Standing
 
 COLOURS: dict[Tone, str] = {"good": "green", "look": "yellow", "bad": "red", "none": "dim"}
 ICONS: dict[Tone, str] = {"good": "✓", "look": "!", "bad": "✗", "none": "–"}
+MOST_REASONS = 3  # shown; the checklist has all
 WORDS = {"better": "green", "worse": "red"}
 
 
@@ -23,8 +25,10 @@ def find(base: str | None = None) -> Standing:
 def show(console: Console, found: Standing) -> None:
     """Print the screen."""
     colour = COLOURS[found.tone]
-    reason = plain(found.reasons[0]) if found.reasons else ""
-    console.print(f"[bold {colour}]{found.headline}[/]  {escape(reason)}")
+    first, *others = [escape(plain(reason)) for reason in found.reasons[:MOST_REASONS]] or [""]
+    console.print(f"[bold {colour}]{found.headline}[/]  {first}")
+    for reason in others:
+        console.print(f"  {reason}")
     console.print()
     console.print(metrics(found))
     console.print()
@@ -47,7 +51,7 @@ def metrics(found: Standing) -> Table:
         shown.add_column(title, justify="right" if title in ("base", "now") else "left")
     for verdict in found.verdicts:
         now = escape(verdict.word) if verdict.word else figure(verdict.now)
-        tone: Tone = "bad" if verdict.reason else "good"
+        tone = tone_of(verdict)
         shown.add_row(
             f"[{COLOURS[tone]}]{ICONS[tone]}[/]",
             verdict.metric,
@@ -57,6 +61,13 @@ def metrics(found: Standing) -> Table:
             terms(verdict.better, verdict.limit, verdict.regression),
         )
     return shown
+
+
+def tone_of(verdict: Verdict) -> Tone:
+    """Say how one rule stands: what the drift check finds is to be looked at, if let pass."""
+    if verdict.reason:
+        return "bad"
+    return "good" if verdict.word in ("", KEEP.action) else "look"
 
 
 def moved(verdict: Verdict) -> str:

@@ -80,10 +80,16 @@ def advice(judged: Judged) -> str:
 
 def not_tested(judged: Judged) -> str:
     """Say that the concept was not tested, and what that needs, as a clause; "" where it was."""
-    if isinstance(judged.measured.concept, MeasuredConcept):
-        return ""
+    said = "the concept was not tested"
+    match judged.measured.concept:
+        case MeasuredConcept():
+            return ""
+        case TooLittleOverlap():
+            return f"{said}: too few rows are like those of the holdout"
+        case TooFewAnswers():
+            return f"{said}: too few rows have a label and an answer"
     why = " and ".join(judged.measured.lacking)
-    return "the concept was not tested" + (f": it needs {why}" if why else "")
+    return f"{said}: it needs {why}" if why else said
 
 
 def fault_in_words(fault: Fault) -> str:
