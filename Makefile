@@ -11,6 +11,7 @@
 # make benchmark-drift-speed     its CPU time and memory beside four peers'
 # make benchmark-serve           the service beside a bare one and MLflow's
 # make benchmark-comparison     errors and power of the comparison of two models
+# make benchmark-scale          how costs grow with rows, columns, stages, past runs and raw files
 # make pictures   those of README.md, from a real run
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
@@ -32,7 +33,7 @@ help:
 	@grep "^# make" Makefile
 
 .PHONY: help demo test test-slow soak rehearsal pictures lint lock clean
-.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve benchmark-scale
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -91,6 +92,9 @@ benchmark-serve: .venv/ready
 
 benchmark-comparison: .venv/ready
 	.venv/bin/python benchmarks/comparison.py --runs 200 --seed 1 --write
+
+benchmark-scale: .venv/ready
+	.venv/bin/python benchmarks/scale.py --write $(ARGS)
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

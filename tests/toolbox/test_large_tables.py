@@ -57,6 +57,14 @@ def test_rows_that_came_before_are_those_that_pandas_finds(
     assert np.concatenate([np.array([], bool), *new]).tolist() == expected.tolist()
 
 
+def test_rows_that_came_before_are_found_in_many_parts() -> None:
+    whole = pd.DataFrame({"x": np.random.default_rng(0).integers(0, 60_000, 100_000)})
+    seen = repeated.Seen()
+    starts = range(0, len(whole), 700)
+    new = [seen.are_new(whole.iloc[start : start + 700]) for start in starts]
+    assert np.concatenate(new).tolist() == (~whole.duplicated()).tolist()
+
+
 def test_a_table_is_put_in_order_in_files_of_a_few_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import helpers
 import pytest
 
+from esteira.line.errors import UserError
 from esteira.pull_request import collect as room
 from esteira.pull_request import commit_changes, judge
 from esteira.pull_request import facts as f
 from esteira.pull_request.render import render
+from esteira.repository import git, snapshot
 
 EVALUATE = "reports/evaluate/metrics.json"
 
@@ -152,3 +154,28 @@ def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(bra
 
 def test_a_base_that_is_not_here_is_refused(branch: Path) -> None:
     assert "the base 'nowhere' is no commit here" in told(collect("nowhere"))
+
+
+def test_raw_files_of_a_commit_are_those_that_were_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for number, name in enumerate(("a.csv", "água e sal.csv", "empty.csv")):
+        pointer = f"outs:\n- md5: {number:a>32}\n  size: {number}\n  path: {name}\n"
+        (folder / f"{name}.dvc").write_text(pointer * (name != "empty.csv"), "utf-8")
+    (tmp_path / "elsewhere.dvc").write_text("outs: []\n")
+    helpers.run(tmp_path, "git", "init", "--quiet")
+    helpers.run(tmp_path, "git", "add", "--all")
+    helpers.run(tmp_path, "git", "commit", "--quiet", "-m", "Three")
+    monkeypatch.chdir(folder)
+    assert [*snapshot.raw_files(None)] == ["a.csv", "água e sal.csv"]
+    assert snapshot.raw_files("HEAD") == snapshot.raw_files(None)
+    texts = git.texts_at("HEAD", ".dvc")
+    assert texts == {name: git.text_at("HEAD", name) for name in texts}
+    assert len(texts) == 3
+    (folder / "a.csv.dvc").unlink()
+    assert [*snapshot.raw_files(None)] == ["água e sal.csv"]
+    assert len(snapshot.raw_files("HEAD")) == 2
+    with pytest.raises(UserError):
+        snapshot.raw_files("no-such-commit")

@@ -91,21 +91,27 @@ def in_order(path: str | Path, order: np.ndarray) -> Iterator[pd.DataFrame]:
 
 
 def _deal_out(path: str | Path, rank: np.ndarray, names: list[Path]) -> None:
-    """Write each row of a table into the file that its rank belongs to, in the order they come."""
+    """Write each row of a table into the file that its rank belongs to, in the order they come.
+
+    A few large pieces for each file: of small ones there would be as many as parts times files.
+    """
     import pyarrow as pa
 
+    table.require_of_the_line(path)
     with ExitStack() as opened:
         writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
+        source = opened.enter_context(_opened(path))
         start = 0
-        for part in read(path):
-            of_file = rank[start : start + len(part)] // ROWS_SORTED
-            start += len(part)
-            cells = pa.Table.from_pandas(part, preserve_index=False)
-            for number in np.unique(of_file):
+        for cells in _batches(source, ROWS_SORTED):
+            of_file = rank[start : start + len(cells)] // ROWS_SORTED
+            start += len(cells)
+            cells = cells.take(np.argsort(of_file, kind="stable"))
+            numbers, counts = np.unique(of_file, return_counts=True)
+            for number, end, count in zip(numbers, np.cumsum(counts), counts, strict=True):
                 if number not in writers:
                     writer = pa.ipc.new_file(names[number], cells.schema)
                     writers[number] = opened.enter_context(writer)
-                writers[number].write_table(cells.take(np.flatnonzero(of_file == number)))
+                writers[number].write_table(cells.slice(end - count, count))
 
 
 def read_raw(path: str | Path, form: FileFormat, rows: int | None = None) -> Iterator[pd.DataFrame]:

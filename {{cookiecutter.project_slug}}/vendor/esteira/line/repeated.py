@@ -24,17 +24,22 @@ class Seen:
         if rows.empty:
             return np.zeros(0, dtype=bool)
         prints = _prints(rows)
-        new = ~pd.Series(prints).duplicated().to_numpy()
+        order = np.argsort(prints, kind="stable")
+        prints = prints[order]  # so that a long run is read from its start to its end
+        new = np.append(True, prints[1:] != prints[:-1])
         for run in self._runs:
             new &= ~_are_in(run, prints)
-        self._keep(np.sort(prints[new]))
-        return new
+        self._keep(prints[new])
+        in_place = np.empty_like(new)
+        in_place[order] = new
+        return in_place
 
     def _keep(self, run: np.ndarray) -> None:
         if not len(run):
             return
         while self._runs and len(self._runs[-1]) < 2 * len(run):
-            run = np.sort(np.concatenate([self._runs.pop(), run]))
+            both = np.concatenate([self._runs.pop(), run])
+            run = np.sort(both, kind="stable")  # merges what is sorted
         self._runs.append(run)
 
 

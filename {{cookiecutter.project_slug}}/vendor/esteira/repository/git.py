@@ -196,6 +196,28 @@ def text_at(revision: str, path: str | Path) -> str | None:
     return None if done.returncode else _text(done.stdout)
 
 
+def texts_at(revision: str, suffix: str) -> dict[str, str]:
+    """Return all files of a revision whose names end so, by path; Git is asked once for all.
+
+    Raises UserError for a revision that is no commit here.
+    """
+    entries = [entry.partition("\t") for entry in paths("ls-tree", "-r", revision)]
+    hashes = {path: told.split()[2] for told, _, path in entries if path.endswith(suffix)}
+    asked = "".join(f"{found}\n" for found in hashes.values()).encode()
+    done = subprocess.run(["git", "cat-file", "--batch"], input=asked, capture_output=True)
+    texts, start = {}, 0
+    for path in hashes:
+        content = done.stdout.index(b"\n", start) + 1  # below a line that ends with the size
+        told = done.stdout[start:content].split()
+        if told[-1] == b"missing":  # of a clone that lacks some of its objects
+            start = content
+            continue
+        size = int(told[-1])
+        texts[path] = _text(done.stdout[content : content + size])
+        start = content + size + 1
+    return texts
+
+
 def unmerged() -> list[str]:
     """Return the paths that a merge left in conflict, sorted."""
     if not is_repository():

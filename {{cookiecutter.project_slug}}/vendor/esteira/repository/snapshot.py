@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,12 @@ def text_of(path: str, revision: str | None) -> str:
 
 def yaml_of(path: str, revision: str | None) -> dict[str, Any]:
     """Read a YAML mapping; empty where there is none to read."""
+    return _mapping(text_of(path, revision))
+
+
+def _mapping(text: str) -> dict[str, Any]:
     try:
-        value = parse_yaml(text_of(path, revision))
+        value = parse_yaml(text)
     except YAMLError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -104,17 +109,25 @@ def maker(path: str, revision: str | None) -> Outputs | None:
 
 def raw_files(revision: str | None) -> dict[str, Stored]:
     """Return the files that .dvc files name, by path. Raises UserError."""
+    if revision is None:
+        pointers = {file: text_of(file, None) for file in dvc_files()}
+    else:
+        pointers = git.texts_at(revision, ".dvc")
     found = {}
-    for file in dvc_files(revision):
-        content = parse(yaml_of(file, revision), Outputs, file)
-        found |= {(Path(file).parent / out.path).as_posix(): out for out in content.outs}
+    for file, text in pointers.items():
+        outs = _pointed_at(text, file).outs
+        found |= {(Path(file).parent / out.path).as_posix(): out for out in outs}
     return found
 
 
-def dvc_files(revision: str | None) -> list[str]:
-    """Return the paths of all .dvc files; in the working tree, also those not yet added to Git."""
-    if revision is not None:
-        return [path for path in git.tracked_at(revision) if path.endswith(".dvc")]
+@cache
+def _pointed_at(text: str, file: str) -> Outputs:
+    """Read a .dvc file: most are the same in two revisions, and are asked for more than once."""
+    return parse(_mapping(text), Outputs, file)
+
+
+def dvc_files() -> list[str]:
+    """Return the paths of all .dvc files here, also those not yet added to Git."""
     return git.paths("ls-files", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
 
 
