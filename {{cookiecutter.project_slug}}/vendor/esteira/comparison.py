@@ -29,6 +29,7 @@ from esteira.line.schema import Schema
 from esteira.repository import dvc, git
 
 LEAST_ROWS = 30  # that both answered, or the interval says nothing
+ROUNDING = 1e-9  # a smaller difference of metrics is none
 CONFIDENCE = 0.95
 STAGE = "evaluate"
 METRICS = CLASSIFICATION | REGRESSION
@@ -49,6 +50,12 @@ class Comparison:
     rows: int  # shared
     verdict: Verdict
     reason: str  # which rows these are, or why there is no comparison; one sentence
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the two differ by no more than rounding."""
+        ends = (self.difference, self.low, self.high)
+        return all(end is not None and abs(end) < ROUNDING for end in ends)
 
 
 @dataclass(frozen=True)

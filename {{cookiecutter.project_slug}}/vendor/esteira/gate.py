@@ -181,7 +181,7 @@ def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Befo
         return in_file
     if same_rows.base is None:
         return Before(None, in_file.why_not or same_rows.reason)
-    if same_rows.difference == same_rows.low == same_rows.high == 0:
+    if same_rows.unchanged:
         return in_file  # the same answers; where the numbers differ, they are measured otherwise
     return Before(same_rows.base, comparison=same_rows)
 

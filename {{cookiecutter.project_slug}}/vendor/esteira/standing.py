@@ -5,7 +5,8 @@ What could not be checked says so, and never reads as a pass.
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esteira import gate
@@ -25,6 +26,7 @@ RECORD = "uv run esteira record"
 COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
 NOT_CHECKED = {"Data": "Whether the data is pushed"}  # that a reviewer must know of
+DRILL = "data/drill"  # where a rehearsed batch lies
 MOST_NAMED = 3  # files or stages, in one line
 # In which order things are settled: what is drifted or worse is told in the pull request.
 TURNS = ("Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Judges", "Comparison")
@@ -66,16 +68,14 @@ def find(named: str | None = None) -> Standing:
         verdicts = tuple(gate.judge_all(base.comparable))
         data = _checked("Data", lambda: _data(repo))
         stale = _stale(repo)  # last, as DVC then forgets what it read
-    checks = (
-        _lock(stale),
-        _gates(verdicts),
-        *_comparison(verdicts, base),
-        _drift(verdicts),
-        *_judges(base),
-        packages,
-        _checked("Commit", _commit),
-        data,
-    )
+    commit = _checked("Commit", _commit)
+    of_reports = (_gates(verdicts), *_comparison(verdicts, base), _drift(verdicts))
+    if stale:
+        of_reports = tuple(map(_of_before, of_reports))
+        data = Check("Data", "none", "not checked: dvc.lock does not name yet what will be merged")
+    elif commit.tone != "good" and data.tone == "bad":
+        data = replace(data, tone="look")  # nobody else has what is not committed
+    checks = (_lock(stale), *of_reports, *_judges(base), packages, commit, data)
     first = next((check for check in sorted(checks, key=_turn) if check.step), None)
     verdict = _verdict(checks, verdicts)
     step = f"{_sentence(first.step)}." if first else _nothing_left(base)
@@ -90,6 +90,11 @@ def find(named: str | None = None) -> Standing:
         reasons=verdict.reasons,
         step=step,
     )
+
+
+def _of_before(check: Check) -> Check:
+    """Let a check of reports that are not of the code here neither pass nor refuse."""
+    return Check(check.name, "none", f"before the change: {check.says}")
 
 
 def _turn(check: Check) -> int:
@@ -115,8 +120,7 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
     refused = [verdict.reason for verdict in verdicts if verdict.reason]
     if lock.tone != "good":
         refused.insert(0, f"{_capital(lock.says)}.")
-    # What is not committed yet is nobody else's, so its data need not be pushed.
-    if data.tone == "bad" and commit.tone == "good":
+    if data.tone == "bad":
         refused.append(f"{_capital(data.says)}.")
     look = [check.look for check in checks if check.look]
     leading = _leading(verdicts)
@@ -149,7 +153,7 @@ def _moved(verdict: gate.Verdict) -> str:
     moved = verdict.comparison
     if moved is None or moved.base is None or moved.now is None:
         return f"`{verdict.metric}` is {figure(verdict.now)}."
-    if moved.difference == moved.low == moved.high == 0:
+    if moved.unchanged:
         return f"`{verdict.metric}` is {figure(verdict.now)}, as at the base."
     before, now = apart(moved.base, moved.now)
     return f"`{verdict.metric}`: {before} → {now}, {moved.verdict}."
@@ -266,6 +270,8 @@ def _drift(verdicts: tuple[gate.Verdict, ...]) -> Check:
 
 def retraining() -> str:
     """Say how the batch that drifted becomes what the model learns from, as a sentence."""
+    if Path(DRILL).is_dir():
+        return "This is a drill: end it by `uv run esteira drill --undo`"
     batch = snapshot.section_of("params.yaml", "drift_check", None).get("current", "BATCH")
     return f"Take the batch into training: `uv run esteira absorb {shlex.quote(str(batch))}`"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from esteira.github.markdown import Markdown, code, joined
+from esteira.github.markdown import Markdown, Value, code, joined
 from esteira.page.words import apart, figure
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
@@ -34,8 +34,14 @@ def first_sentence(facts: Facts, outside: Outside, red: bool = False) -> FirstSe
     if facts.run.state == "impossible":
         look.append(NOT_REPRODUCED)
     verdict = conclude(refused, look, [leading_metric(facts)])
-    text = Markdown(f"{verdict.headline}: {joined(verdict.reasons, '; ')}")
+    clauses = [_without_backticks(reason) for reason in verdict.reasons]
+    text = Markdown(f"{verdict.headline}: {joined(clauses, '; ')}")
     return FirstSentence(ICONS[verdict.tone], text)
+
+
+def _without_backticks(clause: Value) -> Value:
+    """Take the backticks off a text, which would be escaped and shown."""
+    return clause if isinstance(clause, Markdown) else str(clause).replace("`", "")
 
 
 def leading_metric(facts: Facts) -> Markdown:

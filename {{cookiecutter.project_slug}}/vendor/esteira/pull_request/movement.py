@@ -5,6 +5,7 @@ from esteira.page.words import figure
 from esteira.pull_request.facts import Compared, Gate
 
 UNCHANGED = "unchanged"
+ROUNDING = 1e-9  # a smaller difference of metrics is none
 
 
 def movement(gate: Gate) -> str:
@@ -26,7 +27,7 @@ def verdict_of(gate: Gate) -> str:
     if gate.compared is not None:
         compared = gate.compared
         change = compared.now - compared.base
-        if change == compared.low == compared.high == 0:
+        if max(abs(change), abs(compared.low), abs(compared.high)) < ROUNDING:
             return UNCHANGED
         if compared.low <= 0 <= compared.high:
             return "within chance"

@@ -31,6 +31,7 @@ FEWEST_POINTS, MOST_POINTS = 3, 8  # of the chart; more labels would overlap
 Record = TypeVar("Record")
 Icon = Literal["✅", "⚠️", "❌", "➖"]
 UNKNOWN: Icon = "➖"
+AS_COMMITTED = "(by the figures that were committed: not reproduced)"
 NOT_THERE_YET = (gates.NO_RESULTS, gates.NEW)  # at the base
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
@@ -273,16 +274,22 @@ def gates_check(facts: f.Facts) -> Check:
     refusing = [gate.metric for gate in facts.gates if refusal(gate, facts)]
     total = len(facts.gates)
     if not refusing:
-        return Check("✅", "Gates", Markdown(f"{total} of {total} say yes"))
+        icon: Icon = UNKNOWN if facts.run.state == "impossible" else "✅"
+        return Check(icon, "Gates", as_committed(Markdown(f"{total} of {total} say yes"), facts))
     names = joined([code(name, 60) for name in refusing[:MOST_NAMES]])
     says = Markdown(f"{len(refusing)} of {total} say no: {names}")
-    return Check("❌", "Gates", says, "uv run esteira gate")
+    return Check("❌", "Gates", says, "uv run esteira report --open")
 
 
 def comparison_check(facts: f.Facts) -> Check:
     """Say how the metrics moved against the base."""
     judged = [gate for gate in facts.gates if gate.limit is not None]
-    lacking = [gate for gate in judged if gate.not_compared not in ("", *NOT_THERE_YET)]
+    lacking = [
+        gate
+        for gate in judged
+        if gate.not_compared not in ("", *NOT_THERE_YET)
+        or (gate.base is not None and gate.now is None)
+    ]
     of_answers = [gate for gate in judged if gate.file == gates.EVALUATION] or judged
     moved = [(gate, verdict_of(gate)) for gate in judged]
     known = [gate for gate in of_answers if verdict_of(gate)]
@@ -296,9 +303,14 @@ def comparison_check(facts: f.Facts) -> Check:
     ]
     told += [Markdown(f"{code(gate.metric, 60)} not compared") for gate in lacking]
     worse = lacking or any(verdict == "worse" for _, verdict in moved)
-    if not told:
-        return Check("✅", "Comparison", Markdown("nothing moved"))
-    return Check("⚠️" if worse else "✅", "Comparison", joined(told[:MOST_NAMES]))
+    icon: Icon = UNKNOWN if facts.run.state == "impossible" else "⚠️" if worse else "✅"
+    said = joined(told[:MOST_NAMES]) if told else Markdown("nothing moved")
+    return Check(icon, "Comparison", as_committed(said, facts))
+
+
+def as_committed(says: Markdown, facts: f.Facts) -> Markdown:
+    """Add that figures are not of this code, where the line could not be reproduced."""
+    return Markdown(f"{says} {AS_COMMITTED}") if facts.run.state == "impossible" else says
 
 
 def drift_check(facts: f.Facts) -> Check:
@@ -401,7 +413,7 @@ def drift(found: f.Drift | None) -> DriftView | None:
         action=found.action,
         counted=f"{counted_drift(found)}{also}." if usable else "",
         advice=found.advice or verdicts.BY_ACTION[found.action].advice,
-        reasons=Some.of(found.reasons if not usable or not columns else ()),
+        reasons=Some.of(found.reasons if not retrain or not columns else ()),
         error=found.error,
         columns=Some.of(columns),
         steps=(f"uv run esteira absorb {found.batch or 'BATCH'}",) if retrain else (),

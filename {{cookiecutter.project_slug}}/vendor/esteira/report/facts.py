@@ -58,7 +58,7 @@ class Curve:
     now: tuple[tuple[float, float], ...]
     base: tuple[tuple[float, float], ...] = ()
     shares: bool = False  # whether both axes go from 0 to 1
-    ideal: bool = False  # whether the diagonal is drawn
+    ideal: str = ""  # what the diagonal stands for, where it is drawn
     level: bool = False  # whether zero is drawn
     dots: bool = False
 

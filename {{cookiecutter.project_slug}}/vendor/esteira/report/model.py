@@ -20,7 +20,9 @@ from esteira.repository import git, snapshot
 
 PLOTS = "reports/evaluate/plots/custom"
 CURVES = {
-    "roc": Curve("ROC", "false positive rate", "true positive rate", (), shares=True, ideal=True),
+    "roc": Curve(
+        "ROC", "false positive rate", "true positive rate", (), shares=True, ideal="chance"
+    ),
     "precision_recall": Curve("Precision and recall", "recall", "precision", (), shares=True),
     "calibration": Curve(
         title="Calibration",
@@ -28,11 +30,11 @@ CURVES = {
         y="observed share",
         now=(),
         shares=True,
-        ideal=True,
+        ideal="perfect",
         dots=True,
     ),
     "predictions": Curve(
-        "Predicted against actual", "actual", "predicted", (), ideal=True, dots=True
+        "Predicted against actual", "actual", "predicted", (), ideal="perfect", dots=True
     ),
     "residuals": Curve(
         "Residuals", "predicted", "actual less predicted", (), level=True, dots=True
@@ -107,7 +109,7 @@ def _measured(
 
 def _moved(compared: Comparison) -> Moved:
     change = compared.difference or 0.0
-    if change == compared.low == compared.high:
+    if compared.unchanged:
         return Moved("unchanged", "")
     ends = f"[{figure(compared.low)}, {figure(compared.high)}]"
     sign = "+" if change > 0 else ""
