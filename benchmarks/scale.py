@@ -40,11 +40,11 @@ STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check", "pr
 ROWS, COLUMNS = 10_000, 10  # of the smallest table
 SIZES = {
     "rows": (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000),
-    "dask": (10_000, 100_000, 1_000_000, 3_000_000),
-    "columns": (10, 50, 100, 250, 500),
-    "stages": (8, 15, 25, 50),
-    "past runs": (1, 10, 100, 1_000),
-    "raw files": (1, 10, 100, 1_000),
+    "dask": (10_000, 100_000, 1_000_000),
+    "columns": (10, 100, 500),
+    "stages": (8, 20, 50),
+    "past runs": (1, 10, 1_000),
+    "raw files": (1, 30, 1_000),
 }
 GROWN = {"stages": made.add_stages, "past runs": made.add_runs, "raw files": made.add_raw_files}
 NOTHING = "dvc repro, nothing to do"
@@ -242,6 +242,7 @@ TITLES = {
     "raw files": "Raw files tracked by DVC",
 }
 LIMIT = 1.05  # exponent in rows
+FIT = "train"
 
 
 def page(points: list[Point]) -> str:
@@ -249,8 +250,10 @@ def page(points: list[Point]) -> str:
     text = []
     for family, title in TITLES.items():
         if found := series(points, family):
-            text += [f"**{title}**", "", *table(found), ""]
-    return "\n".join([*text, *promises(points), "", ABOUT, ""])
+            sizes = ", ".join(f"{size:,}" for size in found[0].sizes)
+            text += [f"**{title}**: {sizes}", "", *table(found), ""]
+    told = [f"- {sentence}" for sentence in promises(points)]
+    return "\n".join([*text, *told, "", ABOUT, ""])
 
 
 def table(found: list[Series]) -> Iterator[str]:
@@ -278,12 +281,22 @@ def exponent(curve: Curve | None) -> str:
 
 
 def promises(points: list[Point]) -> Iterator[str]:
-    """Yield a sentence on the exponents in rows, and one on past runs."""
-    curves = {one.what: one.curve for one in series(points, "rows")}
-    above = [w for w, curve in curves.items() if curve and curve.power > LIMIT and w != "train"]
-    yield f"Above an exponent of {LIMIT} in rows: {', '.join(above) or 'no stage'}."
-    growing = [one.what for one in series(points, "past runs") if one.curve]
-    yield f"Growing with past runs: {'; '.join(growing) or 'nothing'}."
+    """Yield what the measurements say of the two promises: rows, and past runs."""
+    rows = [one for one in series(points, "rows") if one.what != FIT]
+    powers = {one.what: one.curve.power for one in rows if one.curve}
+    if powers:
+        above = [f"`{stage}`" for stage, power in powers.items() if power > LIMIT]
+        yield (
+            f"Exponents in rows of all stages but `{FIT}`: {min(powers.values()):.2f} to"
+            f" {max(powers.values()):.2f}; above {LIMIT}: {', '.join(above) or 'none'}."
+        )
+        missing = [size for size in SIZES["rows"] if size > rows[0].sizes[-1]]
+        yield from (f"Not measured in this run: {size:,} rows." for size in missing)
+    for one in series(points, "past runs"):
+        yield (
+            f"With {one.sizes[-1]:,} past runs, {one.what}:"
+            f" {one.cpu[-1] / one.cpu[0]:.2f}× the CPU time of {one.sizes[0]}."
+        )
 
 
 ABOUT = (
