@@ -201,8 +201,14 @@ class Series:
 
     @property
     def curve(self) -> Curve | None:
-        """How its CPU time grows; None where it does not."""
-        return fit.curve(self.sizes, self.cpu) if fit.grows(self.cpu) else None
+        """How its CPU time grows; None where it does not, or where there are too few sizes."""
+        enough = len(self.sizes) >= LEAST_SIZES
+        return fit.curve(self.sizes, self.cpu) if enough and fit.grows(self.cpu) else None
+
+    def cell(self, values: tuple[float, ...], size: int, form: str) -> str:
+        """Say the value of a size, or that it was not measured."""
+        known = dict(zip(self.sizes, values, strict=True))
+        return format(known[size], form) if size in known else "–"
 
     @property
     def drawn(self) -> list[tuple[float, float]]:
@@ -241,6 +247,7 @@ TITLES = {
     "past runs": "Past runs",
     "raw files": "Raw files tracked by DVC",
 }
+LEAST_SIZES = 3  # that a curve is fitted to
 LIMIT = 1.05  # exponent in rows
 FIT = "train"
 
@@ -267,13 +274,17 @@ def table(found: list[Series]) -> Iterator[str]:
     for one in found:
         what = one.what if " " in one.what else f"`{one.what}`"
         yield (
-            f"| {what} | {one.cpu[0]:.2f} | {one.cpu[-1]:.2f} | {exponent(one.curve)}"
-            f" | {one.peak[0]:,.0f} | {one.peak[-1]:,.0f} |"
+            f"| {what} | {one.cell(one.cpu, least, '.2f')} | {one.cell(one.cpu, most, '.2f')}"
+            f" | {exponent(one)}"
+            f" | {one.cell(one.peak, least, ',.0f')} | {one.cell(one.peak, most, ',.0f')} |"
         )
 
 
-def exponent(curve: Curve | None) -> str:
+def exponent(one: Series) -> str:
     """Say a power, and its range with one of the sizes left out."""
+    curve = one.curve
+    if len(one.sizes) < LEAST_SIZES:
+        return "–"
     if curve is None:
         return "does not grow"
     spread = "" if curve.low == curve.high else f" ({curve.low:.2f} to {curve.high:.2f})"
@@ -308,7 +319,8 @@ ABOUT = (
     f" rows come in no order of time; `train.sample` is {made.SAMPLE:,}. `collect` is `esteira"
     " pull-request collect` in a fresh clone; where a setting of `train` changed, it runs the"
     " stages that need it. A past run left entries in the run cache, outputs in the remote, and a"
-    " commit. One thread of each numerical library. `make benchmark-scale` measures it again."
+    " commit. Where there is – nothing was measured, or the run was stopped. Through three sizes the"
+    " curve goes exactly, noise and all, so those exponents are rough. One thread of each numerical library. `make benchmark-scale` measures it again."
 )
 
 
