@@ -226,7 +226,7 @@ class Series:
 
 def series(points: list[Point], family: str) -> list[Series]:
     """Return what was measured of a family, in the order of the line."""
-    order = ["adopt", *STAGES, NOTHING, *COLLECTS]
+    order = [*STAGES, "adopt", NOTHING, *COLLECTS]
     found = []
     for what in order:
         of_it = [p for p in points if (p.family, p.what) == (family, what)]
@@ -319,8 +319,9 @@ ABOUT = (
     f" rows come in no order of time; `train.sample` is {made.SAMPLE:,}. `collect` is `esteira"
     " pull-request collect` in a fresh clone; where a setting of `train` changed, it runs the"
     " stages that need it. A past run left entries in the run cache, outputs in the remote, and a"
-    " commit. Where there is – nothing was measured, or the run was stopped. Through three sizes the"
-    " curve goes exactly, noise and all, so those exponents are rough. One thread of each numerical library. `make benchmark-scale` measures it again."
+    " commit. Where there is – nothing was measured, or the run was stopped. Through three sizes"
+    " the curve goes exactly, noise and all, so those exponents are rough. One thread of each"
+    " numerical library. `make benchmark-scale` measures it again."
 )
 
 

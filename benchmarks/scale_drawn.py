@@ -8,7 +8,10 @@ from html import escape
 WIDTH, HEIGHT = 480, 300  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 44  # margins in it
 ACROSS = 2  # panels beside each other
-COLORS = ("#1b6ca8", "#d1495b", "#3a7d44", "#8e5ea2", "#b8790c", "#2a9d8f", "#6c757d", "#111111")
+COLORS = (
+    *("#1b6ca8", "#d1495b", "#3a7d44", "#8e5ea2", "#b8790c"),
+    *("#2a9d8f", "#6c757d", "#111111", "#e377c2"),
+)
 STEPS = (1, 2, 5)  # ticks within a decade, where there are few decades
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.t{font-weight:bold;font-size:13px}"
