@@ -40,11 +40,11 @@ STAGES = ("ingest", "validate", "split", "train", "evaluate", "drift_check", "pr
 ROWS, COLUMNS = 10_000, 10  # of the smallest table
 SIZES = {
     "rows": (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000),
-    "dask": (10_000, 100_000, 1_000_000, 3_000_000),
-    "columns": (10, 50, 100, 250, 500),
-    "stages": (8, 15, 25, 50),
-    "past runs": (1, 10, 100, 1_000),
-    "raw files": (1, 10, 100, 1_000),
+    "dask": (10_000, 100_000, 1_000_000),
+    "columns": (10, 100, 500),
+    "stages": (8, 20, 50),
+    "past runs": (1, 10, 1_000),
+    "raw files": (1, 30, 1_000),
 }
 GROWN = {"stages": made.add_stages, "past runs": made.add_runs, "raw files": made.add_raw_files}
 NOTHING = "dvc repro, nothing to do"
@@ -201,8 +201,14 @@ class Series:
 
     @property
     def curve(self) -> Curve | None:
-        """How its CPU time grows; None where it does not."""
-        return fit.curve(self.sizes, self.cpu) if fit.grows(self.cpu) else None
+        """How its CPU time grows; None where it does not, or where there are too few sizes."""
+        enough = len(self.sizes) >= LEAST_SIZES
+        return fit.curve(self.sizes, self.cpu) if enough and fit.grows(self.cpu) else None
+
+    def cell(self, values: tuple[float, ...], size: int, form: str) -> str:
+        """Say the value of a size, or that it was not measured."""
+        known = dict(zip(self.sizes, values, strict=True))
+        return format(known[size], form) if size in known else "–"
 
     @property
     def drawn(self) -> list[tuple[float, float]]:
@@ -220,7 +226,7 @@ class Series:
 
 def series(points: list[Point], family: str) -> list[Series]:
     """Return what was measured of a family, in the order of the line."""
-    order = ["adopt", *STAGES, NOTHING, *COLLECTS]
+    order = [*STAGES, "adopt", NOTHING, *COLLECTS]
     found = []
     for what in order:
         of_it = [p for p in points if (p.family, p.what) == (family, what)]
@@ -241,7 +247,9 @@ TITLES = {
     "past runs": "Past runs",
     "raw files": "Raw files tracked by DVC",
 }
+LEAST_SIZES = 3  # that a curve is fitted to
 LIMIT = 1.05  # exponent in rows
+FIT = "train"
 
 
 def page(points: list[Point]) -> str:
@@ -249,8 +257,10 @@ def page(points: list[Point]) -> str:
     text = []
     for family, title in TITLES.items():
         if found := series(points, family):
-            text += [f"**{title}**", "", *table(found), ""]
-    return "\n".join([*text, *promises(points), "", ABOUT, ""])
+            sizes = ", ".join(f"{size:,}" for size in found[0].sizes)
+            text += [f"**{title}**: {sizes}", "", *table(found), ""]
+    told = [f"- {sentence}" for sentence in promises(points)]
+    return "\n".join([*text, *told, "", ABOUT, ""])
 
 
 def table(found: list[Series]) -> Iterator[str]:
@@ -264,13 +274,17 @@ def table(found: list[Series]) -> Iterator[str]:
     for one in found:
         what = one.what if " " in one.what else f"`{one.what}`"
         yield (
-            f"| {what} | {one.cpu[0]:.2f} | {one.cpu[-1]:.2f} | {exponent(one.curve)}"
-            f" | {one.peak[0]:,.0f} | {one.peak[-1]:,.0f} |"
+            f"| {what} | {one.cell(one.cpu, least, '.2f')} | {one.cell(one.cpu, most, '.2f')}"
+            f" | {exponent(one)}"
+            f" | {one.cell(one.peak, least, ',.0f')} | {one.cell(one.peak, most, ',.0f')} |"
         )
 
 
-def exponent(curve: Curve | None) -> str:
+def exponent(one: Series) -> str:
     """Say a power, and its range with one of the sizes left out."""
+    curve = one.curve
+    if len(one.sizes) < LEAST_SIZES:
+        return "–"
     if curve is None:
         return "does not grow"
     spread = "" if curve.low == curve.high else f" ({curve.low:.2f} to {curve.high:.2f})"
@@ -278,12 +292,22 @@ def exponent(curve: Curve | None) -> str:
 
 
 def promises(points: list[Point]) -> Iterator[str]:
-    """Yield a sentence on the exponents in rows, and one on past runs."""
-    curves = {one.what: one.curve for one in series(points, "rows")}
-    above = [w for w, curve in curves.items() if curve and curve.power > LIMIT and w != "train"]
-    yield f"Above an exponent of {LIMIT} in rows: {', '.join(above) or 'no stage'}."
-    growing = [one.what for one in series(points, "past runs") if one.curve]
-    yield f"Growing with past runs: {'; '.join(growing) or 'nothing'}."
+    """Yield what the measurements say of the two promises: rows, and past runs."""
+    rows = [one for one in series(points, "rows") if one.what != FIT]
+    powers = {one.what: one.curve.power for one in rows if one.curve}
+    if powers:
+        above = [f"`{stage}`" for stage, power in powers.items() if power > LIMIT]
+        yield (
+            f"Exponents in rows of all stages but `{FIT}`: {min(powers.values()):.2f} to"
+            f" {max(powers.values()):.2f}; above {LIMIT}: {', '.join(above) or 'none'}."
+        )
+        missing = [size for size in SIZES["rows"] if size > rows[0].sizes[-1]]
+        yield from (f"Not measured in this run: {size:,} rows." for size in missing)
+    for one in series(points, "past runs"):
+        yield (
+            f"With {one.sizes[-1]:,} past runs, {one.what}:"
+            f" {one.cpu[-1] / one.cpu[0]:.2f}× the CPU time of {one.sizes[0]}."
+        )
 
 
 ABOUT = (
@@ -295,7 +319,9 @@ ABOUT = (
     f" rows come in no order of time; `train.sample` is {made.SAMPLE:,}. `collect` is `esteira"
     " pull-request collect` in a fresh clone; where a setting of `train` changed, it runs the"
     " stages that need it. A past run left entries in the run cache, outputs in the remote, and a"
-    " commit. One thread of each numerical library. `make benchmark-scale` measures it again."
+    " commit. Where there is – nothing was measured, or the run was stopped. Through three sizes"
+    " the curve goes exactly, noise and all, so those exponents are rough. One thread of each"
+    " numerical library. `make benchmark-scale` measures it again."
 )
 
 

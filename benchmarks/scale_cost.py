@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +29,8 @@ class Cost:
 
 def of(command: list[str], folder: Path, env: dict[str, str]) -> Cost:
     """Run a command to its end and return its cost. Exits with what it said where it fails."""
-    _adopt_orphans()
     before = _used()
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+    with _adopting_orphans(), tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         process = subprocess.Popen(
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
@@ -37,7 +38,6 @@ def of(command: list[str], folder: Path, env: dict[str, str]) -> Cost:
         if process.returncode:
             said.seek(0)
             sys.exit(f"scale: {' '.join(command)} failed:\n{said.read()[-3000:]}")
-    _wait_for_orphans()
     return Cost(_used() - before, peak / 1e6)
 
 
@@ -77,19 +77,31 @@ def _memory_of_one(process: psutil.Process) -> int:
     return getattr(held, "pss", held.uss)  # only Linux shares a page's bytes out
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of what a command leaves behind, so that its CPU time is counted."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(ADOPTS_ORPHANS, 1, 0, 0, 0)
+@contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """Be the parent of what a command leaves behind, and wait for it: so its CPU time is counted.
+
+    What runs longer than PATIENCE is left alone.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    control = ctypes.CDLL(None).prctl
+    known = _children()
+    control(ADOPTS_ORPHANS, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        control(ADOPTS_ORPHANS, 0, 0, 0, 0)
+        _wait_for(_children() - known)
 
 
-def _wait_for_orphans() -> None:
-    """Wait for adopted processes to end, for PATIENCE at most."""
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def _wait_for(left: set[int]) -> None:
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            time.sleep(EVERY)
+    while left and time.monotonic() < end:
+        left = {pid for pid in left if os.waitpid(pid, os.WNOHANG) == (0, 0)}
+        time.sleep(EVERY)

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 440, 300  # of a panel
+WIDTH, HEIGHT = 480, 300  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 44  # margins in it
 ACROSS = 2  # panels beside each other
-COLORS = ("#1b6ca8", "#d1495b", "#3a7d44", "#8e5ea2", "#b8790c", "#2a9d8f", "#6c757d", "#111111")
+COLORS = (
+    *("#1b6ca8", "#d1495b", "#3a7d44", "#8e5ea2", "#b8790c"),
+    *("#2a9d8f", "#6c757d", "#111111", "#e377c2"),
+)
 STEPS = (1, 2, 5)  # ticks within a decade, where there are few decades
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.t{font-weight:bold;font-size:13px}"
@@ -84,7 +87,7 @@ def picture(panels: Sequence[Panel]) -> str:
 def _panel(panel: Panel) -> Iterator[str]:
     sizes = [size for line in panel.lines for size, _ in line.points]
     values = [value for line in panel.lines for _, value in line.points]
-    legend = 118
+    legend = 160
     across = axis(sizes, LEFT, WIDTH - RIGHT - legend)
     up = axis(values, HEIGHT - BOTTOM, TOP)
     yield f'<text class="t" x="{LEFT}" y="20">{escape(panel.title)}</text>'

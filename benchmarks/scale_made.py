@@ -68,7 +68,7 @@ class Place:
     def commit(self) -> None:
         """Commit all that there is."""
         self.do("git", "add", "--all")
-        self.do("git", "commit", "--quiet", "--no-verify", "-m", "Grow")
+        self.do("git", "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "Grow")
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that a file must have."""
