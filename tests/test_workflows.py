@@ -13,7 +13,7 @@ import pytest
 from actions import act, commit, edit, git
 from ruamel.yaml import YAML
 
-from esteira.pull_request import by_github
+from esteira import readiness
 
 HOUSES = {"root": helpers.ROOT, "generated": helpers.TEMPLATE}
 
@@ -189,9 +189,9 @@ def test_owners_judge_what_judges(tmp_path: Path) -> None:
               "/setup.cfg"}  # fmt: skip
     anywhere = {path for path in owned if not path.startswith("/")}
     assert {p for p in owned - anywhere if not (project / p[1:]).exists()} == absent
-    folders = {f"/{folder}/" for folder in by_github.JUDGING_FOLDERS}
-    assert owned >= folders | {f"/{file}" for file in by_github.JUDGING_FILES}
-    assert anywhere == set(by_github.JUDGING_ANYWHERE)
+    folders = {f"/{folder}/" for folder in readiness.JUDGING_FOLDERS}
+    assert owned >= folders | {f"/{file}" for file in readiness.JUDGING_FILES}
+    assert anywhere == set(readiness.JUDGING_ANYWHERE)
 
 
 # -- Run for real

@@ -95,7 +95,7 @@ def test_a_renamed_metric_is_shown_as_gone(branch: Path) -> None:
     edit(branch, EVALUATE, '"f1"', '"f_one"')
     helpers.agree(branch, EVALUATE)
     facts = collect()
-    assert "1 metrics are gone (f1)" in judge.remarks(facts)
+    assert "1 metric is gone (f1)" in judge.remarks(facts)
     here = {metric.name: (metric.base, metric.now) for metric in facts.metrics}
     assert here["f1"][1] is None
     assert here["f_one"][0] is None

@@ -416,7 +416,7 @@ def test_a_report_that_github_denies_is_not_shown() -> None:
 
 GREEN = {"nothing_changed", "better", "worse_within_chance", "no_base_yet",
          "data_and_schema",
-         "head_moved", "truncated", "another_environment", "new_metric"}  # fmt: skip
+         "truncated", "another_environment", "new_metric"}  # fmt: skip
 LOOK = {
     "worse",
     "fork_fresh",
@@ -427,6 +427,7 @@ LOOK = {
     "another_target",
     "judges_changed",
     "not_comparable",
+    "head_moved",
 }
 
 
@@ -460,8 +461,8 @@ def links(markdown: str) -> list[str]:
 
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
-    r"|<details><summary>(All metrics that moved|Metrics that did not move|Hashes and sizes of the"
-    r" data) \(\d+\)</summary>\s*|<details><summary>Reproduce it</summary>\s*"
+    r"|<details><summary>(All metrics that moved, came or went|Metrics that did not move"
+    r"|Hashes and sizes of the data) \(\d+\)</summary>\s*|<details><summary>Reproduce it</summary>\s*"
 )
 
 

@@ -12,6 +12,7 @@ from esteira.readiness import Tone, conclude, judging_in_words
 
 ICONS: dict[Tone, str] = {"good": "✅", "look": "⚠️", "bad": "❌", "none": "➖"}
 RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
+MOVED = "this is of an older commit; wait for the report of the newest"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
 
 
@@ -23,12 +24,19 @@ class FirstSentence:
     text: Markdown
 
 
-def first_sentence(facts: Facts, outside: Outside, red: bool = False) -> FirstSentence:
-    """Make the sentence; `red` where the run failed, whatever the facts say."""
+def first_sentence(
+    facts: Facts, outside: Outside, red: bool = False, moved: bool = False
+) -> FirstSentence:
+    """Make the sentence; `red` where the run failed, whatever the facts say.
+
+    `moved` tells that the branch has newer commits than the one that is reported.
+    """
     refused = judge.refusals(facts)
     if red and not refused:
         refused = [RED_ALL_THE_SAME]
     look = [*judge.remarks(facts), *outside.remarks]
+    if moved:
+        look.append(MOVED)
     if outside.judging:
         look.append(judging_in_words(len(outside.judging)))
     if facts.run.state == "impossible":

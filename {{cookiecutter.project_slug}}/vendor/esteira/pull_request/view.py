@@ -226,7 +226,7 @@ def whole(facts: f.Facts, place: Place) -> View:
     others = [metric for metric in facts.metrics if metric not in moved]
     return View(
         moved=place.moved[:10],
-        first_sentence=first_sentence(facts, place.outside, place.red),
+        first_sentence=first_sentence(facts, place.outside, place.red, bool(place.moved)),
         judging=Some.of(place.outside.judging),
         checks=tuple(checks(facts)),
         remedy=remedy(facts),
