@@ -462,7 +462,8 @@ def links(markdown: str) -> list[str]:
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
     r"|<details><summary>(All metrics that moved, came or went|Metrics that did not move"
-    r"|Hashes and sizes of the data) \(\d+\)</summary>\s*|<details><summary>Reproduce it</summary>\s*"
+    r"|Hashes and sizes of the data) \(\d+\)</summary>\s*"
+    r"|<details><summary>Reproduce it</summary>\s*"
 )
 
 
