@@ -373,7 +373,7 @@ def test_the_drift_check_reads_a_batch_of_the_log(
     assert "with a label" in told
     column = "log.probability of malignant"
     words = ("drift", "models/reference.json", "with.parquet", "--predictions", column)
-    assert "Model error: 0." in run(project, "esteira", *words).stdout
+    assert "Model error (Brier score): 0." in run(project, "esteira", *words).stdout
     text = Path("schema.yaml").read_text(encoding="utf-8")
     hidden = text.replace("mean radius: {", "mean radius: {log: no, ")
     Path("schema.yaml").write_text(hidden, encoding="utf-8")
