@@ -90,7 +90,7 @@ class Absorbed:
             "Next: uv run dvc repro; then commit, and uv run dvc push.",
             f"Undo: {' && '.join([*undo, 'uv run dvc checkout'])}",
         ]
-        return "\n".join(line for line in lines if line)
+        return "\n".join(lines)
 
 
 def absorb(path: str | Path) -> Absorbed:

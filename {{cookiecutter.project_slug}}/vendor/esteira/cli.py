@@ -760,7 +760,7 @@ def collect_stages() -> None:
 
 export = typer.Typer(
     no_args_is_help=True,
-    help="Write the line for the tool that runs your jobs: a workflow, or the graph as JSON.",
+    help="Write the line for the tool that runs your jobs: GitHub, Airflow, Kubernetes, Argo …",
     epilog="Example: uv run esteira export github",
 )
 app.add_typer(export, name="export", rich_help_panel=BESIDE)

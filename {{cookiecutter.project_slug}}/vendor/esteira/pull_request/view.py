@@ -114,7 +114,7 @@ class DriftView:
     action: str
     counted: str  # how many features drifted, and what beside them; "" where nobody knows
     advice: str
-    reasons: Some[str]  # where no column tells them
+    reasons: Some[str]  # where the columns that drifted do not tell them
     error: str  # of the model, seen and expected
     columns: Some[f.Column]
     steps: tuple[str, ...]  # the next commands
