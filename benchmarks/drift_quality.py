@@ -24,7 +24,7 @@ from scipy.signal import lfilter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}" / "vendor"))
 
-from esteira.drift import profile  # noqa: E402
+from esteira.drift import profile, series  # noqa: E402
 from esteira.drift.check import check  # noqa: E402
 from esteira.drift.limits import Settings  # noqa: E402
 from esteira.drift.metrics import Metrics  # noqa: E402
@@ -212,7 +212,7 @@ def series_alarm(seed: int, rows: int, size: int, scenario: Callable) -> Metrics
     batch = {name: values[rows:] for name, values in whole.items()}
     scenario(draw, batch)
     train = pa.table(whole).slice(0, rows)
-    known = profile.calibrate(profile.build(train), train)
+    known = series.calibrate(profile.build(train), train)
     return check(known, pa.table(batch), Settings()).metrics
 
 

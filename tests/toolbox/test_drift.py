@@ -27,6 +27,7 @@ from esteira.drift import (
     profile_file,
     report,
     say,
+    series,
     shown,
     source,
     statistics,
@@ -67,7 +68,7 @@ def build(
     if predict:
         made = profile.follow(made, holdout, predict, positive)
     if ordered:
-        made = profile.calibrate(made, train)
+        made = series.calibrate(made, train)
     return made
 
 
@@ -636,7 +637,7 @@ def followed_profile() -> Profile:
         pd.date_range("2026-01-01", periods=len(frame), freq="h") for frame in (train, holdout)
     )
     made = build(train, "left", holdout, lambda at: model(holdout.iloc[at]), "yes")
-    return profile.calibrate(made, train)
+    return series.calibrate(made, train)
 
 
 def column_in(text: dict, name: str) -> dict:

@@ -438,6 +438,15 @@ def test_the_first_line_and_the_exit_status_agree(state: str) -> None:
     assert bool(j.refusals(STATES[state])) == (icon == "❌" and state != "tests_failed")
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_one_next_step_stands_right_below_the_verdict(state: str) -> None:
+    lines = r.render(STATES[state], PLACES.get(state)).splitlines()
+    (at,) = [place for place, line in enumerate(lines) if line.startswith("**Next:** ")]
+    assert lines[at - 2].startswith("### ")
+    merge = "**Next:** review the code, and merge it."
+    assert (lines[at] == merge) == (state in GREEN)
+
+
 def test_facts_without_gates_or_lock_are_never_a_yes() -> None:
     assert j.refusals(facts(gates=[]))
     assert j.refusals(facts(lock=f.Lock()))
@@ -461,7 +470,8 @@ def links(markdown: str) -> list[str]:
 
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
-    r"|<details><summary>(All metrics that moved, came or went|Metrics that did not move"
+    r"|<details><summary>(All metrics that moved, came or went"
+    r"|Metrics with the same figure as at the base"
     r"|Hashes and sizes of the data) \(\d+\)</summary>\s*"
     r"|<details><summary>Reproduce it</summary>\s*"
 )
@@ -598,7 +608,7 @@ def test_the_reason_comes_first_and_every_check_that_fails_has_its_command() -> 
     assert "lock" not in first
     for state, facts_ in STATES.items():
         for line in re.findall(r"^- ❌ .*", r.render(facts_), re.MULTILINE):
-            known_by_its_sentence = "**Drift:**" in line
+            known_by_its_sentence = "**Drift:**" in line or facts_.run.state == "failed"
             assert "→ `" in line or known_by_its_sentence, f"{state}: {line}"
     unknown = r.render(STATES["fork_fresh"])
     assert re.search(r"^- ➖ \*\*Data:\*\* not checked: ", unknown, re.MULTILINE)

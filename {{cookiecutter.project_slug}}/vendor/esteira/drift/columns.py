@@ -5,13 +5,22 @@ gives the same answer as a batch read whole.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from esteira.drift import dates, statistics
-from esteira.drift.records import Cells, Comparison, Counted, Kind, ReferenceColumn, Sizes
+from esteira.drift.records import (
+    Aspect,
+    Cells,
+    Comparison,
+    Counted,
+    Kind,
+    ReferenceColumn,
+    Sizes,
+)
 from esteira.drift.source import Source, kind_of, numbers, tally, texts
 
 INTERVALS = 250  # quantile cells of a numeric column, and the most categories with own codes
@@ -138,65 +147,122 @@ def stack(codes: Iterable[bytes]) -> np.ndarray:
 # ---- testing
 
 
+@dataclass(frozen=True)
+class Test:
+    """A test of two counts of one column, the reference's and the batch's."""
+
+    aspect: Aspect
+    sizes: Callable[[Counted, Counted], Sizes]
+    p: Callable[[Counted, Counted], float]
+
+
 def compare(reference: ReferenceColumn, batch: Counted) -> tuple[Comparison, ...]:
-    """Comparison all that can have changed in one column. Infinite values count as missing."""
+    """Compare all that can have changed in one column. Infinite values count as missing."""
     before = reference.counted
-    tests = []
-    if before.missing + batch.missing:
-        tests.append(compare_missing(before, batch))
+    found = [
+        Comparison(test.aspect, test.p(before, batch), test.sizes(before, batch))
+        for test in tests(reference.kind, before, batch)
+    ]
     if before.calendar and batch.calendar:
-        tests += dates.compare(before.calendar, batch.calendar)
-    nothing_there = not (any(batch.counts) or batch.unseen)
-    if nothing_there:
-        return tuple(tests)
-    if reference.kind == "number":
-        tests.append(compare_numbers(before, batch))
-    else:
-        if batch.unseen or 1 in before.counts:
-            tests.append(compare_unseen(before, batch))
-        tests.append(compare_categories(before, batch))
-    return tuple(tests)
+        found += dates.compare(before.calendar, batch.calendar)
+    return tuple(found)
 
 
-def compare_missing(before: Counted, batch: Counted) -> Comparison:
-    """Comparison the share of missing cells."""
-    p = statistics.rate_p(before.missing, before.rows, batch.missing, batch.rows)
-    size = statistics.cohens_h(before.missing_share, batch.missing_share)
-    return Comparison("missing", p, Sizes(missing=size))
+def changes(kind: Kind, before: Counted, batch: Counted) -> Iterator[tuple[Aspect, Sizes]]:
+    """Yield how large each change is that `compare` finds: its chance takes most of the time."""
+    for test in tests(kind, before, batch):
+        yield test.aspect, test.sizes(before, batch)
+    if before.calendar and batch.calendar:
+        for comparison in dates.compare(before.calendar, batch.calendar):
+            yield comparison.aspect, comparison.sizes
 
 
-def compare_unseen(before: Counted, batch: Counted) -> Comparison:
-    """Comparison the share of rows with categories that the reference never had."""
+def tests(kind: Kind, before: Counted, batch: Counted) -> Iterator[Test]:
+    """Yield the tests that two counts allow."""
+    if before.missing + batch.missing:
+        yield MISSING_CELLS
+    something_there = any(batch.counts) or batch.unseen
+    if not (something_there and any(before.counts)):
+        return
+    if kind == "number":
+        yield NUMBERS
+        return
+    if batch.unseen or 1 in before.counts:
+        yield UNSEEN_CATEGORIES
+    yield CATEGORIES
+
+
+def missing_sizes(before: Counted, batch: Counted) -> Sizes:
+    """By how much the share of missing cells changed."""
+    return Sizes(missing=statistics.cohens_h(before.missing_share, batch.missing_share))
+
+
+def missing_p(before: Counted, batch: Counted) -> float:
+    """Chance of such shares of missing cells without drift."""
+    return statistics.rate_p(before.missing, before.rows, batch.missing, batch.rows)
+
+
+def unseen_sizes(before: Counted, batch: Counted) -> Sizes:
+    """Share of the rows with categories that the reference never had."""
+    return Sizes(unseen=batch.unseen_rows / (batch.rows - batch.missing))
+
+
+def unseen_p(before: Counted, batch: Counted) -> float:
+    """Chance of so many unseen categories without drift."""
+    if not batch.unseen:
+        return 1.0
     there = batch.rows - batch.missing
-    p = 1.0
-    if batch.unseen:
-        p = statistics.unseen_p(np.array(before.counts), [*batch.unseen.values()], there)
-    return Comparison("unseen", p, Sizes(unseen=batch.unseen_rows / there))
+    return statistics.unseen_p(np.array(before.counts), [*batch.unseen.values()], there)
 
 
-def compare_numbers(before: Counted, batch: Counted) -> Comparison:
-    """Comparison the distribution of numbers: their location, scale and shape (by tenths)."""
+def number_sizes(before: Counted, batch: Counted) -> Sizes:
+    """By how much a distribution of numbers changed."""
     reference, now = np.array(before.counts), np.array(batch.counts)
-    tenth = statistics.deciles(reference)
-    tenths_before = np.bincount(tenth, reference, 10)
-    tenths_now = np.bincount(tenth, now, 10)
-    rank_tests = statistics.location_scale_p(reference, now)
-    merged = statistics.merge_rare(tenths_before, tenths_now)
-    shape = statistics.chi2_p(merged.reference, merged.batch)
-    p = statistics.cauchy_combination((rank_tests.location, rank_tests.scale, shape), WEIGHTS)
-    ks = statistics.ks_distance(reference, now)
-    return Comparison(
-        "distribution", p, Sizes(ks=ks, psi=statistics.psi(tenths_before, tenths_now))
+    tenths = by_tenths(reference, now)
+    return Sizes(
+        ks=statistics.ks_distance(reference, now),
+        psi=statistics.psi(tenths.reference, tenths.batch),
     )
 
 
-def compare_categories(before: Counted, batch: Counted) -> Comparison:
-    """Comparison the frequencies of categories, the rare ones taken together."""
-    counts = np.array(before.counts), np.array(batch.counts)
-    merged = statistics.merge_rare(*counts, batch.unseen_rows)
-    p = statistics.chi2_p(merged.reference, merged.batch)
-    sizes = Sizes(
+def number_p(before: Counted, batch: Counted) -> float:
+    """Chance of such a location, scale and shape (by tenths) without drift."""
+    reference, now = np.array(before.counts), np.array(batch.counts)
+    rank_tests = statistics.location_scale_p(reference, now)
+    tenths = by_tenths(reference, now)
+    merged = statistics.merge_rare(tenths.reference, tenths.batch)
+    shape = statistics.chi2_p(merged.reference, merged.batch)
+    return statistics.cauchy_combination((rank_tests.location, rank_tests.scale, shape), WEIGHTS)
+
+
+def by_tenths(reference: np.ndarray, batch: np.ndarray) -> statistics.BothCounts:
+    """Both counts in the tenths of the reference."""
+    tenth = statistics.deciles(reference)
+    return statistics.BothCounts(np.bincount(tenth, reference, 10), np.bincount(tenth, batch, 10))
+
+
+def category_sizes(before: Counted, batch: Counted) -> Sizes:
+    """By how much the frequencies of categories changed, the rare ones taken together."""
+    merged = common(before, batch)
+    return Sizes(
         total_variation=statistics.total_variation(merged.reference, merged.batch),
         psi=statistics.psi(merged.reference, merged.batch),
     )
-    return Comparison("distribution", p, sizes)
+
+
+def category_p(before: Counted, batch: Counted) -> float:
+    """Chance of such frequencies without drift."""
+    merged = common(before, batch)
+    return statistics.chi2_p(merged.reference, merged.batch)
+
+
+def common(before: Counted, batch: Counted) -> statistics.BothCounts:
+    """Both counts, their rare categories together."""
+    counts = np.array(before.counts), np.array(batch.counts)
+    return statistics.merge_rare(*counts, batch.unseen_rows)
+
+
+MISSING_CELLS = Test("missing", missing_sizes, missing_p)
+UNSEEN_CATEGORIES = Test("unseen", unseen_sizes, unseen_p)
+NUMBERS = Test("distribution", number_sizes, number_p)
+CATEGORIES = Test("distribution", category_sizes, category_p)

@@ -1,42 +1,27 @@
 """The reference profile: all that a batch is compared with, so the training data can stay away.
 
-`build` describes the columns, `follow` adds how the model does, `calibrate` what the blocks of a
-time series differ by anyway; each returns a new profile.
+`build` describes the columns, `follow` adds how the model does, `series.calibrate` what the blocks
+of a time series differ by anyway; each returns a new profile.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from esteira.drift import series
 from esteira.drift.columns import describe, encode
-from esteira.drift.limits import Settings
-from esteira.drift.measure import measure
 from esteira.drift.profile_file import VERSION
-from esteira.drift.records import (
-    Followed,
-    Measured,
-    Profile,
-    ReferenceColumn,
-    Sizes,
-    UsualChanges,
-)
+from esteira.drift.records import Followed, Profile
 from esteira.drift.source import Source, numbers, texts
-from esteira.drift.statistics import losses
 from esteira.line import parts
 from esteira.line.errors import UserError
 from esteira.line.files import significant
 
-MOST_BLOCKS, FEWEST_BLOCKS = 20, 4  # of a time series; fewer tell nothing
-ROWS_OF_BLOCK = 50  # at least
-MOST_ROWS_OF_BLOCKS = 200_000  # together; of a longer series every second row, or third, or so
-BEYOND_USUAL = 0.01  # chance that one of all columns exceeds what is usual
-
-
-# ---- making
+MOST_ROWS_OF_SERIES = 200_000  # of a longer one every second row, or third, or so
 
 
 def of_line(
@@ -57,9 +42,9 @@ def of_line(
     profile = follow(profile, holdout, predict, positive)
     if schema.time is None:
         return profile
-    step = -(-profile.rows // MOST_ROWS_OF_BLOCKS)
-    series = _rows_of(train, np.arange(0, profile.rows, step)) if step > 1 else train
-    return calibrate(profile, series, step)
+    step = -(-profile.rows // MOST_ROWS_OF_SERIES)
+    ordered = _rows_of(train, np.arange(0, profile.rows, step)) if step > 1 else train
+    return series.calibrate(profile, ordered, step)
 
 
 def _rows_of(table: Any, places: np.ndarray) -> Any:
@@ -118,9 +103,14 @@ def build(train: Any, target: str | None = None, features: Sequence[str] | None 
     if not (source.rows and names):
         raise UserError("the reference has no rows, or no column besides the target.")
     watched = [*names, target] if target else [*names]
-    profile = describe_columns(source, target, names)
-    others = tuple(name for name in source.kinds if name not in watched)
-    return replace(profile, others=others, repeated=significant(source.repeated(watched)))
+    return Profile(
+        version=VERSION,
+        rows=source.rows,
+        features=tuple(describe(source, name) for name in names),
+        target=describe(source, target) if target else None,
+        others=tuple(name for name in source.kinds if name not in watched),
+        repeated=significant(source.repeated(watched)),
+    )
 
 
 def weigh(profile: Profile, importance: Mapping[str, float]) -> Profile:
@@ -141,16 +131,6 @@ def without(profile: Profile, names: Sequence[str]) -> Profile:
     if not kept:
         raise UserError("the log keeps no feature (`log:` in schema.yaml): nothing can be checked.")
     return replace(profile, features=kept, others=(*profile.others, *dropped))
-
-
-def describe_columns(source: Source, target: str | None, features: Sequence[str]) -> Profile:
-    """Describe the columns of a reference that has rows."""
-    return Profile(
-        version=VERSION,
-        rows=source.rows,
-        features=tuple(describe(source, name) for name in features),
-        target=describe(source, target) if target else None,
-    )
 
 
 def follow(
@@ -199,115 +179,3 @@ def ask(model: Any, frame: Any, positive: str | None) -> np.ndarray:
     if positive is None:
         return model.predict(frame)
     return model.predict_proba(frame)[:, list(model.classes_).index(positive)]
-
-
-# ---- what blocks of a time series differ by anyway
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The size of one change, on one scale, in one block; `column` is empty for a joint one."""
-
-    scale: str
-    size: float
-    column: str = ""
-
-
-def calibrate(profile: Profile, train: Any, step: int = 1) -> Profile:
-    """Add to a profile the sizes of change that a batch must exceed beside its limits.
-
-    Rows of a time series are not independent, so blocks of them, in the order of `train`, differ
-    without drift. Of what the check measures of each block, against all the other rows, this is the
-    upper prediction limit for one more (by Student's t; Hahn & Meeker 1991), at 1 % over the number
-    of columns. Fewer than four blocks tell nothing, and the limits stay as they are. `train` has
-    every `step`-th row of the series.
-    """
-    source = Source(train)
-    blocks = min(MOST_BLOCKS, source.rows // ROWS_OF_BLOCK)
-    if blocks < FEWEST_BLOCKS:
-        return profile
-    of_columns: list[Observed] = []
-    joint: list[Observed] = []
-    for measured in measure_blocks(profile, source, blocks):
-        of_columns += column_sizes(measured)
-        joint += joint_sizes(measured)
-    joint += block_losses(profile, blocks)
-
-    usual = usual_sizes(of_columns, blocks, profile)
-    together = usual_sizes(joint, blocks, profile)
-    features = tuple(with_usual(feature, usual) for feature in profile.features)
-    target = None if profile.target is None else with_usual(profile.target, usual)
-    of_both = {observed.scale: observed.size for observed in together}
-    changes = UsualChanges(**of_both, block_rows=source.rows * step // blocks)
-    return replace(profile, features=features, target=target, usual=changes)
-
-
-def measure_blocks(profile: Profile, source: Source, blocks: int) -> Iterable[Measured]:
-    """Measure each block of rows against a profile of all the others."""
-    columns = {}
-    for column in profile.watched:
-        pieces = [piece.cells for piece in source.pieces(column.name)]
-        columns[column.name] = pa.chunked_array(pieces)
-    table = pa.table(columns)
-    target = profile.target.name if profile.target else None
-    features = [feature.name for feature in profile.features]
-    for rows in np.array_split(np.arange(source.rows), blocks):
-        first, end = rows[0], rows[-1] + 1
-        block = table.slice(first, len(rows))
-        rest = pa.concat_tables([table.slice(0, first), table.slice(end)])
-        known = describe_columns(Source(rest), target, features)
-        yield measure(known, Source(block), Settings(), None)
-
-
-def column_sizes(measured: Measured) -> Iterable[Observed]:
-    """Sizes of the changes of each column of one block."""
-    for column in measured.columns:
-        for scale in fields(Sizes):
-            size = column.size(scale.name)
-            if size is not None:
-                yield Observed(scale.name, size, column.name)
-
-
-def joint_sizes(measured: Measured) -> Iterable[Observed]:
-    """Sizes of the changes of one block beside its columns."""
-    if measured.separation is not None:
-        yield Observed("auc", measured.separation.area)
-    if measured.correlations is not None:
-        change = np.abs(measured.correlations.before - measured.correlations.now)
-        for size in change[measured.correlations.tested].tolist():
-            yield Observed("correlation", size)
-
-
-def block_losses(profile: Profile, blocks: int) -> Iterable[Observed]:
-    """How much the model's loss on each block of the holdout exceeds that on all, as a share."""
-    if profile.followed is None:
-        return
-    loss = losses(np.array(profile.followed.residuals), profile.followed.positive)
-    mean = loss.mean() or 1.0
-    for part in np.array_split(loss, blocks):
-        if len(part):
-            yield Observed("loss", part.mean() / mean - 1)
-
-
-def usual_sizes(observed: Sequence[Observed], blocks: int, profile: Profile) -> list[Observed]:
-    """The size that one more block would hardly exceed, of each column and scale."""
-    import pandas as pd
-    from scipy import stats
-
-    level = BEYOND_USUAL / len(profile.watched)
-    far = stats.t.isf(level, blocks - 1) * np.sqrt(1 + 1 / blocks)
-    groups = pd.DataFrame(observed, columns=["scale", "size", "column"])
-    of_blocks = groups.groupby(["column", "scale"], sort=False)["size"].agg(["mean", "std"])
-    sizes = (of_blocks["mean"] + far * of_blocks["std"]).dropna()
-    found = []
-    for (column, scale), size in sizes.items():
-        is_share = scale in ("ks", "total_variation", "unseen")
-        most = 1.0 if is_share else np.inf  # of a whole column
-        found.append(Observed(scale, round(min(size, most), 6), column))
-    return found
-
-
-def with_usual(column: ReferenceColumn, usual: Iterable[Observed]) -> ReferenceColumn:
-    """A column with the sizes that were observed of it."""
-    own = {observed.scale: observed.size for observed in usual if observed.column == column.name}
-    return replace(column, usual=Sizes(**own))

@@ -59,9 +59,7 @@ class Source:
         if twice:
             raise UserError(f"more than one column is called `{twice[0]}`: rename all but one.")
         self.kinds = {column.name: kind_of(column.type) for column in self._form}
-        draw = np.random.default_rng(self.rows)
-        size = min(self.rows, ROWS_IN_SAMPLE)
-        self.drawn = np.sort(draw.choice(self.rows, size, replace=False))
+        self.drawn = sampled(self.rows)
 
     def _open(self, path: str | Path) -> None:
         """Open a Parquet file, to be read piece by piece."""
@@ -124,6 +122,13 @@ class Source:
         if not (rows and compared):
             return 0.0
         return 1 - len(np.unique(prints)) / rows
+
+
+def sampled(rows: int) -> np.ndarray:
+    """Draw the rows of a sample, ascending: at most ROWS_IN_SAMPLE, the same of as many rows."""
+    draw = np.random.default_rng(rows)
+    size = min(rows, ROWS_IN_SAMPLE)
+    return np.sort(draw.choice(rows, size, replace=False))
 
 
 def fingerprints(cells: pa.Array, kind: Kind) -> np.ndarray:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from esteira.github.markdown import Markdown, Value, code, joined
-from esteira.page.words import apart, figure
+from esteira.page.words import apart, counted, figure
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
 from esteira.pull_request.facts import Facts, Gate
@@ -41,7 +41,10 @@ def first_sentence(
         look.append(judging_in_words(len(outside.judging)))
     if facts.run.state == "impossible":
         look.append(NOT_REPRODUCED)
-    verdict = conclude(refused, look, [leading_metric(facts)])
+    good: list[Value] = [leading_metric(facts)]
+    if facts.environment:
+        good.append(f"{counted(len(facts.environment), 'package')} changed")
+    verdict = conclude(refused, look, good)
     clauses = [_without_backticks(reason) for reason in verdict.reasons]
     text = Markdown(f"{verdict.headline}: {joined(clauses, '; ')}")
     return FirstSentence(ICONS[verdict.tone], text)

@@ -20,6 +20,7 @@ from esteira.pull_request.first_sentence import (
 )
 from esteira.pull_request.judge import DRIFT, refusal
 from esteira.pull_request.movement import UNCHANGED, movement, verdict_of
+from esteira.pull_request.next_step import next_step
 
 MARKER = Markdown("<!-- esteira:pull-request -->")  # finds the comment that is there already
 VALIDATION = "reports/validate/metrics.json"
@@ -200,6 +201,7 @@ class View:
 
     moved: str
     first_sentence: FirstSentence
+    next_step: Markdown
     judging: Some[str]  # files that judge the pull request, and that it changes
     checks: tuple[Check, ...]
     remedy: Remedy
@@ -227,6 +229,7 @@ def whole(facts: f.Facts, place: Place) -> View:
     return View(
         moved=place.moved[:10],
         first_sentence=first_sentence(facts, place.outside, place.red, bool(place.moved)),
+        next_step=next_step(facts, place.outside, place.red, bool(place.moved)),
         judging=Some.of(place.outside.judging),
         checks=tuple(checks(facts)),
         remedy=remedy(facts),
@@ -342,7 +345,8 @@ def lock_check(facts: f.Facts) -> Check:
         return Check(UNKNOWN, "Lock", Markdown("not checked"))
     names = [_stale(entry) for entry in facts.lock.stages[:MOST_NAMES]]
     says = Markdown(f"dvc.lock is stale: {joined(names, '; ')}")
-    return Check("❌", "Lock", says, "uv run dvc repro")
+    step = "" if facts.run.state == "failed" else "uv run dvc repro"  # it would fail again
+    return Check("❌", "Lock", says, step)
 
 
 def _stale(entry: f.Stale) -> Markdown:
@@ -502,7 +506,7 @@ def stage_name(stage: f.Stage) -> Markdown:
 def history_chart(facts: f.Facts) -> Chart | None:
     """Draw the leading metric at the base's last commits and here, where it moved."""
     gate = leading_gate(facts)
-    if gate is None or gate.now is None or gate.now == gate.base:
+    if gate is None or gate.now is None or gate.now == gate.base or gate.not_compared:
         return None
     before = facts.history[-MOST_POINTS + 1 :]
     values = (*(point.value for point in before), gate.now)
