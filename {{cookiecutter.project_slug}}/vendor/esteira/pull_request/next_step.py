@@ -59,7 +59,8 @@ def _refused(facts: Facts, red: bool) -> Markdown | None:
 def _mend_run(facts: Facts) -> Markdown:
     failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
     what = code(failed[0], 40) if failed else Markdown("what failed")
-    return Markdown(f"mend {what} (its last lines are below), {code('uv run dvc repro')}, and push.")
+    lines = Markdown("its last lines are below")
+    return Markdown(f"mend {what} ({lines}), {code('uv run dvc repro')}, and push.")
 
 
 def _mend_gates(refusing: list[Gate], facts: Facts) -> Markdown:
