@@ -305,7 +305,7 @@ def test_an_unchanged_pull_request_is_green_and_tests_the_project(pull: Pull) ->
     summary = pull.said.partition("Summary - ")[2]
     assert summary.startswith("<!-- esteira:pull-request -->\n\n### ✅ Ready: `roc_auc`")
     assert re.search(r"### ✅ Ready: `roc_auc` [\d.]+, unchanged", summary)
-    for check in ("Gates:** 4 of 4 say yes", "Drift:** keep", "Lock:** dvc.lock is fresh"):
+    for check in ("Gates:** 4 of 4 pass", "Drift:** keep", "Lock:** dvc.lock is fresh"):
         assert f"- ✅ **{check}" in summary
     drawn = pull.folder / "artifacts" / "pull-request" / "reports" / "report.html"
     assert "<h1>Ready</h1>" in drawn.read_text("utf-8")
@@ -399,7 +399,7 @@ def test_a_gate_refuses(pull: Pull) -> None:
     )
     commit(pull.author)
     assert not passed(pull.check(), "pull-request"), pull.said
-    assert "Gates:** 1 of 5 say no: `f1`" in pull.said
+    assert "Gates:** 1 of 5 fail: `f1`" in pull.said
     assert "gates.yaml is changed" in pull.said
 
 
@@ -440,7 +440,7 @@ def test_a_first_pull_request_has_no_base(author: Path, github: actions.GitHub) 
     assert passed(pull.check(), "pull-request"), pull.said
     assert pull.report["base"] is None
     assert "with no base yet" in pull.said
-    assert "Gates:** 4 of 4 say yes" in pull.said
+    assert "Gates:** 4 of 4 pass" in pull.said
 
 
 def test_a_merge_queues_group_is_checked(pull: Pull) -> None:
@@ -476,7 +476,7 @@ def test_main_runs_on_the_default_branch_alone(author: Path) -> None:
 def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     commit(pull.author)
     pull.check(env={"PYTEST_ADDOPTS": "--no-such-option"})  # a run that is red for another reason
-    assert "the run failed all the same" in pull.said.partition("Summary - ")[2]
+    assert "but the run failed" in pull.said.partition("Summary - ")[2]
     good = pull.report
 
     def attempt(content: str, **run: Any) -> bool:
@@ -501,7 +501,7 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     pull.pull["head"]["sha"] = "d" * 40  # pushed to while the report was on its way
     assert attempt(json.dumps(good))
     assert "### ❌" in comment["body"]
-    assert "the run failed all the same" in comment["body"]
+    assert "but the run failed" in comment["body"]
     assert "The branch has moved on to dddddddddd" in comment["body"]
 
 

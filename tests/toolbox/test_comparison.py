@@ -126,9 +126,9 @@ class TestDifference:
         assert (found.verdict, np.sign(found.difference)) == ("better", better)
         assert found.low < found.difference < found.high
         assert comparison.difference(metric, good, bad, "yes").verdict == "worse"
-        assert comparison.difference(metric, bad, like_bad, "yes").verdict == "within chance"
+        assert comparison.difference(metric, bad, like_bad, "yes").verdict == "within noise"
         same = comparison.difference(metric, bad, bad, "yes")
-        assert (same.difference, same.low, same.high, same.verdict) == (0, 0, 0, "within chance")
+        assert (same.difference, same.low, same.high, same.verdict) == (0, 0, 0, "within noise")
 
     def test_a_mean_has_the_interval_of_the_paired_t_test(self) -> None:
         from scipy import stats
@@ -144,8 +144,8 @@ class TestDifference:
         assert comparison.says(told) == "better, -0.1 [-0.15, -0.05] on 121 rows (lower is better)"
         told = comparison.Comparison("roc_auc", 0.9, 0.8, -0.1, -0.15, -0.05, 121, "worse", "")
         assert comparison.says(told) == "worse, -0.1 [-0.15, -0.05] on 121 rows (higher is better)"
-        told = comparison.Comparison("roc_auc", 0.9, 0.9, 0.0, -0.1, 0.1, 50, "within chance", "")
-        said = "within chance, 0 [-0.1, +0.1] on 50 rows (higher is better)"
+        told = comparison.Comparison("roc_auc", 0.9, 0.9, 0.0, -0.1, 0.1, 50, "within noise", "")
+        said = "within noise, 0 [-0.1, +0.1] on 50 rows (higher is better)"
         assert comparison.says(told) == said
 
 
@@ -217,7 +217,7 @@ def test_a_model_that_got_worse_is_told_and_one_whose_base_is_lost_is_not_compar
     for name in GATES:
         same = found[name]
         assert (same.base, same.now, same.difference) == (kept[name], kept[name], 0)
-        assert (same.verdict, same.rows) == ("within chance", kept["rows"])
+        assert (same.verdict, same.rows) == ("within noise", kept["rows"])
     assert found["rules_broken"].verdict == "not comparable"
     answers = predictions.read(project / predictions.PATH)
     for name in CLASSIFICATION.keys() & kept.keys():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import Page
 
+from esteira import gate as gatefile
 from esteira.github import markdown
 from esteira.line.errors import UserError
 from esteira.pull_request import facts as f
@@ -72,7 +73,7 @@ def metrics(auc=0.991, loss=0.1, rows=569.0, base=True) -> list[f.Metric]:
 
 
 def drift(action="keep", drifted=0, says="") -> f.Drift:
-    worst = [("tenure", 2.41), ("city", 1.2), ("plan", 0.4), ("age", 0.1)]
+    worst = [("tenure", 2.41), ("income", 1.2), ("plan", 0.4), ("age", 0.1)]
     columns = [
         f.Column(
             name=name, drifted=i < drifted, significant=i < drifted, effect=e,
@@ -80,7 +81,8 @@ def drift(action="keep", drifted=0, says="") -> f.Drift:
         )
         for i, (name, e) in enumerate(worst)
     ]  # fmt: skip
-    return f.Drift(action=action, checked=4, drifted=drifted, columns=columns)
+    batch = "data/raw/october.csv"
+    return f.Drift(action=action, checked=4, drifted=drifted, columns=columns, batch=batch)
 
 
 def stages(**seconds: float | str) -> list[f.Stage]:
@@ -124,7 +126,7 @@ RAW = f.Data(
 )  # fmt: skip
 RERUN = f.Run(state="reproduced", stages=stages(train=3.5, evaluate=4.4, drift_check=3.0))
 
-NO_ANSWERS = "the base keeps no answers of its model, so there is none to compare with."
+NO_ANSWERS = "the base has no saved predictions, so there is nothing to compare with."
 STATES: dict[str, f.Facts] = {
     "nothing_changed": facts(),
     "better": facts(
@@ -245,14 +247,15 @@ STATES: dict[str, f.Facts] = {
         gates=[*gates()[:3], gates()[3].model_copy(update={"word": "retrain"})],
     ),
     "drift_rework_blocked": facts(
+        drift_blocks=["rework"],
         drift=drift("rework", 1, "median 12 → 31"),
         gates=[
             *gates()[:3],
             gates()[3].model_copy(
                 update={
                     "word": "rework",
-                    "reason": "the drift check says `rework`, which gates.yaml blocks; read "
-                    "reports/drift_check/report.html.",
+                    "reason": "the drift check says `rework`, which gates.yaml does not let "
+                    "pass; read reports/drift_check/report.html.",
                 }
             ),
         ],
@@ -285,7 +288,7 @@ STATES: dict[str, f.Facts] = {
     ),
     "stage_deleted": facts(
         run=f.Run(stages=[*stages(), f.Stage(name="explain", state="removed")]),
-        rules=[f.Change(name="roc_auc", old="better: higher, limit: 0.9", new="better: higher")],
+        rules=[f.Change(name="f1", old="higher, limit 0.9")],
     ),
     "another_environment": facts(
         environment=[
@@ -312,7 +315,7 @@ STATES: dict[str, f.Facts] = {
                 base=None,
                 now=0.9,
                 limit=0.8,
-                not_compared="f1 is missing in reports/evaluate/metrics.json at ba5e222222.",
+                not_compared=gatefile.NEW,
             ),
             gates()[3],
         ],
@@ -362,7 +365,7 @@ PLACES["tests_failed"] = replace(PLACE, red=True)
 SIZES = {"truncated": 5_000}
 JUDGING = ("gates.yaml", "uv.lock", *(f"vendor/esteira/room_{i}.py" for i in range(15)))
 PLACES["judges_changed"] = replace(
-    PLACE, outside=Outside(JUDGING, ("it changes more than the 3,000 files that GitHub lists",))
+    PLACE, outside=Outside(JUDGING, ("it changes more files than GitHub lists (3,000)",))
 )
 STATES["judges_changed"] = STATES["better"]
 STATES["head_moved"] = STATES["better"]
@@ -470,8 +473,8 @@ def links(markdown: str) -> list[str]:
 
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
-    r"|<details><summary>(All metrics that moved, came or went"
-    r"|Metrics with the same figure as at the base"
+    r"|<details><summary>(In the files: metrics that moved, came or went"
+    r"|In the files: metrics with the base's figure"
     r"|Hashes and sizes of the data) \(\d+\)</summary>\s*"
     r"|<details><summary>Reproduce it</summary>\s*"
 )

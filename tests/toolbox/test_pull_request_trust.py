@@ -276,7 +276,7 @@ def posted(report: Path, content: dict[str, Any], api: Fake) -> str:
     ("lie", "said"),
     [
         ({"number": 1}, "claims pull request \\#​1, which is not an open one"),
-        ({"head": "0" * 40}, f"the report is of commit {'0' * 40}, the run was of {HEAD}."),
+        ({"head": "0" * 40}, f"The report is of commit {'0' * 40}, the run was of {HEAD}."),
     ],
 )
 def test_a_claim_that_github_denies_replaces_the_green_comment(
@@ -285,7 +285,7 @@ def test_a_claim_that_github_denies_replaces_the_green_comment(
     api = Fake()
     with pytest.raises(UserError, match="refused: the report"):
         posted(report, GOOD | lie, api)
-    assert "### ❌ The check's report could not be believed" in api.body
+    assert "### ❌ Not ready: the check's report does not fit this pull request" in api.body
     assert said in api.body
     assert "✅" not in api.body
 
@@ -294,15 +294,15 @@ def test_a_report_of_a_commit_that_was_replaced_is_denied_on_the_pull_request(re
     api = Fake(head="d" * 40)
     with pytest.raises(UserError, match="the run was of"):
         posted(report, GOOD | {"head": "0" * 40}, api)
-    assert "could not be believed" in api.body
+    assert "does not fit this pull request" in api.body
 
 
 def test_what_a_pull_request_changes_of_its_judges_comes_from_github(report: Path) -> None:
     api = Fake(files=["src/radar/model.py", "gates.yaml"])
     posted(report, GOOD, api)
     assert "### ⚠️" in api.body
-    assert "it changes what judges it" in api.body
-    assert "ran by them: `gates.yaml`." in api.body
+    assert "it changes the checks themselves" in api.body
+    assert "decided by these files: `gates.yaml`." in api.body
 
 
 def test_files_that_github_does_not_tell_are_no_green(report: Path) -> None:

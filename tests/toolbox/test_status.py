@@ -43,7 +43,7 @@ def test_all_is_well(squad: Path) -> None:
     screen = run(squad, "esteira", "status").stdout
     lines = screen.strip().splitlines()
     assert lines[0].startswith("Ready  roc_auc is 0.994")
-    assert lines[-1] == "Next: Nothing is left to do: change something."
+    assert lines[-1] == "Next: Nothing is left to do."
     assert re.search(
         r"^✓ +log_loss +0\.091 +0\.091 .* ≤ 0\.25 and ≤ base \+ 0\.05$", screen, re.MULTILINE
     ), screen
@@ -83,12 +83,17 @@ def own_hook(squad: Path) -> None:
         file.write("# ours\n")
 
 
+def rehearse(squad: Path) -> None:
+    run(squad, "esteira", "drill")
+
+
 SPOILT = [
-    (strict, "Not ready", "Gates", "✗", "1 of 4 say no: log_loss", "Mend what a gate refuses"),
+    (strict, "Not ready", "Gates", "✗", "1 of 4 fail: log_loss", "Mend what a gate refuses"),
     (other_setting, "Not ready", "Lock", "✗", "stale: train changed", "uv run dvc repro"),
     (another_lock, "Ready", "Environment", "!", "does not say", "uv run esteira record"),
     (lost_remote, "Not ready", "Data", "✗", "of DVC's files are not pushed", "uv run dvc push"),
     (new_file, "Good so far", "Commit", "!", "1 file is not committed", "git add --all"),
+    (rehearse, "Drill", "Drill", "!", "is made up", "Read what the drift check says"),
     (own_hook, "Look first", "Judges", "!", "changed against", "Open a pull request"),
 ]
 
@@ -104,7 +109,7 @@ def test_what_is_wrong_is_told_with_the_next_step(
     step: str,
 ) -> None:
     spoil(squad)
-    if spoil not in (new_file, other_setting, strict):
+    if spoil not in (new_file, other_setting, strict, rehearse):
         run(squad, "git", "commit", "--quiet", "--all", "--no-verify", "--allow-empty", "-m", "So")
     screen = run(squad, "esteira", "status").stdout
     assert screen.startswith(f"{headline}  ")

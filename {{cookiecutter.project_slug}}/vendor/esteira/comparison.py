@@ -34,7 +34,7 @@ CONFIDENCE = 0.95
 STAGE = "evaluate"
 METRICS = CLASSIFICATION | REGRESSION
 
-Verdict = Literal["better", "worse", "within chance", "not comparable"]
+Verdict = Literal["better", "worse", "within noise", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def difference(metric: Metric, base: Answers, now: Answers, positive: str | None
     error = float(np.std(after.influence - before.influence, ddof=1)) / np.sqrt(rows)
     reach = float(stdtrit(rows - 1, (1 + CONFIDENCE) / 2)) * error
     low, high = moved - reach, moved + reach
-    verdict: Verdict = "within chance"
+    verdict: Verdict = "within noise"
     if low > 0 or high < 0:
         verdict = "better" if (moved > 0) == metric.higher else "worse"
     base_value, now_value, moved, low, high = map(
@@ -211,7 +211,7 @@ def _unchanged(name: str, schema: Schema) -> Comparison:
     if name not in known or not isinstance(value, int | float) or not isinstance(rows, int):
         return _not_comparable(name, _unknown(name))
     reason = f"The answers on the {rows} rows held out are the same."
-    return Comparison(name, value, value, 0.0, 0.0, 0.0, rows, "within chance", reason)
+    return Comparison(name, value, value, 0.0, 0.0, 0.0, rows, "within noise", reason)
 
 
 def _base(commit: str) -> Side:
@@ -260,7 +260,7 @@ def _refuse_another_target(base: Schema, now: Schema) -> None:
 def _pair(commit: str, base: Side, now: Side) -> Pair:
     """Find both models' answers on the same rows. Raises UserError."""
     if predictions.PATH not in base.outputs():
-        raise UserError("the base keeps no answers of its model, so there is none to compare with.")
+        raise UserError("the base has no saved predictions, so there is nothing to compare with.")
     today = predictions.read(now.fetch(predictions.PATH))
     before = predictions.read(base.fetch(predictions.PATH))
     pair = _shared(before, today, "{} rows were held out at the base and now.")

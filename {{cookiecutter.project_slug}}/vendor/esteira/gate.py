@@ -5,7 +5,7 @@ DVC keeps no output of a stage that fails, so the stages measure and this comman
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -73,6 +73,19 @@ class Verdict:
     word: str = ""  # instead of `now`, for what is no number: the drift check's action
     not_compared: str = ""  # why `base` is not known although there is a base, one sentence
     comparison: "Comparison | None" = None  # with the base on the same rows, whence `base` is then
+    blocked: tuple[Blockable, ...] = ()  # actions of the drift check that refuse
+
+    @property
+    def of_holdout(self) -> bool:
+        """Whether its metric is of the rows held out."""
+        return self.file == EVALUATION
+
+    @property
+    def must_be(self) -> str:
+        """Say what the rule asks for; what it asks beside a base that is not known is left out."""
+        if self.file == DRIFT_FILE and self.limit is None:
+            return drift_terms(self.blocked)
+        return terms(self.better, self.limit, None if self.base is None else self.regression)
 
 
 @dataclass(frozen=True)
@@ -217,6 +230,11 @@ def terms(better: str, limit: float | None, regression: float | None) -> str:
     return " and ".join(asked)
 
 
+def drift_terms(blocked: Sequence[Blockable]) -> str:
+    """Say what the drift check must not say."""
+    return f"not {' or '.join([*blocked, verdicts.UNUSABLE.action])}"
+
+
 def not_the_locked_one(file: str, locked: Mapping[str, Stored]) -> str:
     """Say in one sentence why a report is not what the line is known to give; "" where it is."""
     if file not in locked:
@@ -274,6 +292,7 @@ def judge_drift(blocked: list[Blockable], locked: Mapping[str, Stored]) -> Verdi
         regression=None,
         reason=reason,
         word=word,
+        blocked=tuple(blocked),
     )
 
 
@@ -284,7 +303,7 @@ def blocked_because(action: str, blocked: list[Blockable]) -> str:
     if action == verdicts.UNUSABLE.action:
         why = "so nothing can be said"
     elif action in blocked:
-        why = "which gates.yaml blocks"
+        why = "which gates.yaml does not let pass"
     else:
         return ""
     return f"the drift check says `{action}`, {why}; read reports/drift_check/report.html."

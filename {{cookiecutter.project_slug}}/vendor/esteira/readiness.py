@@ -56,7 +56,7 @@ def judges(path: str, prefix: str = "") -> bool:
 
 def judging_in_words(count: int) -> str:
     """Say that a change touches what judges it, as a clause."""
-    return f"it changes what judges it ({counted(count, 'file')})"
+    return f"it changes the checks themselves ({counted(count, 'file')})"
 
 
 def not_pushed(count: int) -> str:

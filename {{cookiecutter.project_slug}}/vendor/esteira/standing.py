@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esteira import gate
-from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS
+from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS, Verdict
 from esteira.line.errors import UserError
+from esteira.line.files import read_json
 from esteira.page.words import apart, counted, figure
 from esteira.readiness import Readiness, Tone, conclude, judges, judging_in_words, not_pushed
 from esteira.repository import base as bases
@@ -27,9 +28,12 @@ COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
 NOT_CHECKED = {"Data": "Whether the data is pushed"}  # that a reviewer must know of
 DRILL = "data/drill"  # where a rehearsed batch lies
+DRIFT_REPORT = "reports/drift_check"
 MOST_NAMED = 3  # files or stages, in one line
 # In which order things are settled: what is drifted or worse is told in the pull request.
-TURNS = ("Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Judges", "Comparison")
+TURNS = (
+    "Drill", "Lock", "Gates", "Environment", "Commit", "Data", "Drift", "Judges", "Comparison",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class Check:
     says: str
     step: str = ""  # what to do next, where it is not good: a command, or a sentence with some
     look: str = ""  # what a reviewer must look at although nothing refuses it, a sentence
+
+
+# Nothing else is to be done meanwhile: what is rehearsed must not be committed.
+DRILL_CHECK = Check(
+    name="Drill",
+    tone="look",
+    says="the newest batch is made up",
+    step="Read what the drift check says, then end the drill: `uv run esteira drill --undo`",
+    look="This is a drill: the newest batch is made up of rows of your own.",
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,8 @@ def find(named: str | None = None) -> Standing:
     elif commit.tone != "good" and data.tone == "bad":
         data = replace(data, tone="look")  # nobody else has what is not committed
     checks = (_lock(stale), *of_reports, *_judges(base), packages, commit, data)
+    if Path(DRILL).is_dir():
+        checks = (DRILL_CHECK, *(replace(check, step="") for check in checks))
     first = next((check for check in sorted(checks, key=_turn) if check.step), None)
     verdict = _verdict(checks, verdicts)
     step = f"{_sentence(first.step)}." if first else _nothing_left(base)
@@ -109,7 +125,7 @@ def _sentence(step: str) -> str:
 def _nothing_left(base: Base) -> str:
     head = git.commit("HEAD") if git.is_repository() else None
     if head is None or base.commit is None or head == base.commit:
-        return "Nothing is left to do: change something."
+        return "Nothing is left to do."
     return "Open a pull request."
 
 
@@ -126,7 +142,9 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
     leading = _leading(verdicts)
     if refused and lock.tone == "good" and not any(verdict.reason for verdict in verdicts):
         look = look or [leading]  # what is not pushed says nothing of the model
-    concluded = conclude(refused, look, [leading, "Every gate says yes; no drift that matters."])
+    if DRILL_CHECK in checks:
+        return Readiness("look", "Drill", (DRILL_CHECK.look, *refused, *look[1:]))
+    concluded = conclude(refused, look, [leading, "Every gate passes; no drift that matters."])
     if concluded.tone == "good" and commit.tone != "good":
         return Readiness("good", "Good so far", (leading, f"{_capital(commit.says)}."))
     return concluded
@@ -201,8 +219,8 @@ def _lock(stale: dict[str, list[str]] | str) -> Check:
 def _gates(verdicts: tuple[gate.Verdict, ...]) -> Check:
     refusing = [verdict for verdict in verdicts if verdict.reason]
     if not refusing:
-        return Check("Gates", "good", f"{len(verdicts)} of {len(verdicts)} say yes")
-    says = f"{len(refusing)} of {len(verdicts)} say no: {_named([x.metric for x in refusing])}"
+        return Check("Gates", "good", f"{len(verdicts)} of {len(verdicts)} pass")
+    says = f"{len(refusing)} of {len(verdicts)} fail: {_named([x.metric for x in refusing])}"
     return Check("Gates", "bad", says, _mending(refusing))
 
 
@@ -236,11 +254,14 @@ def _comparison(verdicts: tuple[gate.Verdict, ...], base: Base) -> Iterator[Chec
     worse = [verdict for verdict in found if _word(verdict) == "worse"]
     said = [f"`{verdict.metric}` is {_word(verdict)}" for verdict in found]
     said += [f"`{verdict.metric}` is not compared" for verdict in lacking]
-    step = "Say in the pull request why it may be worse" if worse else ""
+    step = "Make it better, or explain in the pull request why worse is acceptable"
+    refused = any(verdict.reason for verdict in worse)
     named = ", ".join(f"`{verdict.metric}`" for verdict in lacking)
-    look = [*map(_moved, worse), *([f"Not compared with the base: {named}."] if lacking else [])]
-    tone: Tone = "look" if look else "good"
-    yield Check("Comparison", tone, f"{'; '.join(said)}, against {base.name}", step, " ".join(look))
+    told = [_moved(verdict) for verdict in worse if not verdict.reason]
+    look = [*told, *([f"Not compared with the base: {named}."] if lacking else [])]
+    tone: Tone = "look" if worse or lacking else "good"
+    says = f"{'; '.join(said)}, against {base.name}"
+    yield Check("Comparison", tone, says, step if worse and not refused else "", " ".join(look))
 
 
 def _lacks_comparison(verdict: gate.Verdict) -> bool:
@@ -261,17 +282,25 @@ def _drift(verdicts: tuple[gate.Verdict, ...]) -> Check:
         return Check("Drift", "none", "not checked: the drift check has not run")
     if said == KEEP:
         return Check("Drift", "good", "no drift that matters in the newest batch")
-    says = f"the newest batch says `{said.action}`: {said.headline.lower()}"
+    says = f"the newest batch says `{said.action}`: {said.headline.lower()}{_evidence(said)}"
     look = "" if judged.reason else f"{_capital(says)}."  # else the gate tells it
     if said != RETRAIN:
         return Check("Drift", "bad", says, "Read reports/drift_check/report.html", look)
     return Check("Drift", "look", says, retraining(), look)
 
 
+def _evidence(said: Verdict) -> str:
+    """Quote the first reason of the drift check, where its page is here and says the same."""
+    try:
+        shown = read_json(f"{DRIFT_REPORT}/shown.json")
+    except UserError:
+        return ""
+    reasons = shown.get("reasons") if shown.get("action") == said.action else None
+    return f" ({str(reasons[0]).rstrip('.')})" if reasons else ""
+
+
 def retraining() -> str:
     """Say how the batch that drifted becomes what the model learns from, as a sentence."""
-    if Path(DRILL).is_dir():
-        return "This is a drill: end it by `uv run esteira drill --undo`"
     batch = snapshot.section_of("params.yaml", "drift_check", None).get("current", "BATCH")
     return f"Take the batch into training: `uv run esteira absorb {shlex.quote(str(batch))}`"
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from esteira import standing
 from esteira.drift.verdicts import KEEP
-from esteira.gate import Verdict, terms
+from esteira.gate import Verdict
 from esteira.page.words import figure
 from esteira.readiness import Tone
 from esteira.standing import Standing
@@ -47,18 +47,20 @@ def plain(text: str) -> str:
 def metrics(found: Standing) -> Table:
     """Return the metrics of gates.yaml beside the base's."""
     shown = Table(box=None, pad_edge=False)
-    for title in ("", "metric", "base", "now", "against the base", "must be"):
-        shown.add_column(title, justify="right" if title in ("base", "now") else "left")
+    now = "before the change" if found.stale else "now"
+    for title in ("", "metric", "base", now, "against the base", "must be"):
+        numeric = title in ("base", now)
+        shown.add_column(title, justify="right" if numeric else "left", no_wrap=bool(title))
     for verdict in found.verdicts:
         now = escape(verdict.word) if verdict.word else figure(verdict.now)
-        tone = tone_of(verdict)
+        tone = "none" if found.stale else tone_of(verdict)
         shown.add_row(
             f"[{COLOURS[tone]}]{ICONS[tone]}[/]",
             verdict.metric,
             figure(verdict.base) if verdict.base is not None else "",
             f"[{COLOURS[tone]}]{now}[/]",
             moved(verdict),
-            terms(verdict.better, verdict.limit, verdict.regression),
+            verdict.must_be,
         )
     return shown
 

@@ -183,8 +183,9 @@ def interval(name: str, answers: Answers, positive: str | None) -> Interval:
         return wilson(round(measured.value * rows), rows)
     error = float(np.std(measured.influence, ddof=1)) / np.sqrt(len(answers.keys))
     low, high = measured.value - Z * error, measured.value + Z * error
-    # Scores are at most 1, and errors at least 0.
-    low, high = (low, min(high, 1.0)) if metric.higher else (max(low, 0.0), high)
+    # Scores are at most 1, and nothing but r2 is below 0.
+    high = min(high, 1.0) if metric.higher else high
+    low = low if name == "r2" else max(low, 0.0)
     return Interval(float(measured.value), float(low), float(high))
 
 

@@ -6,6 +6,7 @@ link, a mention, an image, HTML or another cell of a table.
 
 import math
 import re
+import textwrap
 import unicodedata
 import urllib.parse
 from collections.abc import Iterable
@@ -47,6 +48,11 @@ def words(text: str, length: int = 300) -> Markdown:
     return Markdown(re.sub(r"([\\`*{}\[\]()#!~$>]|\b_|_\b)", r"\\\1", without_html))
 
 
+def sentence(text: str) -> Markdown:
+    """Show a text as a sentence, which begins with a capital."""
+    return words(text[:1].upper() + text[1:])
+
+
 def code(text: str | None, length: int = 80) -> Markdown:
     """Show a text as code: GitHub makes no link, mention, image or HTML of it. None is a dash."""
     if text is None:
@@ -56,8 +62,9 @@ def code(text: str | None, length: int = 80) -> Markdown:
 
 
 def fenced(text: str) -> Markdown:
-    """Show a text as a line of a code block, which it cannot end."""
-    return Markdown(one_line(text, 200).replace("`", "'"))
+    """Show a text as lines of a code block, which it cannot end."""
+    line = one_line(text, 300).replace("`", "'")
+    return Markdown(textwrap.fill(line, 100, subsequent_indent="  ", break_on_hyphens=False))
 
 
 def label(text: str, length: int = 24) -> Markdown:
@@ -125,7 +132,9 @@ def templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (code, difference, digits, fenced, joined, label, number, size, url, words)
+    filters = (
+        code, difference, digits, fenced, joined, label, number, sentence, size, url, words,
+    )  # fmt: skip
     environment.filters = {function.__name__: function for function in filters}
     environment.globals.clear()
     return environment

@@ -35,7 +35,7 @@ def outside(api: Api, facts: Facts) -> Outside:
     judging = judging_files(files, prefix)
     remarks = []
     if len(files) >= MOST_FILES:
-        remarks.append(f"it changes more than the {MOST_FILES:,} files that GitHub lists")
+        remarks.append(f"it changes more files than GitHub lists ({MOST_FILES:,})")
     if f"{prefix}{GATES}" not in judging:
         remarks += other_rules(facts)
     return Outside(tuple(judging), tuple(remarks))

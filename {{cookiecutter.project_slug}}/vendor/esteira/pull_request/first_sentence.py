@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from esteira.github.markdown import Markdown, Value, code, joined
+from esteira.github.markdown import Markdown, Value, code, joined, words
 from esteira.page.words import apart, counted, figure
 from esteira.pull_request import judge
 from esteira.pull_request.by_github import Outside
@@ -11,8 +11,9 @@ from esteira.pull_request.movement import verdict_of
 from esteira.readiness import Tone, conclude, judging_in_words
 
 ICONS: dict[Tone, str] = {"good": "✅", "look": "⚠️", "bad": "❌", "none": "➖"}
-RED_ALL_THE_SAME = "the run failed all the same, such as in the project's tests: see its log"
-MOVED = "this is of an older commit; wait for the report of the newest"
+MOST_REASONS = 3
+MOST_LETTERS = 140  # of one reason
+RED_ALL_THE_SAME = "all checks below pass, but the run failed, perhaps in the project's tests"
 NOT_REPRODUCED = "not reproduced, the numbers are those that were committed"
 
 
@@ -24,6 +25,9 @@ class FirstSentence:
     text: Markdown
 
 
+OUTDATED = FirstSentence("⚠️", Markdown("Outdated: the branch has a newer commit"))
+
+
 def first_sentence(
     facts: Facts, outside: Outside, red: bool = False, moved: bool = False
 ) -> FirstSentence:
@@ -31,12 +35,12 @@ def first_sentence(
 
     `moved` tells that the branch has newer commits than the one that is reported.
     """
+    if moved:
+        return OUTDATED
     refused = judge.refusals(facts)
     if red and not refused:
         refused = [RED_ALL_THE_SAME]
     look = [*judge.remarks(facts), *outside.remarks]
-    if moved:
-        look.append(MOVED)
     if outside.judging:
         look.append(judging_in_words(len(outside.judging)))
     if facts.run.state == "impossible":
@@ -45,14 +49,19 @@ def first_sentence(
     if facts.environment:
         good.append(f"{counted(len(facts.environment), 'package')} changed")
     verdict = conclude(refused, look, good)
-    clauses = [_without_backticks(reason) for reason in verdict.reasons]
+    clauses = [_clause(reason) for reason in verdict.reasons[:MOST_REASONS]]
+    more = len(verdict.reasons) - MOST_REASONS
+    if more > 0:
+        clauses.append(Markdown(f"and {more} more"))
     text = Markdown(f"{verdict.headline}: {joined(clauses, '; ')}")
     return FirstSentence(ICONS[verdict.tone], text)
 
 
-def _without_backticks(clause: Value) -> Value:
-    """Take the backticks off a text, which would be escaped and shown."""
-    return clause if isinstance(clause, Markdown) else str(clause).replace("`", "")
+def _clause(clause: Value) -> Markdown:
+    """Cut a text; its backticks, which would be escaped and shown, go."""
+    if isinstance(clause, Markdown):
+        return clause
+    return words(str(clause).replace("`", ""), MOST_LETTERS)
 
 
 def leading_metric(facts: Facts) -> Markdown:

@@ -12,6 +12,7 @@ from esteira.pull_request.movement import verdict_of
 from esteira.readiness import not_pushed
 
 NOT_CHECKED = "whether the data is pushed was not checked"
+MOST_NAMES = 3
 ROUNDING = 1e-5  # values are written with six significant digits
 DRIFT = "drift"  # what the gate on the drift check is called
 
@@ -23,22 +24,34 @@ def refusals(facts: Facts) -> list[str]:
     if facts.run.state == "failed":
         failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
         found.append(f"stage {failed[0]} failed" if failed else "the line failed")
-    found += [f"{metric.name} {metric.fault}" for metric in facts.metrics if metric.fault]
-    broken = [refusal(gate, facts) for gate in facts.gates if refusal(gate, facts)]
+    faulty = {metric.name: metric.fault for metric in facts.metrics if metric.fault}
+    found += [f"{name} {fault}" for name, fault in faulty.items()]
+    broken = [
+        refusal(gate, facts)
+        for gate in facts.gates
+        if refusal(gate, facts) and gate.metric not in faulty
+    ]
     if broken:
-        more = len(broken) - 1
-        count = "1 more gate says" if more == 1 else f"{more} more gates say"
-        others = f", and {count} no" if more else ""
+        refused = [gate.metric for gate in facts.gates if refusal(gate, facts)]
+        refused = [name for name in refused if name not in faulty][1:]
+        fail = "fails" if len(refused) == 1 else "fail"
+        others = f", and {_some(refused)} {fail} too" if refused else ""
         found.append(f"{broken[0].rstrip('.')}{others}")
     if not facts.gates and not found:
         found.append("no gate was judged")
-    if facts.lock.state == "stale":
+    if facts.lock.state == "stale" and facts.run.state != "failed":
         found.append("dvc.lock is stale")
     elif facts.lock.state == "unknown" and not found:
         found.append("dvc.lock was not checked")
     if facts.pushed.state == "missing":
         found.append(not_pushed(len(facts.pushed.paths)))
     return found
+
+
+def _some(names: list[str]) -> str:
+    """Name a few gates, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def remarks(facts: Facts) -> list[str]:
@@ -50,9 +63,9 @@ def remarks(facts: Facts) -> list[str]:
     ]
     if facts.base and facts.not_compared:
         found.append(f"not compared with the base: {facts.not_compared}")
-    not_compared = [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]
+    not_compared = uncompared_metrics(facts)
     if not_compared:
-        found.append(f"not compared with the base: {', '.join(not_compared[:3])}")
+        found.append(f"not compared with the base: {_some(not_compared)}")
     drift_refused = any(gate.reason for gate in facts.gates if gate.metric == DRIFT)
     if facts.drift and facts.drift.action != "keep" and not drift_refused:
         found.append(f"the drift check says {facts.drift.action}")
@@ -66,10 +79,20 @@ def remarks(facts: Facts) -> list[str]:
     if facts.rules:
         found.append("gates.yaml is changed")
     if facts.pushed.state == "unchecked" and facts.fork:
-        found.append("from a fork, so its data was not checked")
+        found.append("from a fork, so whether its data is pushed was not checked")
     elif facts.pushed.state == "unchecked" and facts.lock.state == "fresh":
         found.append(NOT_CHECKED)
     return found
+
+
+def is_not_compared(facts: Facts) -> bool:
+    """Whether what was to be compared with the base was not."""
+    return bool(facts.base and (facts.not_compared or uncompared_metrics(facts)))
+
+
+def uncompared_metrics(facts: Facts) -> list[str]:
+    """Return the metrics that were to be compared with the base, and were not."""
+    return [gate.metric for gate in facts.gates if has_uncompared_base(gate, facts)]
 
 
 def gone_metrics(facts: Facts) -> list[str]:

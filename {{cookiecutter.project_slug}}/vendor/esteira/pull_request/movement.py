@@ -1,4 +1,4 @@
-"""Say how far a metric moved, and whether that is better, worse, or no more than chance."""
+"""Say how far a metric moved, and whether that is better, worse, or no more than noise."""
 
 from esteira.github.markdown import difference
 from esteira.page.words import figure
@@ -9,7 +9,7 @@ ROUNDING = 1e-9  # a smaller difference of metrics is none
 
 
 def movement(gate: Gate) -> str:
-    """Say how a gate's metric moved since the base: `better, +0.004 [+0.001, +0.007]`.
+    """Say how a gate's metric moved since the base: `↑ better, +0.004 [+0.001, +0.007]`.
 
     Where models were compared on the same rows, with the interval; else by its direction alone.
     """
@@ -17,9 +17,15 @@ def movement(gate: Gate) -> str:
     if verdict in ("", UNCHANGED):
         return verdict or "–"
     if gate.compared is None:
-        return f"{verdict}, {difference(gate.base, gate.now)}"
+        moved = difference(gate.base, gate.now)
+        return f"{arrow(moved)}{verdict}, {moved}"
     moved = difference(gate.compared.base, gate.compared.now)
-    return f"{verdict}, {moved} {interval(gate.compared)}"
+    return f"{arrow(moved)}{verdict}, {moved} {interval(gate.compared)}"
+
+
+def arrow(moved: str) -> str:
+    """Say by an arrow whether a figure went up or down."""
+    return {"+": "↑ ", "-": "↓ "}.get(moved[:1], "")
 
 
 def verdict_of(gate: Gate) -> str:
@@ -30,7 +36,7 @@ def verdict_of(gate: Gate) -> str:
         if max(abs(change), abs(compared.low), abs(compared.high)) < ROUNDING:
             return UNCHANGED
         if compared.low <= 0 <= compared.high:
-            return "within chance"
+            return "within noise"
         return direction(gate, change)
     if gate.base is None or gate.now is None:
         return ""

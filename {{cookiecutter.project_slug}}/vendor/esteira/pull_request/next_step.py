@@ -11,17 +11,23 @@ from esteira.pull_request.facts import Drift, Facts, Gate
 from esteira.pull_request.movement import verdict_of
 
 MOST_NAMES = 3
-WAIT = Markdown("wait for the report of the newest commit.")
+WAIT = Markdown("wait: the report of the newest commit will replace this one.")
 READ_LOG = Markdown("read the log of the run, by the link at the bottom.")
-MEND_IT = Markdown("mend what is named above, and push.")
+MEND_IT = Markdown("fix what is named above, and push.")
 DO_NOT_MERGE = Markdown("do not merge it: ask for another run, and read its log.")
-SETTLE = Markdown("settle the lock, by the commands below.")
-PUSH = Markdown(f"{code('uv run dvc push')}, where the line was reproduced.")
-REPRODUCE = Markdown("someone with access to the data reproduces it, by the commands at the end.")
-ALLOW_WORSE = Markdown("say in the pull request why it may be worse, or make it better.")
-READ_JUDGES = Markdown("an owner reads first the files that judge it, named below.")
-OPEN_REPORT = Markdown(f"see why with {code('uv run esteira report --open')}, mend it, and push.")
-LOOK = Markdown("a reviewer looks at what is named above, and decides.")
+BRING_UP_TO_DATE = Markdown("bring dvc.lock up to date, by the commands below.")
+PUSH = Markdown(f"{code('uv run dvc push')}, on the machine that has the data.")
+REPRODUCE = Markdown("someone with access to the data runs the commands below, on this branch.")
+RUN_IT = Markdown("someone with access to the data runs “Reproduce it”, below.")
+ALLOW_WORSE = Markdown("make it better, or explain in the pull request why worse is acceptable.")
+READ_JUDGES = Markdown("a code owner reads the files named below, before anything else.")
+OPEN_REPORT = Markdown(f"see why with {code('uv run esteira report --open')}, fix it, and push.")
+CONFIRM_RULES = Markdown("a code owner confirms the change of gates.yaml, below.")
+ASK_REMOTE = Markdown(
+    f"someone with access to the remote runs {code('uv run dvc status --cloud')} on this branch."
+)
+JUDGE_ALONE = Markdown("decide by the limits alone: nothing compares it with the base.")
+LOOK = Markdown("a reviewer decides on what the verdict names.")
 MERGE = Markdown("review the code, and merge it.")
 
 
@@ -43,14 +49,14 @@ def _refused(facts: Facts, red: bool) -> Markdown | None:
     faulty = [metric.name for metric in facts.metrics if metric.fault]
     if faulty:
         names = joined([code(name, 60) for name in faulty[:MOST_NAMES]])
-        return Markdown(f"mend what measures {names}, {code('uv run dvc repro')}, and push.")
+        return Markdown(f"fix how {names} is measured, {code('uv run dvc repro')}, and push.")
     refusing = [gate for gate in facts.gates if judge.refusal(gate, facts)]
     if refusing:
         return _mend_gates(refusing, facts)
     if facts.run.state == "impossible" and facts.lock.state != "fresh":
         return REPRODUCE
     if facts.lock.state == "stale":
-        return SETTLE
+        return BRING_UP_TO_DATE
     if facts.pushed.state == "missing":
         return PUSH
     return READ_LOG if red or judge.refusals(facts) else None
@@ -58,9 +64,9 @@ def _refused(facts: Facts, red: bool) -> Markdown | None:
 
 def _mend_run(facts: Facts) -> Markdown:
     failed = [stage.name for stage in facts.run.stages if stage.state == "failed"]
-    what = code(failed[0], 40) if failed else Markdown("what failed")
+    what = Markdown(f"stage {code(failed[0], 40)}") if failed else Markdown("what failed")
     lines = Markdown("its last lines are below")
-    return Markdown(f"mend {what} ({lines}), {code('uv run dvc repro')}, and push.")
+    return Markdown(f"fix {what} ({lines}), {code('uv run dvc repro')}, and push.")
 
 
 def _mend_gates(refusing: list[Gate], facts: Facts) -> Markdown:
@@ -68,7 +74,7 @@ def _mend_gates(refusing: list[Gate], facts: Facts) -> Markdown:
     if facts.drift and all(gate.file == gates.DRIFT_FILE for gate in refusing):
         return _by_drift(facts.drift)
     if facts.violations and all(gate.file != gates.EVALUATION for gate in refusing):
-        return Markdown("mend the rows below where they are made, or change their rule.")
+        return Markdown("fix the rows below where they are made, or change their rule.")
     return OPEN_REPORT
 
 
@@ -80,7 +86,7 @@ def _by_drift(found: Drift) -> Markdown:
     if found.action == REWORK.action:
         return Markdown(f"rework the model: {read} says where it errs.")
     if found.action == UNUSABLE.action:
-        return Markdown(f"mend the batch where it is made: {read} says what is wrong.")
+        return Markdown(f"fix the batch where it is made: {read} says what is wrong.")
     return Markdown(f"read {read}.")
 
 
@@ -89,10 +95,21 @@ def _to_look_at(facts: Facts, outside: Outside) -> Markdown | None:
     if outside.judging:
         return READ_JUDGES
     if facts.run.state == "impossible":
-        return REPRODUCE
+        return RUN_IT
     if any(gate.compared and verdict_of(gate) == "worse" for gate in facts.gates):
         return ALLOW_WORSE
-    remarks = [*judge.remarks(facts), *outside.remarks]
-    if facts.drift and facts.drift.action != "keep" and len(remarks) == 1:
+    if facts.rules:
+        return CONFIRM_RULES
+    gone = judge.gone_metrics(facts)
+    gone += [stage.name for stage in facts.run.stages if stage.state == "removed"]
+    if gone:
+        names = joined([code(name, 60) for name in gone[:MOST_NAMES]])
+        return Markdown(f"confirm in the pull request that {names} was meant to go.")
+    if facts.drift and facts.drift.action != "keep":
         return _by_drift(facts.drift)
+    if facts.pushed.state == "unchecked":
+        return ASK_REMOTE
+    remarks = [*judge.remarks(facts), *outside.remarks]
+    if remarks and judge.is_not_compared(facts):
+        return JUDGE_ALONE
     return LOOK if remarks else None

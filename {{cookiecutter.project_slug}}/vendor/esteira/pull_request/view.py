@@ -10,7 +10,7 @@ from typing import Generic, Literal, Self, TypeVar
 from esteira import gate as gates
 from esteira.drift import verdicts
 from esteira.github.markdown import Markdown, code, difference, joined, row, words
-from esteira.page.words import apart, figure
+from esteira.page.words import apart, counted, figure
 from esteira.pull_request import facts as f
 from esteira.pull_request.by_github import NOTHING_ELSE, Outside
 from esteira.pull_request.first_sentence import (
@@ -18,7 +18,7 @@ from esteira.pull_request.first_sentence import (
     first_sentence,
     leading_gate,
 )
-from esteira.pull_request.judge import DRIFT, refusal
+from esteira.pull_request.judge import DRIFT, refusal, refusals
 from esteira.pull_request.movement import UNCHANGED, movement, verdict_of
 from esteira.pull_request.next_step import next_step
 
@@ -34,7 +34,6 @@ Icon = Literal["✅", "⚠️", "❌", "➖"]
 UNKNOWN: Icon = "➖"
 AS_COMMITTED = "(by the figures that were committed: not reproduced)"
 NOT_THERE_YET = (gates.NO_RESULTS, gates.NEW)  # at the base
-ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class GateRow:
 
     icon: Icon
     metric: str
-    name: Markdown  # with ↑ where higher is better, ↓ where lower is
+    name: Markdown
     base: str
     now: str
     change: str
@@ -101,6 +100,11 @@ class GateTable:
     rows: Some[GateRow]
     compared: bool
     shared_rows: int  # that both models answered; 0 where they were not compared so
+
+    @property
+    def intervals(self) -> bool:
+        """Whether any metric that moved has an interval."""
+        return any("[" in gate.change for gate in self.rows.shown)
 
     @property
     def other_reasons(self) -> list[GateRow]:
@@ -205,7 +209,6 @@ class View:
     judging: Some[str]  # files that judge the pull request, and that it changes
     checks: tuple[Check, ...]
     remedy: Remedy
-    not_compared: str  # why no metric is compared with the base
     gates: GateTable | None
     changed: ChangedView | None
     violations: Some[f.Violation]
@@ -231,9 +234,8 @@ def whole(facts: f.Facts, place: Place) -> View:
         first_sentence=first_sentence(facts, place.outside, place.red, bool(place.moved)),
         next_step=next_step(facts, place.outside, place.red, bool(place.moved)),
         judging=Some.of(place.outside.judging),
-        checks=tuple(checks(facts)),
+        checks=(*outer_checks(facts, place), *checks(facts)),
         remedy=remedy(facts),
-        not_compared=facts.not_compared if facts.gates else "",
         gates=gate_table(facts),
         changed=changed(facts),
         violations=Some.of(facts.violations),
@@ -272,15 +274,25 @@ def checks(facts: f.Facts) -> Iterator[Check]:
     yield data_check(facts)
 
 
+def outer_checks(facts: f.Facts, place: Place) -> Iterator[Check]:
+    """Say what is known from outside of the facts, where that spoils what they say."""
+    if place.outside.judging:
+        files = counted(len(place.outside.judging), "file")
+        says = f"{files} of the checks changed, and decided what follows"
+        yield Check("⚠️", "Trust", Markdown(says))
+    if place.red and not refusals(facts):
+        yield Check("❌", "Run", Markdown("failed, for none of the reasons below"))
+
+
 def gates_check(facts: f.Facts) -> Check:
     """Count the gates that refuse."""
     refusing = [gate.metric for gate in facts.gates if refusal(gate, facts)]
     total = len(facts.gates)
     if not refusing:
         icon: Icon = UNKNOWN if facts.run.state == "impossible" else "✅"
-        return Check(icon, "Gates", as_committed(Markdown(f"{total} of {total} say yes"), facts))
+        return Check(icon, "Gates", as_committed(Markdown(f"{total} of {total} pass"), facts))
     names = joined([code(name, 60) for name in refusing[:MOST_NAMES]])
-    says = Markdown(f"{len(refusing)} of {total} say no: {names}")
+    says = Markdown(f"{len(refusing)} of {total} fail: {names}")
     return Check("❌", "Gates", says, "uv run esteira report --open")
 
 
@@ -298,7 +310,8 @@ def comparison_check(facts: f.Facts) -> Check:
     known = [gate for gate in of_answers if verdict_of(gate)]
     if not known:
         why = facts.not_compared or next((gate.not_compared for gate in lacking), "")
-        return Check(UNKNOWN, "Comparison", words(f"not compared: {why or 'no base yet'}"))
+        says = f"not compared: {(why or 'no base yet').rstrip('.')}; only the limits are judged"
+        return Check(UNKNOWN, "Comparison", words(says))
     told = [
         Markdown(f"{code(gate.metric, 60)} {verdict}")
         for gate, verdict in moved
@@ -307,7 +320,7 @@ def comparison_check(facts: f.Facts) -> Check:
     told += [Markdown(f"{code(gate.metric, 60)} not compared") for gate in lacking]
     worse = lacking or any(verdict == "worse" for _, verdict in moved)
     icon: Icon = UNKNOWN if facts.run.state == "impossible" else "⚠️" if worse else "✅"
-    said = joined(told[:MOST_NAMES]) if told else Markdown("nothing moved")
+    said = joined(told[:MOST_NAMES]) if told else Markdown("no metric of the gates moved")
     return Check(icon, "Comparison", as_committed(said, facts))
 
 
@@ -322,11 +335,12 @@ def drift_check(facts: f.Facts) -> Check:
     if found is None:
         return Check(UNKNOWN, "Drift", Markdown("not checked"))
     if found.action == verdicts.KEEP.action:
-        return Check("✅", "Drift", words(f"keep: {counted_drift(found)}"))
+        keep: Icon = UNKNOWN if facts.run.state == "impossible" else "✅"
+        return Check(keep, "Drift", as_committed(words(f"keep: {counted_drift(found)}"), facts))
     refused = any(refusal(gate, facts) for gate in facts.gates if gate.metric == DRIFT)
     says = [f"{found.action}: {counted_drift(found)}"]
     if found.action in facts.drift_blocks:
-        says.append(f"gates.yaml lets nothing pass that says {found.action}")
+        says.append(f"gates.yaml does not let {found.action} pass")
     return Check("❌" if refused else "⚠️", "Drift", words("; ".join(says)))
 
 
@@ -371,7 +385,7 @@ def data_check(facts: f.Facts) -> Check:
 
 def gate_table(facts: f.Facts) -> GateTable | None:
     """Prepare the gates: those that refuse first, else in the order of gates.yaml."""
-    judged = [gate for gate in facts.gates if gate.metric != DRIFT or gate.limit is not None]
+    judged = facts.gates
     rows = sorted((gate_row(gate, facts) for gate in judged), key=lambda made: made.reason == "")
     if not rows:
         return None
@@ -386,17 +400,28 @@ def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
     if gate.base is not None and gate.now is not None:
         base, now = apart(gate.base, gate.now)
     reason = refusal(gate, facts)
+    passes: Icon = UNKNOWN if facts.run.state == "impossible" else "✅"
+    allowed = gate.regression if gate.base is not None else None  # else it is not judged
+    terms = gates.terms(gate.better, gate.limit, allowed)
+    if gate.metric == DRIFT and gate.limit is None:
+        terms = gates.drift_terms(facts.drift_blocks)
     return GateRow(
-        icon="❌" if reason else "✅",
+        icon="❌" if reason else passes,
         metric=gate.metric,
-        name=Markdown(f"{code(gate.metric)} {ARROWS[gate.better]}".rstrip()),
+        name=code(gate.metric),
         base=base,
         now=words(gate.word, 40) or now,
         change=movement(gate),
-        must_be=gates.terms(gate.better, gate.limit, gate.regression) or "–",
-        not_compared=gate.not_compared,
+        must_be=terms or "–",
+        not_compared="" if told(gate, facts) else gate.not_compared,
         reason=reason,
     )
+
+
+def told(gate: f.Gate, facts: f.Facts) -> bool:
+    """Whether the checklist says why a gate is not compared, or nothing is wrong with that."""
+    known = any(verdict_of(other) for other in facts.gates if other.file == gates.EVALUATION)
+    return gate.not_compared in NOT_THERE_YET or not known
 
 
 # ---- drift

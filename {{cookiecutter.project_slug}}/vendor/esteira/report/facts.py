@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from esteira import gate
 from esteira.card.measure import Card
 from esteira.drift.shown import Shown
 from esteira.readiness import Tone
@@ -24,7 +25,7 @@ class Part(Generic[Found]):
 class Moved:
     """How a metric moved against the base."""
 
-    word: str  # better, worse, within chance, or unchanged
+    word: str  # better, worse, within noise, or unchanged
     amount: str  # with its interval
 
     def says(self) -> str:
@@ -37,7 +38,7 @@ class Measured:
     """One metric on the rows held out, beside the base's."""
 
     name: str
-    arrow: str  # ↑ higher is better, ↓ lower is
+    better: gate.Better
     now: float
     low: float | None  # of its 95 % interval, where the answers are here
     high: float | None
@@ -45,7 +46,7 @@ class Measured:
     moved: Moved | None  # None where it is not compared
     tone: Tone
     must_be: str  # what its gate asks for; "" without one
-    refused: str  # why a gate says no; "" where none does
+    refused: str  # why a gate refuses it; "" where none does
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,14 @@ def _measured(
     higher = comparison.METRICS[name].higher
     return Measured(
         name=name,
-        arrow="↑" if higher else "↓",
+        better="higher" if higher else "lower",
         now=now,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
         base=compared.base if compared else None,
         moved=_moved(compared) if compared else None,
         tone=TONES.get(compared.verdict, "none") if compared else "none",
-        must_be=gate.terms(judged.better, judged.limit, judged.regression) if judged else "",
+        must_be=judged.must_be if judged else "",
         refused=judged.reason if judged else "",
     )
 
