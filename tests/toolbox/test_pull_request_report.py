@@ -365,7 +365,10 @@ PLACES["tests_failed"] = replace(PLACE, red=True)
 SIZES = {"truncated": 5_000}
 JUDGING = ("gates.yaml", "uv.lock", *(f"vendor/esteira/room_{i}.py" for i in range(15)))
 PLACES["judges_changed"] = replace(
-    PLACE, outside=Outside(JUDGING, ("it changes more files than GitHub lists (3,000)",))
+    PLACE,
+    outside=Outside(
+        JUDGING, ("it changes more files than GitHub lists (3,000), so some are not named",)
+    ),
 )
 STATES["judges_changed"] = STATES["better"]
 STATES["head_moved"] = STATES["better"]
@@ -473,8 +476,8 @@ def links(markdown: str) -> list[str]:
 
 OURS = (
     r"<!-- esteira:pull-request -->\s*|</?sub>|</details>\s*|https://github\.com/squad/radar\S*"
-    r"|<details><summary>(In the files: metrics that moved, came or went"
-    r"|In the files: metrics with the base's figure"
+    r"|<details><summary>(Metrics in the files that differ from the base's"
+    r"|Metrics in the files that equal the base's"
     r"|Hashes and sizes of the data) \(\d+\)</summary>\s*"
     r"|<details><summary>Reproduce it</summary>\s*"
 )

@@ -35,7 +35,8 @@ def outside(api: Api, facts: Facts) -> Outside:
     judging = judging_files(files, prefix)
     remarks = []
     if len(files) >= MOST_FILES:
-        remarks.append(f"it changes more files than GitHub lists ({MOST_FILES:,})")
+        listed = f"it changes more files than GitHub lists ({MOST_FILES:,})"
+        remarks.append(f"{listed}, so some are not named")
     if f"{prefix}{GATES}" not in judging:
         remarks += other_rules(facts)
     return Outside(tuple(judging), tuple(remarks))

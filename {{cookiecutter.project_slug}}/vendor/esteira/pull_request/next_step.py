@@ -22,9 +22,13 @@ RUN_IT = Markdown("someone with access to the data runs “Reproduce it”, belo
 ALLOW_WORSE = Markdown("make it better, or explain in the pull request why worse is acceptable.")
 READ_JUDGES = Markdown("a code owner reads the files named below, before anything else.")
 OPEN_REPORT = Markdown(f"see why with {code('uv run esteira report --open')}, fix it, and push.")
+FIX_DATA = Markdown(
+    "fix the data where it is made, or change schema.yaml: the broken rules are below."
+)
 CONFIRM_RULES = Markdown("a code owner confirms the change of gates.yaml, below.")
 ASK_REMOTE = Markdown(
-    f"someone with access to the remote runs {code('uv run dvc status --cloud')} on this branch."
+    f"someone with access to the remote runs {code('uv run dvc status --cloud')} on this branch:"
+    " it must say “in sync”."
 )
 JUDGE_ALONE = Markdown("decide by the limits alone: nothing compares it with the base.")
 LOOK = Markdown("a reviewer decides on what the verdict names.")
@@ -74,14 +78,14 @@ def _mend_gates(refusing: list[Gate], facts: Facts) -> Markdown:
     if facts.drift and all(gate.file == gates.DRIFT_FILE for gate in refusing):
         return _by_drift(facts.drift)
     if facts.violations and all(gate.file != gates.EVALUATION for gate in refusing):
-        return Markdown("fix the rows below where they are made, or change their rule.")
+        return FIX_DATA
     return OPEN_REPORT
 
 
 def _by_drift(found: Drift) -> Markdown:
     if found.action == RETRAIN.action:
         command = f"uv run esteira absorb {shlex.quote(found.batch or 'BATCH')}"
-        return Markdown(f"retrain on the batch: {code(command, 200)}.")
+        return Markdown(f"retrain on the batch, now or after the merge: {code(command, 200)}.")
     read = code("reports/drift_check/report.html")
     if found.action == REWORK.action:
         return Markdown(f"rework the model: {read} says where it errs.")

@@ -18,7 +18,7 @@ from esteira.pull_request.first_sentence import (
     first_sentence,
     leading_gate,
 )
-from esteira.pull_request.judge import DRIFT, refusal, refusals
+from esteira.pull_request.judge import DRIFT, contradictions, refusal, refusals
 from esteira.pull_request.movement import UNCHANGED, movement, verdict_of
 from esteira.pull_request.next_step import next_step
 
@@ -293,7 +293,8 @@ def gates_check(facts: f.Facts) -> Check:
         return Check(icon, "Gates", as_committed(Markdown(f"{total} of {total} pass"), facts))
     names = joined([code(name, 60) for name in refusing[:MOST_NAMES]])
     says = Markdown(f"{len(refusing)} of {total} fail: {names}")
-    return Check("❌", "Gates", says, "uv run esteira report --open")
+    step = "" if contradictions(facts) else "uv run esteira report --open"
+    return Check("❌", "Gates", says, step)
 
 
 def comparison_check(facts: f.Facts) -> Check:
@@ -308,6 +309,8 @@ def comparison_check(facts: f.Facts) -> Check:
     of_answers = [gate for gate in judged if gate.file == gates.EVALUATION] or judged
     moved = [(gate, verdict_of(gate)) for gate in judged]
     known = [gate for gate in of_answers if verdict_of(gate)]
+    if contradictions(facts):
+        return Check(UNKNOWN, "Comparison", Markdown("not believed: the report contradicts itself"))
     if not known:
         why = facts.not_compared or next((gate.not_compared for gate in lacking), "")
         says = f"not compared: {(why or 'no base yet').rstrip('.')}; only the limits are judged"
@@ -321,7 +324,24 @@ def comparison_check(facts: f.Facts) -> Check:
     worse = lacking or any(verdict == "worse" for _, verdict in moved)
     icon: Icon = UNKNOWN if facts.run.state == "impossible" else "⚠️" if worse else "✅"
     said = joined(told[:MOST_NAMES]) if told else Markdown("no metric of the gates moved")
+    if others := other_metrics(facts):
+        differ = "differs" if others == 1 else "differ"
+        said = Markdown(f"{said}; {counted(others, 'other metric')} {differ}")
     return Check(icon, "Comparison", as_committed(said, facts))
+
+
+def other_metrics(facts: f.Facts) -> int:
+    """Count the metrics that no gate is of, and that are others than at the base.
+
+    Those of the drift check are of a batch, and told by it; rows are told with what changed.
+    """
+    judged = {(gate.file, gate.metric) for gate in facts.gates}
+    return sum(
+        metric.base is not None and metric.now is not None and metric.base != metric.now
+        for metric in facts.metrics
+        if (metric.file, metric.name) not in judged
+        and metric.file not in (gates.DRIFT_FILE, VALIDATION)
+    )
 
 
 def as_committed(says: Markdown, facts: f.Facts) -> Markdown:
@@ -400,7 +420,9 @@ def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
     if gate.base is not None and gate.now is not None:
         base, now = apart(gate.base, gate.now)
     reason = refusal(gate, facts)
-    passes: Icon = UNKNOWN if facts.run.state == "impossible" else "✅"
+    not_run = facts.run.state == "impossible"
+    calm = gate.word in ("", verdicts.KEEP.action)
+    passes: Icon = UNKNOWN if not_run else "✅" if calm else "⚠️"
     allowed = gate.regression if gate.base is not None else None  # else it is not judged
     terms = gates.terms(gate.better, gate.limit, allowed)
     if gate.metric == DRIFT and gate.limit is None:
@@ -411,7 +433,7 @@ def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
         name=code(gate.metric),
         base=base,
         now=words(gate.word, 40) or now,
-        change=movement(gate),
+        change="not run" if not_run else movement(gate),
         must_be=terms or "–",
         not_compared="" if told(gate, facts) else gate.not_compared,
         reason=reason,
