@@ -1,7 +1,7 @@
 # make demo    generate a project in demo/ and reproduce its pipeline
 # make test    the template's tests
 # make soak    ten times as many faults and hostile inputs as make test, ten minutes of load
-# make test-slow   Airflow and Kubeflow's local runner run the whole line, each in an environment of its own
+# make test-slow   Airflow, Kubeflow's local runner and a cluster's Job run the whole line; the rehearsal, too
 # make rehearsal   from a release to drift, a retrained model and the next release, step by step
 # make lint    ruff over both houses, and types
 # make benchmark-overhead   what DVC and imports add to the line's work
@@ -53,10 +53,10 @@ test: .venv/ready
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: .venv/ready
-	ESTEIRA_SLOW=1 .venv/bin/pytest tests/test_airflow.py tests/test_kubeflow.py $(ARGS)
+	ESTEIRA_SLOW=1 .venv/bin/pytest tests/test_airflow.py tests/test_kubeflow.py tests/test_clusters.py tests/test_rehearsal.py $(ARGS)
 
 rehearsal: .venv/ready
-	.venv/bin/pytest -s tests/test_rehearsal.py $(ARGS)
+	ESTEIRA_SLOW=1 .venv/bin/pytest -s tests/test_rehearsal.py $(ARGS)
 
 soak: .venv/ready
 	ESTEIRA_SOAK=10 .venv/bin/pytest -n $(WORKERS) tests/test_faults.py tests/test_hostile_answers.py tests/test_serve_load.py $(ARGS)

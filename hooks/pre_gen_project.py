@@ -29,11 +29,11 @@ locket markdown-it-py markupsafe mdurl msgpack msgspec multidict mypy-extensions
 numpy nvidia-ml-py omegaconf orjson packaging pandas pandera partd pathspec platformdirs pluggy
 prettytable prometheus-client prompt-toolkit propcache psutil pyarrow pycparser pydantic
 pydantic-core pydantic-settings pydot pygit2 pygments pygtrie pyparsing pytest python-dateutil
-python-dotenv pywin32 pyyaml requests rich ruamel-yaml ruff s3fs scikit-learn scipy scmrepo semver
-setuptools shellingham shortuuid shtab six skops smmap sortedcontainers sqltrie starlette tabulate
-tblib threadpoolctl tomlkit toolz tornado tqdm typeguard typer typing-extensions typing-inspect
-typing-inspection tzdata tzlocal urllib3 uvicorn vine voluptuous wcwidth wrapt yarl zc-lockfile zict
-zipp
+python-dotenv pywin32 pyyaml requests rich ruamel-yaml ruamel-yaml-clib ruff s3fs scikit-learn scipy
+scmrepo semver setuptools shellingham shortuuid shtab six skops smmap sortedcontainers sqltrie
+starlette tabulate tblib threadpoolctl tomlkit toolz tornado tqdm typeguard typer typing-extensions
+typing-inspect typing-inspection tzdata tzlocal urllib3 uvicorn vine voluptuous wcwidth wrapt yarl
+zc-lockfile zict zipp
 """
 MODULES = """
 aiobotocore aiohappyeyeballs aiohttp aiohttp_retry aioitertools aiosignal amqp annotated_doc

@@ -16,6 +16,7 @@ import helpers
 import pytest
 from actions import commit, edit, git
 from dockerfile_parse import DockerfileParser
+from helpers import slow
 from ruamel.yaml import YAML
 from test_exports import AFTER, LINE, change_every_stage, in_one_folder
 from test_watch import Squad, batch, squad  # noqa: F401 - `squad` is a fixture
@@ -196,6 +197,7 @@ def test_the_files_of_kubernetes_are_valid_and_give_the_pods_little(author: Path
     assert helpers.run(author, "pytest", "tests/test_line.py", check=False).returncode == 1
 
 
+@slow
 def test_the_job_reproduces_a_branch_whose_lock_is_then_had_without_a_run(
     author: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import helpers
 import pandas as pd
 import pytest
 from actions import act, commit, edit, git
+from helpers import slow
 from test_serve import serving
 
 INCOMING = "data/raw/served.parquet"
@@ -129,6 +130,7 @@ def turned(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(diagnosis=rows["diagnosis"].map(other))
 
 
+@slow
 def test_from_a_release_to_the_next_and_beyond(company: Company) -> None:
     github, table = company.github, company.table
     company.say("release v1, and serve it")

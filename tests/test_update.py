@@ -1195,7 +1195,8 @@ def test_a_project_of_an_earlier_commit_is_updated_to_this_one(
     (project / "NOTES.md").write_text("Ours\n")
     before = commit(project, "Ours")
     other = {"PYTHONPATH": f"{fresh}/vendor"}  # as `uv run --project` has it
-    done = update(project, "--answers", str(fresh / RECORD), check=False, env=other)
+    answers = ("--answers", str(fresh / RECORD), "--template", str(ROOT))
+    done = update(project, *answers, check=False, env=other)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "algorithm: forest" in (project / "params.yaml").read_text()
     assert "table = table.copy()" in (project / "src/churn_radar/features.py").read_text()
