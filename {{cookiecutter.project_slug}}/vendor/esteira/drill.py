@@ -150,7 +150,8 @@ def _point_at(path: str) -> None:
 
 
 def _reproduce() -> None:
-    command = [sys.executable, "-m", "dvc", "repro", "drift_check"]
+    # What depends on it, such as the card, too: else the lock would be stale.
+    command = [sys.executable, "-m", "dvc", "repro", "--downstream", "drift_check"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         last = " ".join((done.stderr or done.stdout).split())[-300:]

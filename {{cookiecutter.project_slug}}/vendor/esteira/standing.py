@@ -133,7 +133,7 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
     """Say first what refuses; then what to look at; then that it is ready, or good so far."""
     by_name = {check.name: check for check in checks}
     lock, data, commit = by_name["Lock"], by_name["Data"], by_name["Commit"]
-    refused = [verdict.reason for verdict in verdicts if verdict.reason]
+    refused = [_sentence_of(verdict) for verdict in verdicts if verdict.reason]
     if lock.tone != "good":
         refused.insert(0, f"{_capital(lock.says)}.")
     if data.tone == "bad":
@@ -148,6 +148,11 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
     if concluded.tone == "good" and commit.tone != "good":
         return Readiness("good", "Good so far", (leading, f"{_capital(commit.says)}."))
     return concluded
+
+
+def _sentence_of(verdict: gate.Verdict) -> str:
+    """Return why a gate refuses; a metric's name keeps its first letter."""
+    return _capital(verdict.reason) if verdict.file == gate.DRIFT_FILE else verdict.reason
 
 
 def _capital(text: str) -> str:

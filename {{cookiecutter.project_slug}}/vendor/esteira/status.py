@@ -25,10 +25,11 @@ def find(base: str | None = None) -> Standing:
 def show(console: Console, found: Standing) -> None:
     """Print the screen."""
     colour = COLOURS[found.tone]
-    first, *others = [escape(plain(reason)) for reason in found.reasons[:MOST_REASONS]] or [""]
-    console.print(f"[bold {colour}]{found.headline}[/]  {first}")
-    for reason in others:
-        console.print(f"  {reason}")
+    verdict = Table.grid(padding=(0, 2))
+    for place, reason in enumerate(found.reasons[:MOST_REASONS] or [""]):
+        headline = "" if place else f"[bold {colour}]{found.headline}[/]"
+        verdict.add_row(headline, escape(plain(reason)))
+    console.print(verdict)
     console.print()
     console.print(metrics(found))
     console.print()

@@ -75,7 +75,7 @@ def _against(base: Base, metrics: model.Metrics) -> str:
     if not metrics.shared_rows:
         return base.says()
     rows = counted(metrics.shared_rows, "row")
-    return f"{base.says()} Its value and the difference are of the {rows} that both answered."
+    return f"{base.says()} The base and the difference are of the {rows} that both models answered."
 
 
 def _made() -> str:
