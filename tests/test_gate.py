@@ -50,7 +50,7 @@ def test_the_gate_says_no(project: Path, change: dict, sentence: str) -> None:
     [
         (0, 0, ""),
         (1, 0, ""),
-        (2, 1, "the drift check says `rework`, which gates.yaml blocks"),
+        (2, 1, "the drift check says `rework`, which gates.yaml does not let pass"),
         (3, 1, "the drift check says `unusable`, so nothing can be said"),
         (7, 1, "action is 7 in reports/drift_check/metrics.json, which means nothing"),
     ],

@@ -502,11 +502,12 @@ def test_stopped_while_it_renders_it_leaves_all_as_it_was_and_can_be_run_again(
 ) -> None:
     """The template's hook says that it has begun, and then waits for what never comes."""
     edit(template.project, "gates.yaml", "drift: [rework]", "drift: []")
-    began = project.parent / "began"
+    began, never = project.parent / "began", project.parent / "never"
     os.mkfifo(began)
+    os.mkfifo(never)
     hook = template.folder / "hooks" / "post_gen_project.py"
     whole = hook.read_text()
-    wait = f"open({str(began)!r}, 'w').write('x')\nos.mkfifo('never')\nopen('never').read()\n"
+    wait = f"open({str(began)!r}, 'w').write('x')\nopen({str(never)!r}).read()\n"
     hook.write_text(whole.replace("def main() -> None:", f"{wait}\n\ndef main() -> None:"))
     template.release("1.1.0", "- Waits.")
     before = state(project)
@@ -529,6 +530,7 @@ def test_stopped_while_it_renders_it_leaves_all_as_it_was_and_can_be_run_again(
     assert process.returncode in (-9, 130), said
     assert "Traceback" not in said[1]
     assert state(project) == before
+    os.close(os.open(never, os.O_RDWR))  # a hook that was not killed ends
     hook.write_text(whole)
     template.release("1.2.0", "- Does not wait.")
     assert "Merged" in update(project).stdout

@@ -340,7 +340,7 @@ def test_a_change_of_settings_is_reproduced_reported_and_asked_to_be_settled(pul
     assert passed(pull.comment(), "pull-request-comment"), pull.said
     [comment] = pull.github.comments.values()
     assert "### ❌ Not ready: " in comment["body"]
-    assert "- settings: `train.hyperparameters.C` – → `0.1`" in comment["body"]
+    assert "- settings: `train.hyperparameters.C` added: `0.1`" in comment["body"]
 
 
 def test_unpushed_outputs_are_red_and_the_next_push_updates_the_comment(pull: Pull) -> None:
@@ -488,10 +488,10 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     assert not attempt(json.dumps(good | {"head": "0" * 40}))
     assert "refused: the report is of commit" in pull.said
     [comment] = pull.github.comments.values()
-    assert "### ❌ The check's report could not be believed" in comment["body"]
+    assert "### ❌ Not ready: the check's report does not fit this pull request" in comment["body"]
     assert attempt("<script>@all</script>")
     [comment] = pull.github.comments.values()
-    assert "### ❌ The check left no report that can be read" in comment["body"]
+    assert "### ❌ Not ready: the check left no report that can be read" in comment["body"]
     assert "@all" not in comment["body"]
     many = [{"file": "a" * 99, "name": f"{i}" * 80, "base": 1.0, "now": 2.0} for i in range(500)]
     assert attempt(json.dumps(good | {"metrics": many}))
@@ -502,7 +502,7 @@ def test_hostile_artifacts_never_reach_another_pull_request(pull: Pull) -> None:
     assert attempt(json.dumps(good))
     assert "### ❌" in comment["body"]
     assert "but the run failed" in comment["body"]
-    assert "The branch has moved on to dddddddddd" in comment["body"]
+    assert "the branch has moved on to dddddddddd" in comment["body"]
 
 
 def test_runs_of_other_events_and_cancelled_ones_post_nothing(pull: Pull) -> None:

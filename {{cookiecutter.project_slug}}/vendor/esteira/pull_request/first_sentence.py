@@ -25,26 +25,26 @@ class FirstSentence:
     text: Markdown
 
 
-OUTDATED = FirstSentence("⚠️", Markdown("Outdated: the branch has a newer commit"))
-
-
 def first_sentence(
-    facts: Facts, outside: Outside, red: bool = False, moved: bool = False
+    facts: Facts, outside: Outside, red: bool = False, moved: str = ""
 ) -> FirstSentence:
     """Make the sentence; `red` where the run failed, whatever the facts say.
 
-    `moved` tells that the branch has newer commits than the one that is reported.
+    `moved` is the branch's newest commit, where it is not the one that is reported.
     """
-    if moved:
-        return OUTDATED
     refused = judge.refusals(facts)
     if red and not refused:
         refused = [RED_ALL_THE_SAME]
+    outdated = f"the branch has moved on to {moved}"
+    if moved and not refused:
+        return FirstSentence(ICONS["look"], Markdown(f"Outdated: {outdated}"))
     look = [*judge.remarks(facts), *outside.remarks]
     if outside.judging:
         look.append(judging_in_words(len(outside.judging)))
     if facts.run.state == "impossible":
         look.append(NOT_REPRODUCED)
+    if moved:
+        refused = [*refused[:1], outdated, *refused[1:]]
     good: list[Value] = [leading_metric(facts)]
     if facts.environment:
         good.append(f"{counted(len(facts.environment), 'package')} changed")

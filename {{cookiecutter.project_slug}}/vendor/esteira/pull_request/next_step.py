@@ -36,7 +36,7 @@ MERGE = Markdown("review the code, and merge it.")
 
 
 def next_step(facts: Facts, outside: Outside, red: bool, moved: bool) -> Markdown:
-    """Return what to do next, as a sentence; `red` and `moved` as in `first_sentence`."""
+    """Return what to do next, as a sentence; `red` as in `first_sentence`."""
     if moved:
         return WAIT
     return _refused(facts, red) or _to_look_at(facts, outside) or MERGE

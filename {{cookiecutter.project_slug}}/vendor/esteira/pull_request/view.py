@@ -203,7 +203,6 @@ class Fold:
 class View:
     """The whole comment, in its order."""
 
-    moved: str
     first_sentence: FirstSentence
     next_step: Markdown
     judging: Some[str]  # files that judge the pull request, and that it changes
@@ -230,8 +229,7 @@ def whole(facts: f.Facts, place: Place) -> View:
     moved = [metric for metric in facts.metrics if metric.fault or metric.base != metric.now]
     others = [metric for metric in facts.metrics if metric not in moved]
     return View(
-        moved=place.moved[:10],
-        first_sentence=first_sentence(facts, place.outside, place.red, bool(place.moved)),
+        first_sentence=first_sentence(facts, place.outside, place.red, place.moved[:10]),
         next_step=next_step(facts, place.outside, place.red, bool(place.moved)),
         judging=Some.of(place.outside.judging),
         checks=(*outer_checks(facts, place), *checks(facts)),
