@@ -993,6 +993,22 @@ def test_columns_that_a_series_lacks_for_blocks_are_calibrated_too() -> None:
     assert {feature.usual for feature in short.features} == {Sizes()}
 
 
+def test_of_a_wide_series_the_classifier_tells_some_blocks_spread_over_all() -> None:
+    draw = np.random.default_rng(0)
+    blocks = [series.Block(start, start + 50) for start in range(0, 1000, 50)]
+    for width, told in ((10, 20), (120, 8)):
+        codes = draw.integers(0, 9, (width, 1000)).astype(np.uint8)
+        assert len(series.told_apart(codes, blocks)) == told
+
+
+def test_categories_of_one_block_alone_are_unseen_by_the_others() -> None:
+    frame = pd.DataFrame({"plan": ["basic", "pro"] * 250, "x": np.arange(500) % 7})
+    frame.loc[100:109, "plan"], frame.loc[300:304, "plan"] = "trial", "gift"
+    known = build(frame, ordered=True)
+    (plan,) = (feature for feature in known.features if feature.name == "plan")
+    assert plan.usual.unseen > 0
+
+
 def test_a_target_with_very_many_classes_is_followed() -> None:
     names = np.array([f"class {i}" for i in range(400)])
     x = np.arange(1200) % 400

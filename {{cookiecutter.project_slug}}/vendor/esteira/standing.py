@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from esteira import gate
 from esteira.drift.verdicts import KEEP, RETRAIN, VERDICTS, Verdict
 from esteira.line.errors import UserError
-from esteira.line.files import read_json
 from esteira.page.words import apart, counted, figure
 from esteira.readiness import Readiness, Tone, conclude, judges, judging_in_words, not_pushed
 from esteira.repository import base as bases
@@ -28,7 +27,7 @@ COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
 NOT_CHECKED = {"Data": "Whether the data is pushed"}  # that a reviewer must know of
 DRILL = "data/drill"  # where a rehearsed batch lies
-DRIFT_REPORT = "reports/drift_check"
+DRIFT_SHOWN = "reports/drift_check/shown.json"
 MOST_NAMED = 3  # files or stages, in one line
 # In which order things are settled: what is drifted or worse is told in the pull request.
 TURNS = (
@@ -138,12 +137,13 @@ def _verdict(checks: tuple[Check, ...], verdicts: tuple[gate.Verdict, ...]) -> R
         refused.insert(0, f"{_capital(lock.says)}.")
     if data.tone == "bad":
         refused.append(f"{_capital(data.says)}.")
-    look = [check.look for check in checks if check.look]
+    is_drill = DRILL_CHECK in checks
+    look = [check.look for check in checks if check.look and check != DRILL_CHECK]
     leading = _leading(verdicts)
     if refused and lock.tone == "good" and not any(verdict.reason for verdict in verdicts):
         look = look or [leading]  # what is not pushed says nothing of the model
-    if DRILL_CHECK in checks:
-        return Readiness("look", "Drill", (DRILL_CHECK.look, *refused, *look[1:]))
+    if is_drill:
+        return Readiness("look", "Drill", (DRILL_CHECK.look, *refused, *look))
     concluded = conclude(refused, look, [leading, "Every gate passes; no drift that matters."])
     if concluded.tone == "good" and commit.tone != "good":
         return Readiness("good", "Good so far", (leading, f"{_capital(commit.says)}."))
@@ -296,12 +296,15 @@ def _drift(verdicts: tuple[gate.Verdict, ...]) -> Check:
 
 def _evidence(said: Verdict) -> str:
     """Quote the first reason of the drift check, where its page is here and says the same."""
+    from esteira.drift import shown  # not where nothing drifted: it takes a while to import
+
     try:
-        shown = read_json(f"{DRIFT_REPORT}/shown.json")
+        found = shown.read(DRIFT_SHOWN)
     except UserError:
         return ""
-    reasons = shown.get("reasons") if shown.get("action") == said.action else None
-    return f" ({str(reasons[0]).rstrip('.')})" if reasons else ""
+    if found.action != said.action or not found.reasons:
+        return ""
+    return f" ({_without_stop(found.reasons[0])})"
 
 
 def retraining() -> str:

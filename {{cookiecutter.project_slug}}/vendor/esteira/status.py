@@ -48,9 +48,9 @@ def plain(text: str) -> str:
 def metrics(found: Standing) -> Table:
     """Return the metrics of gates.yaml beside the base's."""
     shown = Table(box=None, pad_edge=False)
-    now = "before the change" if found.stale else "now"
-    for title in ("", "metric", "base", now, "against the base", "must be"):
-        numeric = title in ("base", now)
+    measured = "before the change" if found.stale else "now"
+    for title in ("", "metric", "base", measured, "against the base", "must be"):
+        numeric = title in ("base", measured)
         shown.add_column(title, justify="right" if numeric else "left", no_wrap=bool(title))
     for verdict in found.verdicts:
         now = escape(verdict.word) if verdict.word else figure(verdict.now)

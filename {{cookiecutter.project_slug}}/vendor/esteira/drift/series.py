@@ -61,8 +61,10 @@ def calibrate(profile: Profile, train: Any, step: int = 1) -> Profile:
 
     Of what the check measures of each block of `train`, in the order of its rows, against all the
     other rows, this is the upper prediction limit for one more (by Student's t; Hahn & Meeker
-    1991), at BEYOND_USUAL over the number of columns. Fewer than FEWEST_BLOCKS tell nothing, and
-    the limits stay as they are. `train` has every `step`-th row of the series.
+    1991), at BEYOND_USUAL over the number of columns; of the classifier, which tells only some
+    blocks of a wide table, at TOLD_BEYOND_USUAL. Values are counted in the cells of the profile.
+    Fewer than FEWEST_BLOCKS tell nothing, and the limits stay as they are. `train` has every
+    `step`-th row of the series.
     """
     source = Source(train)
     number = min(MOST_BLOCKS, source.rows // ROWS_OF_BLOCK)

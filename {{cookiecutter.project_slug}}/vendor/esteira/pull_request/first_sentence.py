@@ -37,7 +37,7 @@ def first_sentence(
         refused = [RED_ALL_THE_SAME]
     outdated = f"the branch has moved on to {moved}"
     if moved and not refused:
-        return FirstSentence(ICONS["look"], Markdown(f"Outdated: {outdated}"))
+        return FirstSentence(ICONS["look"], Markdown(f"Outdated: {words(outdated)}"))
     look = [*judge.remarks(facts), *outside.remarks]
     if outside.judging:
         look.append(judging_in_words(len(outside.judging)))

@@ -18,7 +18,6 @@ DO_NOT_MERGE = Markdown("do not merge it: ask for another run, and read its log.
 BRING_UP_TO_DATE = Markdown("bring dvc.lock up to date, by the commands below.")
 PUSH = Markdown(f"{code('uv run dvc push')}, on the machine that has the data.")
 REPRODUCE = Markdown("someone with access to the data runs the commands below, on this branch.")
-RUN_IT = Markdown("someone with access to the data runs “Reproduce it”, below.")
 ALLOW_WORSE = Markdown("make it better, or explain in the pull request why worse is acceptable.")
 READ_JUDGES = Markdown("a code owner reads the files named below, before anything else.")
 OPEN_REPORT = Markdown(f"see why with {code('uv run esteira report --open')}, fix it, and push.")
@@ -98,8 +97,6 @@ def _to_look_at(facts: Facts, outside: Outside) -> Markdown | None:
     """Return what a reviewer does first; None where there is nothing to look at."""
     if outside.judging:
         return READ_JUDGES
-    if facts.run.state == "impossible":
-        return RUN_IT
     if any(gate.compared and verdict_of(gate) == "worse" for gate in facts.gates):
         return ALLOW_WORSE
     if facts.rules:

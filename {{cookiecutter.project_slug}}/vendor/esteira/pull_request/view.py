@@ -403,12 +403,12 @@ def data_check(facts: f.Facts) -> Check:
 
 def gate_table(facts: f.Facts) -> GateTable | None:
     """Prepare the gates: those that refuse first, else in the order of gates.yaml."""
-    judged = facts.gates
-    rows = sorted((gate_row(gate, facts) for gate in judged), key=lambda made: made.reason == "")
+    made = (gate_row(gate, facts) for gate in facts.gates)
+    rows = sorted(made, key=lambda gate: gate.reason == "")
     if not rows:
         return None
-    shared = [gate.compared.rows for gate in judged if gate.compared]
-    compared = any(gate.base is not None for gate in judged)
+    shared = [gate.compared.rows for gate in facts.gates if gate.compared]
+    compared = any(gate.base is not None for gate in facts.gates)
     return GateTable(Some.of(rows, MOST_GATES), compared, max(shared, default=0))
 
 
@@ -433,12 +433,12 @@ def gate_row(gate: f.Gate, facts: f.Facts) -> GateRow:
         now=words(gate.word, 40) or now,
         change="not run" if not_run else movement(gate),
         must_be=terms or "–",
-        not_compared="" if told(gate, facts) else gate.not_compared,
+        not_compared="" if is_told(gate, facts) else gate.not_compared,
         reason=reason,
     )
 
 
-def told(gate: f.Gate, facts: f.Facts) -> bool:
+def is_told(gate: f.Gate, facts: f.Facts) -> bool:
     """Whether the checklist says why a gate is not compared, or nothing is wrong with that."""
     known = any(verdict_of(other) for other in facts.gates if other.file == gates.EVALUATION)
     return gate.not_compared in NOT_THERE_YET or not known
