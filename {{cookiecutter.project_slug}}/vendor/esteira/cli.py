@@ -61,7 +61,7 @@ def gate(
 ) -> None:
     """Judge the metrics in reports/ by gates.yaml; exit with 1 if a rule is broken."""
     from esteira.comparison import says
-    from esteira.gate import judge_all, remarks, terms
+    from esteira.gate import judge_all, remarks
     from esteira.page.words import figure
     from esteira.repository import base as bases
     from esteira.repository import git, lock
@@ -76,7 +76,7 @@ def gate(
             verdict.metric,
             "" if verdict.base is None else figure(verdict.base),
             verdict.word or figure(verdict.now),
-            terms(verdict.better, verdict.limit, verdict.regression),
+            verdict.must_be,
             "[red]no[/]" if verdict.reason else "[green]yes[/]",
         )
     Console().print(table)
