@@ -40,8 +40,8 @@ def main() -> None:
     if not shutil.which("uv", path=own):
         print(f"""
 The project's commands begin with `uv`, which is not on this machine's PATH yet:
-  {sys.executable} -m pip install --user uv
-or take the one that made the demo: export PATH="$PATH:{ROOT / ".venv" / "bin"}"
+  export PATH="$PATH:{ROOT / ".venv" / "bin"}"
+takes the one that made the demo; for good, install it as https://docs.astral.sh/uv tells.
 """)
     print(f"""
 Where to look:

@@ -23,7 +23,7 @@ OURS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 ALL = [*OURS, *PROJECT]
 TESTS = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
 # Programs of others, whose commands are no claims of ours.
-OTHERS = {"git", "gh", "aws", "curl", "uvx", "uv", "python", "#", "JSON"}
+OTHERS = {"cd", "git", "gh", "aws", "curl", "uvx", "uv", "python", "#", "JSON"}
 OTHERS |= {"{deployment_branch_policy:", "{reviewers:"}
 TWO_SCREENS = 90  # lines
 

@@ -386,6 +386,23 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
     assert list(verify(clone, "--lock", env=secrets)[0]["stale"]) == LINE
 
 
+def test_a_lock_that_names_a_file_in_two_states_is_stale_though_its_data_is_not_here(
+    project: Path,
+) -> None:
+    """A merge takes one stage's entry from here and another's from there."""
+    clone = project.parent / "clone"
+    run(project.parent, "git", "clone", "--quiet", str(project), str(clone))
+    lock = (clone / "dvc.lock").read_text(encoding="utf-8")
+    split = lock.index("\n  split:")
+    read = lock.index("md5: ", lock.index("path: data/validated.parquet", split))
+    (clone / "dvc.lock").write_text(f"{lock[:read]}md5: {'ab' * 16}{lock[read + 37 :]}")
+    tried = run(clone, "dvc", "repro", "--dry", "--allow-missing", check=False)
+    assert "failed to reproduce 'split'" in tried.stderr
+    answer, _ = verify(clone, "--lock")
+    two_states = "dvc.lock names data/validated.parquet otherwise where it is written"
+    assert answer == {"ok": False, "stale": {"split": [two_states]}}
+
+
 def test_what_was_not_pushed_is_named(project: Path) -> None:
     assert verify(project, "--pushed")[0] == {"ok": True, "unkept": {}, "unpushed": []}
     answer, said = verify(project, "--lock", "--pushed")

@@ -146,6 +146,24 @@ def test_a_time_column_holds_out_the_newest_rows(fresh, messy):
     assert yaml("params.yaml")["split"]["shuffle"] is False
 
 
+def test_dates_that_rise_but_for_neighbours_are_the_time_and_two_of_them_are_asked_about(
+    fresh, messy
+):
+    raw = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+    late = pd.to_timedelta(np.random.default_rng(1).integers(0, 4, len(raw)), "D")
+    days = pd.date_range("2020-01-01", periods=len(raw)) + late
+    raw["Verkauf am"] = days.strftime("%d.%m.%Y")
+    raw.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    changes = planned(messy, "gekauft")
+    assert "role: time" in changes.texts["schema.yaml"]
+    assert any("rise with the rows, but for neighbours" in d.evidence for d in changes.decisions)
+    raw["bezahlt am"] = (days + pd.Timedelta(days=9)).strftime("%d.%m.%Y")
+    raw.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    (said,) = [d for d in planned(messy, "gekauft").decisions if d.what == "no time column"]
+    assert said.warning
+    assert said.evidence.endswith("name one with --time 'Verkauf am'")
+
+
 def order_of(changes):
     split = YAML(typ="safe", pure=True).load(changes.texts["params.yaml"])["split"]["order"]
     (said,) = [d for d in changes.decisions if d.what.startswith("order of the rows")]
@@ -432,6 +450,24 @@ def test_adopting_again_needs_force_and_shows_what_changes(fresh, messy, monkeyp
     shown = capsys.readouterr().out
     assert "-task: classification" in shown
     assert "+task: regression" in shown
+
+
+def test_what_was_set_for_another_model_or_batch_starts_anew_and_is_told(fresh, messy):
+    params = Path("params.yaml")
+    text = params.read_text("utf-8").replace("hyperparameters: {}", "hyperparameters: {C: 0.5}")
+    text = text.replace("reference: all", "reference: 300").replace("current: 0.15", "current: 0.4")
+    params.write_text(text, "utf-8")
+    changes = adopt(messy, "Preis")
+    assert yaml("params.yaml")["train"]["hyperparameters"] == {}
+    assert yaml("params.yaml")["evaluate"]["reference"] == "all"
+    assert yaml("params.yaml")["split"]["current"] < 0.4
+    (said,) = [d for d in changes.decisions if d.what == "hyperparameters start anew"]
+    assert said.warning
+    assert said.evidence == "C: 0.5 was of linear for classification"
+    text = params.read_text("utf-8").replace("hyperparameters: {}", "hyperparameters: {alpha: 2}")
+    params.write_text(text, "utf-8")
+    adopt(messy, "Preis", force=True)
+    assert yaml("params.yaml")["train"]["hyperparameters"] == {"alpha": 2}, "the same model"
 
 
 def test_another_table_replaces_the_former_one(fresh, messy, tmp_path):

@@ -124,11 +124,26 @@ def test_settings_columns_and_rules_are_compared_with_the_merge_base(branch: Pat
     # The line is not run: what it would give is not what is looked at.
     shutil.rmtree(branch / "src" / "churn_radar" / "stages")
     facts = collect()
-    assert [change.name for change in facts.columns] == ["mean area"]
+    assert facts.columns == [f.Change(name="mean area: min", old="0")]
     assert [change.name for change in facts.rules] == ["roc_auc"]
     assert "gates.yaml is changed" in judge.remarks(facts)
     assert facts.run.state == "failed"
     assert "stage ingest failed" in told(facts)
+
+
+def test_of_a_list_of_categories_only_what_came_and_went_is_told() -> None:
+    before = {"make": {"type": "category", "allowed": ["Fiat", "Ford"]}, "id": {"type": "text"}}
+    after = {"make": {"type": "category", "allowed": ["Ford", "Gol", "Kia"]}, "age": {"min": 0}}
+    assert commit_changes.column_changes(before, after) == [
+        f.Change(name="make: allowed", old='["Fiat"]', new='["Gol", "Kia"]'),
+        f.Change(name="id", old="type: text"),
+        f.Change(name="age", new="min: 0"),
+    ]
+    other_order = {"make": {"type": "category", "allowed": ["Ford", "Fiat"]}}
+    [told] = commit_changes.column_changes({"make": before["make"]}, other_order)
+    assert told == f.Change(
+        name="make: allowed", old='["Fiat", "Ford"]', new='["Ford", "Fiat"]'
+    )
 
 
 def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(branch: Path) -> None:

@@ -77,6 +77,7 @@ def test_a_worse_model_is_said_to_be_worse_and_which_stages_it_changed(
     assert beside.count() >= 2, "its curves are drawn beside"
     main = page.locator("main").inner_text()
     assert "Changed against the base: train, evaluate" in main
+    assert "worse, and no gate asks" in str(page.locator("body").text_content())
     assert "not committed yet" in str(page.locator("svg.graph").text_content())
 
 

@@ -53,6 +53,15 @@ def test_all_is_well(squad: Path) -> None:
     assert len(lines) < 24, "one screen"
 
 
+def test_on_a_narrow_screen_marks_and_numbers_stay(squad: Path) -> None:
+    other_setting(squad)
+    run(squad, "git", "switch", "--quiet", "--create", "try")
+    run(squad, "dvc", "repro")
+    screen = run(squad, "esteira", "status", env={"COLUMNS": "80"}).stdout
+    assert re.search(r"^[✓✗!] +roc_auc +0\.99\d +0\.99\d +", screen, re.MULTILINE), screen
+    assert max(map(len, screen.splitlines())) <= 80
+
+
 def strict(squad: Path) -> None:
     edit(squad / "gates.yaml", "limit: 0.25", "limit: 0.0901")
 
@@ -77,6 +86,17 @@ def new_file(squad: Path) -> None:
     (squad / "notes.txt").write_text("mine", encoding="utf-8")
 
 
+def failed_run(squad: Path) -> None:
+    edit(squad / "params.yaml", "hyperparameters: {}", "hyperparameters: {alfa: 3}")
+    assert run(squad, "dvc", "repro", check=False).returncode
+
+
+def data_of_another_commit(squad: Path) -> None:
+    other_setting(squad)
+    run(squad, "dvc", "repro")
+    run(squad, "git", "stash", "--quiet")
+
+
 def own_hook(squad: Path) -> None:
     run(squad, "git", "switch", "--quiet", "--create", "hook")
     with (squad / "dvc.yaml").open("a", encoding="utf-8") as file:
@@ -90,6 +110,8 @@ def rehearse(squad: Path) -> None:
 SPOILT = [
     (strict, "Not ready", "Gates", "✗", "1 of 4 fail: log_loss", "Mend what a gate refuses"),
     (other_setting, "Not ready", "Lock", "✗", "stale: train changed", "uv run dvc repro"),
+    (failed_run, "Not ready", "Lock", "✗", "its last run did not end well", "uv run dvc repro"),
+    (data_of_another_commit, "Not ready", "Lock", "✗", "another commit's", "uv run dvc checkout"),
     (another_lock, "Ready", "Environment", "!", "does not say", "uv run esteira record"),
     (lost_remote, "Not ready", "Data", "✗", "of DVC's files are not pushed", "uv run dvc push"),
     (new_file, "Good so far", "Commit", "!", "1 file is not committed", "git add --all"),

@@ -10,9 +10,7 @@ from typing import Any
 
 from esteira.drift import of_line, profile_file, report
 from esteira.drift.check import Checked
-from esteira.drift.limits import Settings
 from esteira.line import schema as schemas
-from esteira.line.params import parse
 from esteira.repository import own_code, snapshot
 
 MODEL, SCHEMA = "model.skops", "schema.yaml"
@@ -45,9 +43,7 @@ def check(found: Beside, batch: str, out: str) -> Checked:
 
     Raises UserError for a table, a profile or a model that cannot be read.
     """
-    section = dict(snapshot.section_of("params.yaml", "drift_check", None))
-    section.pop("current", None)
-    limits = parse(section, Settings, "params.yaml, section `drift_check`")
+    limits = snapshot.drift_limits(None)
     what = schemas.load(found.schema)
     reference = profile_file.read(found.profile)
     with of_line.reading(batch, what) as read:

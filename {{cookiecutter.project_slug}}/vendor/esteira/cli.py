@@ -466,10 +466,16 @@ def collect(
     output: Annotated[Path, typer.Option(help="Where to write the facts.")] = Path(REPORT),
 ) -> None:
     """Reproduce what is stale, and write what moved as JSON."""
+    from esteira.page.words import counted
     from esteira.pull_request.collect import collect
+    from esteira.repository import git
 
+    uncommitted = git.changed() if git.is_repository() else []
     collect(base, output)
     print(f"Wrote {output}.")
+    if uncommitted:
+        files = counted(len(uncommitted), "file")
+        print(f"Of the folder as it lies: {files} not committed yet, which CI will not see.")
 
 
 @pull_request.command(epilog="Example: uv run esteira pull-request render")

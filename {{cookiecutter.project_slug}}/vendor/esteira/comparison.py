@@ -26,10 +26,10 @@ from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line.params import parse
 from esteira.line.predictions import Answers
 from esteira.line.schema import Schema
+from esteira.page.words import ROUNDING
 from esteira.repository import dvc, git
 
 LEAST_ROWS = 30  # that both answered, or the interval says nothing
-ROUNDING = 1e-9  # a smaller difference of metrics is none
 CONFIDENCE = 0.95
 STAGE = "evaluate"
 METRICS = CLASSIFICATION | REGRESSION

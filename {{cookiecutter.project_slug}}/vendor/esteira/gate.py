@@ -158,6 +158,8 @@ def judge_rule(rule: Rule, before: Before, locked: Mapping[str, Stored]) -> Verd
         if not reason:
             now = measured.number(rule.metric)
             reason = broken(rule, now, before.value, before.beside)
+            if reason and not broken(rule, now):
+                reason = _as_noise(reason, before)
     except UserError as error:
         reason = str(error)
     return Verdict(
@@ -171,6 +173,17 @@ def judge_rule(rule: Rule, before: Before, locked: Mapping[str, Stored]) -> Verd
         reason=reason,
         not_compared=before.why_not,
         comparison=before.comparison,
+    )
+
+
+def _as_noise(reason: str, before: Before) -> str:
+    """Say of a loss that its rule does not allow that it may be none, and what to do."""
+    found = before.comparison
+    if found is None or found.verdict != "within noise":
+        return reason
+    return (
+        f"{reason.removesuffix('.')}: on {found.rows:,} rows it may be noise, so hold out more"
+        " rows, or allow more in gates.yaml."
     )
 
 
@@ -200,10 +213,28 @@ def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Befo
 
 
 def compare(base: str, names: list[str]) -> dict[str, "Comparison"]:
-    """Compare metrics on the rows that both models answered, by their names."""
-    from esteira import comparison  # imports pandas, which a gate without a base does not need
+    """Compare metrics on the rows that both models answered, by their names.
+
+    Where all answers are those of the base, its metrics files say what is to be said.
+    """
+    if snapshot.same_answers(base):
+        return {}
+    from esteira import comparison  # imports pandas, which takes as long as all the rest
 
     return {found.metric: found for found in comparison.compare(base, names)}
+
+
+def worse_without_a_rule(base: str | None) -> list[str]:
+    """Return the metrics of the evaluation that are worse than the base's, and in no rule."""
+    if base is None or snapshot.same_answers(base):
+        return []
+    asked = {rule.metric for rule in read_gates().rules if rule.file == EVALUATION}
+    try:
+        others = [name for name in read_metrics(EVALUATION).values if name not in asked]
+    except UserError:  # which every rule tells
+        return []
+    found = compare(base, others)
+    return [name for name in others if found[name].verdict == "worse"]
 
 
 def value_at(rule: Rule, base: str | None) -> Before:

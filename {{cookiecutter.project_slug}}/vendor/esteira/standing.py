@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 REPRODUCE = "uv run dvc repro"
+CHECK_OUT = "uv run dvc checkout"
 RECORD = "uv run esteira record"
 COMMIT = "git add --all && git commit"
 PUSH = "uv run dvc push"
@@ -79,16 +80,18 @@ def find(named: str | None = None) -> Standing:
     packages = _checked("Environment", _environment)  # before scipy loads another BLAS
     with dvc.repository() as repo:
         verdicts = tuple(gate.judge_all(base.comparable))
+        unasked = gate.worse_without_a_rule(base.comparable)
         data = _checked("Data", lambda: _data(repo))
-        stale = _stale(repo)  # last, as DVC then forgets what it read
+        stale = _stale(repo)
+        of_another = lock.of_another_commit(repo) if stale and not isinstance(stale, str) else []
     commit = _checked("Commit", _commit)
-    of_reports = (_gates(verdicts), *_comparison(verdicts, base), _drift(verdicts))
+    of_reports = (_gates(verdicts), *_comparison(verdicts, base, unasked), _drift(verdicts))
     if stale:
         of_reports = tuple(map(_of_before, of_reports))
         data = Check("Data", "none", "not checked: dvc.lock does not name yet what will be merged")
     elif commit.tone != "good" and data.tone == "bad":
         data = replace(data, tone="look")  # nobody else has what is not committed
-    checks = (_lock(stale), *of_reports, *_judges(base), packages, commit, data)
+    checks = (_lock(stale, of_another), *of_reports, *_judges(base), packages, commit, data)
     if Path(DRILL).is_dir():
         checks = (DRILL_CHECK, *(replace(check, step="") for check in checks))
     first = next((check for check in sorted(checks, key=_turn) if check.step), None)
@@ -210,11 +213,14 @@ def _stale(repo: "Repo") -> dict[str, list[str]] | str:
         return str(error).rstrip(".")
 
 
-def _lock(stale: dict[str, list[str]] | str) -> Check:
+def _lock(stale: dict[str, list[str]] | str, of_another: list[str]) -> Check:
     if isinstance(stale, str):
         return Check("Lock", "none", f"not checked: {stale}")
     if not stale:
         return Check("Lock", "good", "dvc.lock is fresh")
+    if of_another:
+        says = f"the data here is another commit's: {_named(of_another)}"
+        return Check("Lock", "bad", says, CHECK_OUT)
     reasons = [reason for found in stale.values() for reason in found]
     why = f" ({reasons[0]})" if reasons else ""
     says = f"dvc.lock is stale: {_named(list(stale))} changed since it was written{why}"
@@ -238,7 +244,10 @@ def _mending(refusing: list[gate.Verdict]) -> str:
     return "Read reports/drift_check/report.html: it says what to mend"
 
 
-def _comparison(verdicts: tuple[gate.Verdict, ...], base: Base) -> Iterator[Check]:
+def _comparison(
+    verdicts: tuple[gate.Verdict, ...], base: Base, unasked: list[str]
+) -> Iterator[Check]:
+    """Compare with the base; `unasked` are worse metrics that no gate asks of: told, no verdict."""
     if base.comparable is None:
         look = f"Not compared with the base: {base.not_compared}." if base.commit else ""
         yield Check("Comparison", "none", f"not compared: {base.not_compared}", look=look)
@@ -259,6 +268,9 @@ def _comparison(verdicts: tuple[gate.Verdict, ...], base: Base) -> Iterator[Chec
     worse = [verdict for verdict in found if _word(verdict) == "worse"]
     said = [f"`{verdict.metric}` is {_word(verdict)}" for verdict in found]
     said += [f"`{verdict.metric}` is not compared" for verdict in lacking]
+    if unasked:
+        are = "is" if len(unasked) == 1 else "are"
+        said.append(f"{_named(unasked)} {are} worse, and no gate asks")
     step = "Make it better, or explain in the pull request why worse is acceptable"
     refused = any(verdict.reason for verdict in worse)
     named = ", ".join(f"`{verdict.metric}`" for verdict in lacking)

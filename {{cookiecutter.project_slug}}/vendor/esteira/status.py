@@ -7,12 +7,13 @@ from rich.table import Table
 from esteira import standing
 from esteira.drift.verdicts import KEEP
 from esteira.gate import Verdict
-from esteira.page.words import figure
+from esteira.page.words import ROUNDING, counted, figure
 from esteira.readiness import Tone
 from esteira.standing import Standing
 
 COLOURS: dict[Tone, str] = {"good": "green", "look": "yellow", "bad": "red", "none": "dim"}
 ICONS: dict[Tone, str] = {"good": "✓", "look": "!", "bad": "✗", "none": "–"}
+MAY_WRAP = ("against the base", "must be")  # on a narrow screen
 MOST_REASONS = 3  # shown; the checklist has all
 WORDS = {"better": "green", "worse": "red"}
 
@@ -51,7 +52,8 @@ def metrics(found: Standing) -> Table:
     measured = "before the change" if found.stale else "now"
     for title in ("", "metric", "base", measured, "against the base", "must be"):
         numeric = title in ("base", measured)
-        shown.add_column(title, justify="right" if numeric else "left", no_wrap=bool(title))
+        justify = "right" if numeric else "left"
+        shown.add_column(title, justify=justify, no_wrap=title not in MAY_WRAP)
     for verdict in found.verdicts:
         now = escape(verdict.word) if verdict.word else figure(verdict.now)
         tone = "none" if found.stale else tone_of(verdict)
@@ -76,11 +78,13 @@ def tone_of(verdict: Verdict) -> Tone:
 def moved(verdict: Verdict) -> str:
     """Say how one metric moved, with its interval."""
     known = verdict.comparison
-    if known is None or known.difference is None:
+    if known is None or known.difference is None or known.now is None:
         return "[dim]not compared[/]" if verdict.not_compared else _without_interval(verdict)
     sign = "+" if known.difference > 0 else ""
     change = f"{sign}{figure(known.difference)} \\[{figure(known.low)}, {figure(known.high)}]"
-    return f"[{WORDS.get(known.verdict, 'dim')}]{known.verdict}[/] {change}"
+    of_other_rows = verdict.now is not None and abs(verdict.now - known.now) >= ROUNDING
+    on = f" on {counted(known.rows, 'shared row')}" if of_other_rows else ""
+    return f"[{WORDS.get(known.verdict, 'dim')}]{known.verdict}[/] {change}{on}"
 
 
 def _without_interval(verdict: Verdict) -> str:

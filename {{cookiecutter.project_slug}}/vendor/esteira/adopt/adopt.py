@@ -57,6 +57,14 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Settings of training that start anew, and what is said of it."""
+
+    settings: dict[str, Any]
+    decisions: list[Decision]
+
+
+@dataclass(frozen=True)
 class Scoring:
     """The score, by scikit-learn's name, to search and explain by."""
 
@@ -113,11 +121,12 @@ def _plan(
         "ingest": {"drop_duplicates": repeated.drop, "source": own.as_posix()},
         "split": split.model_dump(exclude={"holdout", "seed"}),
         "train": {"algorithm": proposal.algorithm},
+        "evaluate": {"reference": project.ALL},
         "drift_check": {"current": batch.setting},
         "predict": {"batch": batch.setting},
     }
-    if proposal.algorithm != before.algorithm:  # another one's would stop it
-        settings["train"]["hyperparameters"] = {}
+    start = _start(before, schema.task, proposal.algorithm)
+    settings["train"] |= start.settings
     broken = found.rejects["column"].nunique()  # columns with cells that are not of their type
     files = {
         "schema.yaml": texts.schema_text(found),
@@ -135,6 +144,7 @@ def _plan(
         *batch.decisions,
         *ordered.decisions,
         *_left_over(before.source, copies),
+        *start.decisions,
         *scoring.decisions,
         *proposal.decisions,
         *first.decisions,
@@ -203,6 +213,19 @@ def _left_over(source: str, copies: dict[Path, Path]) -> list[Decision]:
         return []
     why = f"nothing uses it now; `uv run dvc remove {source}.dvc` and deleting it lets it go"
     return [Decision(f"{source} and its .dvc file stay", why, warning=True)]
+
+
+def _start(before: project.Settings, task: str, algorithm: str) -> Start:
+    """Let go of settings that stop another model: those of another algorithm, or another task."""
+    if (task, algorithm) == (before.task, before.algorithm):
+        return Start({}, [])
+    reset: dict[str, Any] = {"hyperparameters": {}}
+    if not before.hyperparameters:
+        return Start(reset, [])
+    named = ", ".join(f"{name}: {value}" for name, value in before.hyperparameters.items())
+    why = f"{named} was of {before.algorithm} for {before.task}"
+    where = "params.yaml, train.hyperparameters"
+    return Start(reset, [Decision("hyperparameters start anew", why, where, warning=True)])
 
 
 def _scoring(target: pd.Series, task: str) -> Scoring:

@@ -11,6 +11,7 @@ from esteira.adopt.project import OwnModel
 from esteira.line import holdout
 from esteira.line.files import significant
 from esteira.line.schema import Schema
+from esteira.page.words import figure
 
 CELLS = 4_000_000  # the newest rows are taken, down to this many cells
 ROWS = 20_000
@@ -254,7 +255,7 @@ def _floor(metric: str, nothing: float, learnt: float, actual: pd.Series, is_bes
     rule = _rule(metric, nothing, learnt, actual)
     distance = learnt - rule.limit if rule.better == "higher" else rule.limit - learnt
     poor = distance < 0 and is_best
-    seen = f"knowing nothing gives {nothing:.3g}, a linear model {learnt:.3g}"
+    seen = f"knowing nothing gives {figure(nothing)}, a linear model {figure(learnt)}"
     if poor:
         seen += ", no better than luck"
     kept = None if poor and metric in ("log_loss", "rmse") else rule

@@ -17,6 +17,7 @@ TOKENS = {
     *("?", "na", "n/a", "n.a.", "nan", "null", "<na>", "nil", "unknown", "(blank)"),
     *("#n/a", "#ref!", "#div/0!", "#value!", "#name?", "#num!"),  # a spreadsheet's own
     *("(vazio)", "não informado", "nao informado", "sem informação", "(leer)", "k. a.", "s/d"),
+    *("n/d", "s/i"),
 }
 STARS = re.compile(r"\*+|#{3,}|x{4,}|X{4,}")  # hidden by the source, or too wide for its cell
 SOFT_TOKENS = {"-", "--", "---", ".", "..", "*", "none", "missing", "n.d.", "nd"}

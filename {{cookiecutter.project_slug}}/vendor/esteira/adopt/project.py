@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 
@@ -9,6 +10,8 @@ from esteira.line.errors import UserError
 from esteira.line.files import read_yaml
 from esteira.repository import own_code
 
+ALL = "all"  # rows that a batch must look like, until one is absorbed
+USUAL_SHARE = 0.15  # of the newest rows; what `absorb` sets is the share of its batch
 SAMPLE = "sample-"  # what the source of a project is called that has adopted no table yet
 
 
@@ -20,8 +23,11 @@ class Settings:
     current: float  # share of the newest rows that play the new batch
     holdout: float  # share of the rest that evaluates the model
     seed: int  # of the split
+    task: str
     algorithm: str
+    hyperparameters: dict[str, Any]
     model_seed: int
+    absorbed: bool  # whether the earlier table had taken in a batch
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,21 @@ def settings(force: bool) -> Settings:
     params = read_yaml("params.yaml")
     line = read_yaml("dvc.yaml")
     gates = read_yaml("gates.yaml")
+    schema = read_yaml("schema.yaml")
     try:
         source = str(params["ingest"]["source"])
         split, train = params["split"], params["train"]
+        absorbed = params["evaluate"].get("reference", ALL) != ALL
         found = Settings(
             source=source,
-            current=split["current"],
+            current=USUAL_SHARE if absorbed else split["current"],
             holdout=split["holdout"],
             seed=split["seed"],
+            task=str(schema.get("task")),
             algorithm=train["algorithm"],
+            hyperparameters=dict(train.get("hyperparameters") or {}),
             model_seed=train["seed"],
+            absorbed=absorbed,
         )
         for place in (params["evaluate"], params["drift_check"], train["search"]):
             place.keys()

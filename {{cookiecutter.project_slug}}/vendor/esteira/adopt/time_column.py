@@ -11,6 +11,7 @@ from esteira.adopt.rules import Cells
 from esteira.line import table
 from esteira.line.errors import UserError
 
+TIED = 0.95  # rank correlation with the row number from which dates rise, but for neighbours
 NOT_TIME = re.compile(r"birth|dob|born", re.IGNORECASE)
 Choice = tuple[str | None, list[Decision]]
 
@@ -31,16 +32,29 @@ def choose(candidates: list[Cells]) -> Choice:
     if not candidates:
         return None, []
     rises = {cells.name: rising(_moments(cells)) for cells in candidates}
-    in_order = [
-        cells
-        for cells in candidates
-        if rises[cells.name] >= MOST and not NOT_TIME.search(cells.name)
+    possible = [cells for cells in candidates if not NOT_TIME.search(cells.name)]
+    in_order = [cells for cells in possible if rises[cells.name] >= MOST]
+    if len(in_order) == 1:
+        (chosen,) = in_order
+        return chosen.name, _said(chosen, f"its dates rise in {rises[chosen.name]:.0%} of the rows")
+    nearly = [cells for cells in possible if _tie(cells) >= TIED]
+    if not in_order and len(nearly) == 1:
+        (chosen,) = nearly
+        return chosen.name, _said(chosen, "its dates rise with the rows, but for neighbours")
+    names = [cells.name for cells in in_order or nearly]
+    if names:
+        why = f"{', '.join(names)} rise with the rows alike: name one with --time {names[0]!r}"
+        return None, [Decision("no time column", why, "--time", warning=True)]
+    return None, [
+        Decision("no time column", f"{', '.join(rises)}: none rises with the rows", "--time")
     ]
-    if len(in_order) != 1:
-        why = f"{', '.join(rises)}: none, or more than one, rises with the rows"
-        return None, [Decision("no time column", why, "--time")]
-    (chosen,) = in_order
-    return chosen.name, _said(chosen, f"its dates rise in {rises[chosen.name]:.0%} of the rows")
+
+
+def _tie(cells: Cells) -> float:
+    """Return the rank correlation of the dates with the row number; 0 where it is not defined."""
+    moments = _moments(cells).dropna().reset_index(drop=True)
+    tie = moments.rank().corr(pd.Series(moments.index))
+    return 0.0 if pd.isna(tie) else float(tie)
 
 
 def _moments(cells: Cells) -> pd.Series:

@@ -16,6 +16,7 @@ from esteira.line.files import md5_of, read_json, significant
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line.predictions import Answers
 from esteira.line.schema import Schema
+from esteira.page.words import exact
 
 Z = 1.959964  # of a normal distribution, for 95 %
 METRICS = CLASSIFICATION | REGRESSION
@@ -241,8 +242,8 @@ def _parts(values: pd.Series, what: Schema) -> Iterator[tuple[str, np.ndarray]]:
 
 def _between(low: float, high: float) -> str:
     if np.isinf(low):
-        return f"up to {high:.4g}"
-    return f"above {low:.4g}" if np.isinf(high) else f"{low:.4g} to {high:.4g}"
+        return f"up to {exact(high)}"
+    return f"above {exact(low)}" if np.isinf(high) else f"{exact(low)} to {exact(high)}"
 
 
 def calibration(answers: Answers, positive: str | None) -> Iterator[Bin]:

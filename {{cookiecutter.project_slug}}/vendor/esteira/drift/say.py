@@ -27,7 +27,7 @@ from esteira.drift.records import (
     WhollyMissing,
 )
 from esteira.drift.verdicts import KEEP, RETRAIN
-from esteira.page.words import counted, exact, figure
+from esteira.page.words import counted, exact, of_data, of_error, percent
 
 COLUMNS_TOLD, PAIRS_TOLD, CATEGORIES_TOLD = 5, 3, 5
 CLEAR = 0.001  # chance below which nobody need ask whether a change came by chance
@@ -163,7 +163,7 @@ def concept_in_words(judged: Judged) -> list[str]:
             return [f"{cannot} only {support:.0%} of the batch is like the holdout; retrain on it."]
         case MeasuredConcept(loss_observed=observed, loss_expected=expected):
             if judged.concept_drift:
-                figures = f"mean error {observed:.4g}, expected {expected:.4g}"
+                figures = f"mean error {of_error(observed)}, expected {of_error(expected)}"
                 return [f"The model errs more than these inputs explain ({figures})."]
     return []
 
@@ -171,17 +171,19 @@ def concept_in_words(judged: Judged) -> list[str]:
 def error_in_words(judged: Judged) -> str:
     """The model's mean error on the batch, beside what is expected; or why it is not known."""
     measured = judged.measured
-    known_before = measured.loss_reference is not None
-    holdout = f"{measured.loss_reference:.4g} on the holdout" if known_before else "no holdout"
+    before = measured.loss_reference
+    holdout = "no holdout" if before is None else f"{of_error(before)} on the holdout"
     match measured.concept:
         case MeasuredConcept() as concept:
+            observed = of_error(concept.loss_observed)
             return (
-                f"Model error ({measured.loss_name}): {concept.loss_observed:.4g} on the batch,"
-                f" {concept.loss_expected:.4g} expected of such inputs, {holdout}."
+                f"Model error ({measured.loss_name}): {observed} on the batch,"
+                f" {of_error(concept.loss_expected)} expected of such inputs, {holdout}."
             )
         case TooLittleOverlap() as concept:
+            observed = of_error(concept.loss_current)
             return (
-                f"Model error ({measured.loss_name}): {concept.loss_current:.4g} on the batch,"
+                f"Model error ({measured.loss_name}): {observed} on the batch,"
                 f" {holdout}; what to expect is not assessable, as {concept.support:.0%} of the"
                 " batch is like the holdout."
             )
@@ -249,7 +251,7 @@ def remarks(column: JudgedColumn) -> str:
     if np.count_nonzero(reference.counted.counts) == 1:
         says.append("constant in the reference")
     if column.measured.role == "target" and batch.missing:
-        says.append(f"{now:.0%} of the rows have no label")
+        says.append(f"{percent(now)} of the rows have no label")
     if "missing" in column.sure:
         words = told_apart(before, now)
         says.append(f"missing {words.before} → {words.now}")
@@ -289,7 +291,7 @@ def movement(reference: ReferenceColumn, batch: Counted) -> str:
 def movement_of_numbers(reference: ReferenceColumn, batch: Counted) -> str:
     """How numbers moved: their median, or else the value up to which the share moved most."""
     beyond = beyond_the_old(reference, batch)
-    for written in (figure, exact):  # the fewer digits, if they tell the two apart
+    for written in (of_data, exact):  # the fewer digits, if they tell the two apart
         before = median(reference, reference.counted, written)
         now = median(reference, batch, written)
         if before != now:

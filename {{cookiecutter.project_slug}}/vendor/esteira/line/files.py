@@ -24,6 +24,8 @@ from ruamel.yaml.events import (
 
 from esteira.line.errors import UserError
 
+PREDICTIONS = "data/predictions.parquet"  # the model's answers on the rows held out
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from esteira.line.predictions import Answers
 
@@ -111,24 +110,38 @@ def f1_macro(answers: Answers, positive: str | None) -> Measured:
     return _average([_harmonic(answers.actual == name, chosen == name) for name in seen])
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each value, (rows,); equal ones share the mean of theirs."""
-    return pd.Series(values).rank().to_numpy()  # scipy.stats does the same, and takes long to load
+@dataclass(frozen=True)
+class Scores:
+    """The distinct scores, ascending: which of them each row has, and how many rows have each."""
+
+    place: np.ndarray  # (rows,)
+    rows: np.ndarray  # (scores,), as is the next
+    hits: np.ndarray  # rows of the class
+
+
+def _scores(truth: np.ndarray, score: np.ndarray) -> Scores:
+    _, place = np.unique(score, return_inverse=True)
+    return Scores(place, np.bincount(place), np.bincount(place, weights=truth))
+
+
+def _outranked(rows: np.ndarray) -> np.ndarray:
+    """Count, for each distinct score, the rows that score less, and half of those that tie."""
+    return np.cumsum(rows) - rows / 2
 
 
 def _area(truth: np.ndarray, score: np.ndarray) -> Measured:
     """Area under the ROC curve: how often a row of the class outranks another row."""
-    there, rest = score[truth], score[~truth]
-    if not (len(there) and len(rest)):
+    there = int(truth.sum())
+    rest = len(truth) - there
+    if not (there and rest):
         raise Undefined("it needs rows of both sides of a class")
-    rank = _ranks(score)
-    below = (rank[truth] - _ranks(there)) / len(rest)  # rows outranked, as a share of the rest
-    above = 1 - (rank[~truth] - _ranks(rest)) / len(there)
-    area = float(below.mean())
-    influence = np.empty(len(score))
-    influence[truth] = (below - area) * len(score) / len(there)
-    influence[~truth] = (above - area) * len(score) / len(rest)
-    return Measured(area, influence)
+    known = _scores(truth, score)
+    below = _outranked(known.rows - known.hits) / rest  # of the rest, a share
+    above = 1 - _outranked(known.hits) / there  # of the class, a share
+    area = float(known.hits @ below / there)
+    of_class = (below - area) * len(score) / there
+    of_rest = (above - area) * len(score) / rest
+    return Measured(area, np.where(truth, of_class[known.place], of_rest[known.place]))
 
 
 def roc_auc(answers: Answers, positive: str | None) -> Measured:
@@ -141,6 +154,11 @@ def roc_auc(answers: Answers, positive: str | None) -> Measured:
     return _average([_area(answers.actual == names[at], answers.said[:, at]) for at in there])
 
 
+def _from_above(of_scores: np.ndarray) -> np.ndarray:
+    """Add up what is of each score and of all higher ones."""
+    return np.cumsum(of_scores[::-1])[::-1]
+
+
 def average_precision(answers: Answers, positive: str | None) -> Measured:
     """Mean, over the rows of the class, of the precision among all rows that score as high.
 
@@ -151,15 +169,14 @@ def average_precision(answers: Answers, positive: str | None) -> Measured:
     count = truth.sum()
     if not count:
         raise Undefined(f"no row is {positive!r}")
-    _, place = np.unique(-score, return_inverse=True)  # 0 for the highest score
-    rows_at, hits_at = np.bincount(place), np.bincount(place, weights=truth)
-    rows_above, hits_above = np.cumsum(rows_at), np.cumsum(hits_at)
+    known = _scores(truth, score)
+    rows_above, hits_above = _from_above(known.rows), _from_above(known.hits)
     precision = hits_above / rows_above
-    value = float((hits_at * precision).sum() / count)
-    lower = np.cumsum((hits_at / rows_above)[::-1])[::-1]
-    lower_precise = np.cumsum((hits_at * precision / rows_above)[::-1])[::-1]
-    own = truth * (precision[place] - value)
-    others = truth * lower[place] - lower_precise[place]
+    value = float((known.hits * precision).sum() / count)
+    lower = np.cumsum(known.hits / rows_above)
+    lower_precise = np.cumsum(known.hits * precision / rows_above)
+    own = truth * (precision[known.place] - value)
+    others = truth * lower[known.place] - lower_precise[known.place]
     return Measured(value, len(score) * (own + others) / count)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from esteira.line import table
 from esteira.line.errors import UserError
+from esteira.line.files import PREDICTIONS as PATH
 
-PATH = "data/predictions.parquet"
 PROBABILITY = "probability of "  # before a class, in the name of a column
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from esteira.page.words import figure
 
+LEFT = 56  # room beside the y axis, unless its ticks are long
+NAME, DIGIT = 24, 7  # room for the name of the axis, and for one character of a tick
 STEPS = (1, 2, 2.5, 5, 10)  # between ticks, times a power of ten
 
 
@@ -96,16 +98,23 @@ def box(
 
     y goes from 0 on if `zero`.
     """
-    across = scale(xs, 56 if named else 44, width - 12)
     up = scale(ys, height - (40 if named else 24), 12, zero=zero)
+    across = scale(xs, beside(up) if named else 44, width - 12)
     return Box(width, height, across, up)
 
 
 def square(values: Sequence[float], size: int = 300) -> Box:
     """Make room for points whose x and y are alike, so that the diagonal says that they are."""
-    across = scale(values, 56, 56 + size - 56)
-    up = Scale(across.low, across.high, size - 40, 12)
-    return Box(size + 12, size, across, up)
+    up = scale(values, size - 40, 12)
+    left = beside(up)
+    right = left + size - LEFT
+    return Box(int(right) + 12, size, Scale(up.low, up.high, left, right), up)
+
+
+def beside(up: Scale) -> float:
+    """Return the room left of the y axis that its name and its longest tick need."""
+    longest = max((len(tick.label) for tick in up.ticks()), default=0)
+    return max(LEFT, NAME + DIGIT * longest)
 
 
 def line(within: Box, points: Sequence[tuple[float, float]]) -> str:

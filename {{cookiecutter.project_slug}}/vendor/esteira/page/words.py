@@ -6,6 +6,7 @@ import re
 from markupsafe import Markup, escape
 
 DIGITS = 3  # of a figure
+ROUNDING = 1e-9  # a smaller difference of two metrics is none
 
 
 def figure(value: float | None) -> str:
@@ -38,6 +39,16 @@ def exact(value: float) -> str:
 def counted(count: int, name: str, many: str = "") -> str:
     """Write a count with its noun: `1 file`, `2 files`."""
     return f"{count:,} {name if count == 1 else many or f'{name}s'}"
+
+
+def of_data(value: float) -> str:
+    """Write a number of the data: a whole one as it is, which may be a year; else three digits."""
+    return exact(value) if value == round(value) else figure(value)
+
+
+def of_error(value: float) -> str:
+    """Write an error with four significant digits, a large one as a whole number: `15,480`."""
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
 def percent(share: float) -> str:

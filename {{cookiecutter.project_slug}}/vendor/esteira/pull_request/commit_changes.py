@@ -37,7 +37,7 @@ def texts(base: str | None) -> Texts:
     then, now = environment(base), environment(None)
     return Texts(
         params=changes(settings(base), settings(None)),
-        columns=changes(schema_columns(base), schema_columns(None)),
+        columns=column_changes(schema_columns(base), schema_columns(None)),
         rules=changes(gate_rules(base), gate_rules(None)),
         environment=changes(then, now) if then and now else [],
     )
@@ -70,16 +70,50 @@ def _settings(prefix: str, section: dict[str, Any]) -> Iterator[tuple[str, str]]
             yield dotted, short(value)
 
 
-def schema_columns(revision: str | None) -> dict[str, str]:
-    """Return the rules of each column of schema.yaml, as text, by its name."""
+def schema_columns(revision: str | None) -> dict[str, dict[str, Any]]:
+    """Return the rules of each column of schema.yaml, by its name."""
     columns = snapshot.yaml_of("schema.yaml", revision).get("columns", {})
     if not isinstance(columns, dict):
         return {}
-    described = {}
-    for name, rules in columns.items():
-        known = rules if isinstance(rules, dict) else {}
-        described[str(name)] = ", ".join(f"{key}: {short(value)}" for key, value in known.items())
-    return described
+    return {str(name): rules if isinstance(rules, dict) else {} for name, rules in columns.items()}
+
+
+def column_changes(
+    old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]
+) -> list[f.Change]:
+    """Return what differs in schema.yaml: columns that came or went, else rule by rule."""
+    found = []
+    for name in old | new:
+        if name in old and name in new:
+            found += [
+                rule_change(f"{name}: {rule}", old[name].get(rule), new[name].get(rule))
+                for rule in old[name] | new[name]
+                if old[name].get(rule) != new[name].get(rule)
+            ]
+        else:
+            came = described(new[name]) if name in new else None
+            went = described(old[name]) if name in old else None
+            found.append(f.Change(name=short(name), old=went, new=came))
+    return found
+
+
+def described(rules: dict[str, Any]) -> str:
+    """Say a column's rules as text."""
+    return short(", ".join(f"{key}: {short(value)}" for key, value in rules.items()))
+
+
+def rule_change(name: str, old: Any, new: Any) -> f.Change:
+    """Return how one rule changed; of two lists, such as categories, what only one of them has."""
+    if isinstance(old, list) and isinstance(new, list):
+        gone = [value for value in old if value not in new]
+        come = [value for value in new if value not in old]
+        if gone or come:  # else their order changed
+            old, new = gone or None, come or None
+    return f.Change(
+        name=short(name),
+        old=None if old is None else short(old),
+        new=None if new is None else short(new),
+    )
 
 
 def gate_rules(revision: str | None) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """Say how far a metric moved, and whether that is better, worse, or no more than noise."""
 
 from esteira.github.markdown import difference
-from esteira.page.words import figure
+from esteira.page.words import ROUNDING, figure
 from esteira.pull_request.facts import Compared, Gate
 
 UNCHANGED = "unchanged"
-ROUNDING = 1e-9  # a smaller difference of metrics is none
 
 
 def movement(gate: Gate) -> str:

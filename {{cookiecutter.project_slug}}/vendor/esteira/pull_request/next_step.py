@@ -75,7 +75,7 @@ def _mend_run(facts: Facts) -> Markdown:
 def _mend_gates(refusing: list[Gate], facts: Facts) -> Markdown:
     """Return what to do about gates: where all are of the drift check, what that says."""
     if facts.drift and all(gate.file == gates.DRIFT_FILE for gate in refusing):
-        return _by_drift(facts.drift)
+        return Markdown(f"every other gate passes; {_by_drift(facts.drift)}")
     if facts.violations and all(gate.file != gates.EVALUATION for gate in refusing):
         return FIX_DATA
     return OPEN_REPORT

@@ -50,10 +50,13 @@ def stale_in(repo: "Repo", only: list[str] | None = None) -> dict[str, list[str]
     if unknown:
         raise UserError(f"dvc.yaml has no stage {', '.join(unknown)}; it has {', '.join(names)}.")
     asked = [stage for stage in line if not only or stage.name in only]
-    found = _only_filled({stage.name: gaps(stage) for stage in asked}) or line_ends(asked)
-    if found or dvc.fresh(repo, only):
-        return found
-    return changes(repo, only) or {"dvc.yaml": ["DVC would run the line again"]}
+    not_compared = _only_filled({stage.name: gaps(stage) for stage in asked})
+    found = not_compared or line_ends(asked) or changes(repo, only) or torn(repo, only)
+    for stage in asked:
+        gone = kept_by_git_and_gone(stage)
+        if stage.name in found and stage.locked and gone:
+            found[stage.name].insert(0, f"its last run did not end well: {gone[0]} is not here")
+    return found
 
 
 def _only_filled(found: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -67,6 +70,11 @@ def gaps(stage: dvc.Stage) -> list[str]:
     if not stage.locked:
         return ["dvc.lock does not know it"]
     return [f"dvc.lock does not name {path}" for path in stage.unlocked]
+
+
+def kept_by_git_and_gone(stage: dvc.Stage) -> list[str]:
+    """Return the outputs that any clone has, and that are not here: DVC removes them for a run."""
+    return [out.path for out in stage.outs if not out.cached and not Path(out.path).exists()]
 
 
 def line_ends(stages: list[dvc.Stage]) -> dict[str, list[str]]:
@@ -87,6 +95,27 @@ def changes(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:
         told = [each for each in differences if not (each.role and each.how in ABSENT)]
         found[stage] = [describe(difference) for difference in told]
     return _only_filled(found)
+
+
+def torn(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:
+    """Return, for each stage, the files for which dvc.lock names two states."""
+    found = {
+        stage: [f"dvc.lock names {path} otherwise where it is written" for path in paths]
+        for stage, paths in dvc.torn(repo, only).items()
+    }
+    return _only_filled(found)
+
+
+def of_another_commit(repo: "Repo") -> list[str]:
+    """Return the data that is here as another commit's lock names it, if nothing else is stale.
+
+    That is what `git switch` leaves: `dvc checkout` brings this commit's, and nothing is to rerun.
+    """
+    others = dvc.of_another_commit(repo)
+    differences = [each for stage in dvc.differences(repo, None).values() for each in stage]
+    told = [each for each in differences if not (each.role and each.how in ABSENT)]
+    only_data = bool(told) and all(each.role and each.subject in others for each in told)
+    return others if only_data else []
 
 
 def describe(difference: dvc.Difference) -> str:

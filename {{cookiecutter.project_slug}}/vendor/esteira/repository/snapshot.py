@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml.error import YAMLError
 
-from esteira.line.files import parse_yaml
+from esteira.drift.limits import Settings as DriftLimits
+from esteira.line.files import PREDICTIONS, parse_yaml
 from esteira.line.params import parse
 from esteira.repository import git
 
@@ -83,6 +84,13 @@ def section_of(path: str, name: str, revision: str | None) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
+def drift_limits(revision: str | None) -> DriftLimits:
+    """Return the limits of the drift check, as params.yaml has them. Raises UserError."""
+    section = dict(section_of("params.yaml", "drift_check", revision))
+    section.pop("current", None)
+    return parse(section, DriftLimits, "params.yaml, section `drift_check`")
+
+
 def stage_names(revision: str | None) -> list[str]:
     """Return the names of dvc.yaml's stages, in their order."""
     return [str(name) for name in section_of("dvc.yaml", "stages", revision)]
@@ -92,6 +100,14 @@ def locked_outputs(revision: str | None) -> dict[str, Stored]:
     """Return what dvc.lock says that the line wrote, by path. Raises UserError."""
     lock = parse(yaml_of("dvc.lock", revision), LockFile, "dvc.lock")
     return {out.path: out for stage in lock.stages.values() for out in stage.outs}
+
+
+def same_answers(revision: str) -> bool:
+    """Whether dvc.lock names the same answers on rows held out there and here, to one question."""
+    then, now = (locked_outputs(each).get(PREDICTIONS) for each in (revision, None))
+    if then is None or now is None or not now.md5:
+        return False
+    return then.md5 == now.md5 and target(revision) == target(None)
 
 
 def stages_outputs(revision: str | None) -> dict[str, dict[str, str]]:

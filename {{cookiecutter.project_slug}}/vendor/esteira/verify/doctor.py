@@ -256,8 +256,8 @@ def data() -> Iterator[Finding]:
 def lock_and_data(repo: "Repo", kept: list[Kept]) -> Iterator[Finding]:
     """Look whether dvc.lock, the code and the data that is here belong together."""
     stale = lock_file.stale()
-    others = dvc.of_another_commit(repo) if stale else []
-    if others and only_data_differs(repo, others):
+    others = lock_file.of_another_commit(repo) if stale else []
+    if others:
         yield Finding(
             f"{', '.join(others)} of another commit, not of this one's dvc.lock", get(kept)
         )
@@ -277,13 +277,6 @@ def lock_and_data(repo: "Repo", kept: list[Kept]) -> Iterator[Finding]:
         when = ", as after a stop" if stopped else ""
         advice = "`uv run dvc repro`" if stopped else get(absent)
         yield Finding(f"{', '.join(names)} not here{when}", advice)
-
-
-def only_data_differs(repo: "Repo", others: list[str]) -> bool:
-    """Whether nothing but data of another commit makes dvc.lock stale."""
-    differences = [each for stage in dvc.differences(repo, None).values() for each in stage]
-    told = [each for each in differences if not (each.role and each.how in lock_file.ABSENT)]
-    return bool(told) and all(each.role and each.subject in others for each in told)
 
 
 def get(data: list[Kept]) -> str:

@@ -14,13 +14,11 @@ from typing import Any
 
 from esteira.drift import of_line, profile_file, report
 from esteira.drift.check import Checked as Found
-from esteira.drift.limits import Settings as Limits
 from esteira.drift.say import remarks
 from esteira.drift.verdicts import UNUSABLE
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
 from esteira.line.files import md5_of, read_yaml, replacing
-from esteira.line.params import parse
 from esteira.repository import dvc, git, own_code, releases, snapshot
 from esteira.repository.releases import MODEL
 from esteira.watch import facts, settings
@@ -93,7 +91,7 @@ def check(out: Path) -> facts.Checked:
     """
     model = in_use()
     path = bring_batch()
-    limits = _limits(model.commit)
+    limits = snapshot.drift_limits(model.commit)
     with tempfile.TemporaryDirectory(prefix="esteira-watch-") as folder:
         what = _schema(model, Path(folder))
         reference = profile_file.read(_kept(model, PROFILE))
@@ -114,12 +112,6 @@ def check(out: Path) -> facts.Checked:
     told = _facts(found, model, checked)
     facts.write(out / FACTS, told)
     return told
-
-
-def _limits(commit: str) -> Limits:
-    section = dict(snapshot.section_of("params.yaml", "drift_check", commit))
-    section.pop("current", None)
-    return parse(section, Limits, "params.yaml, section `drift_check`")
 
 
 def _schema(model: InUse, folder: Path) -> schemas.Schema:
