@@ -322,8 +322,15 @@ def test_a_conflict_is_told_by_file_and_line_and_is_a_merge_like_any_other(
     assert "drift: []" in (project / "gates.yaml").read_text()
 
     assert update(project, check=False).returncode == 1, "after an abort it can be done again"
+    told = run(project, "esteira", "status", check=False)
+    assert told.returncode == 2
+    assert "3 files are in conflict (`OWN.md`, `card.yaml`, `gates.yaml`): take" in told.stderr
+    git(project, "add", "--all")
+    left_in = run(project, "git", "commit", "--no-edit", check=False)
+    assert left_in.returncode == 1
+    assert "the marks of a conflict are still in OWN.md" in left_in.stderr
     for file in ("OWN.md", "card.yaml", "gates.yaml"):
-        git(project, "checkout", "--quiet", "--ours", file)
+        git(project, "checkout", "--quiet", before, file)
         git(project, "add", file)
     git(project, "commit", "--quiet", "--no-edit")
     assert git(project, "log", "-1", "--format=%s").startswith("Update the Esteira template from")
@@ -452,9 +459,10 @@ def test_a_file_that_git_does_not_know_is_not_overwritten(
     template.release("1.1.0", "- A file.")
     (project / "NEW.md").write_text("Ours, not yet committed\n")
     before = state(project)
-    done = update(project, check=False)
-    assert done.returncode == 2
-    assert "NEW.md" in done.stderr
+    for options in ([], ["--dry-run"]):
+        done = update(project, *options, check=False)
+        assert done.returncode == 2
+        assert "NEW.md would be overwritten: commit, move or remove what is there." in done.stderr
     assert state(project) == before
     assert (project / "NEW.md").read_text() == "Ours, not yet committed\n"
 
@@ -672,6 +680,94 @@ def test_a_project_without_a_record_gets_one_from_its_answers(
     assert update(project).stdout.startswith("Nothing new")
     done = update(project, "--answers", str(answers), check=False)
     assert "has the answers: correct them there" in done.stderr
+
+
+@pytest.fixture
+def unrecorded(project: Path) -> Path:
+    """Return a project as one from before 1.0.0 is: its first commit, and no record of answers."""
+    git(project, "rm", "-q", RECORD)
+    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
+    git(project, "branch", "-D", "template")
+    return project
+
+
+def test_a_project_that_never_had_the_toolbox_gets_it(
+    template: Template, unrecorded: Path, tmp_path: Path
+) -> None:
+    git(unrecorded, "rm", "-rq", "vendor")
+    git(unrecorded, "commit", "--quiet", "--amend", "--no-edit", "--no-verify")
+    shutil.rmtree(unrecorded / "vendor", ignore_errors=True)
+    fresh = bake(tmp_path / "fresh", template=template.folder)
+    other = {"PYTHONPATH": f"{fresh}/vendor"}  # as `uv run --project` has it
+    update(unrecorded, "--answers", str(fresh / RECORD), env=other)
+    assert digest.of_folder(unrecorded / "vendor") == digest.of_folder(fresh / "vendor")
+
+
+def test_answers_of_another_project_are_refused(
+    template: Template, unrecorded: Path, tmp_path: Path
+) -> None:
+    before = state(unrecorded)
+    moved = {
+        "package_name": (
+            "other_radar",
+            "its package_name is 'other_radar', and here src/ holds churn",
+        ),
+        "remote_url": ("s3://ours/dvc", "this project was generated with 'local'"),
+    }
+    for name, (answer, sentence) in moved.items():
+        fresh = bake(tmp_path / name, template=template.folder, **{name: answer})
+        done = update(unrecorded, "--answers", str(fresh / RECORD), check=False)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert state(unrecorded) == before
+
+
+def adopted_by_hand(folder: Path, template: Template, own: dict[str, str]) -> Path:
+    """Generate a project and adopt its table, as the hook does where uv is at hand."""
+    project = bake(folder, template=template.folder, **own)
+    run(project, "esteira", "adopt", own["dataset"], "--target", own["target"])
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--no-verify", "--amend", "--no-edit")
+    return project
+
+
+def test_an_unrecorded_project_on_a_table_of_its_own_is_merged_as_it_was_adopted(
+    template: Template, tmp_path: Path
+) -> None:
+    table = tmp_path / "visits.csv"
+    rows = (f"{n},{n % 7},{'yes' if n % 3 else 'no'}" for n in range(300))
+    table.write_text("number,place,stays\n" + "\n".join(rows) + "\n")
+    own = {"dataset": str(table), "target": "stays"}
+    project = adopted_by_hand(tmp_path / "squad", template, own)
+    git(project, "rm", "-q", RECORD)
+    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
+    git(project, "branch", "-D", "template")
+    edit(project, "params.yaml", "examples: 5", "examples: 7")
+    commit(project, "Ours")
+    edit(template.project, "dvc.yaml", "stages:\n", "# Newer\nstages:\n")
+    edit(template.project, "params.yaml", "candidates: 0", "candidates: 3")
+    template.release("1.1.0", "- Newer.")
+    fresh = adopted_by_hand(tmp_path / "fresh", template, own)
+    update(project, "--answers", str(fresh / RECORD))
+    params = (project / "params.yaml").read_text("utf-8")
+    for text in ("source: data/raw/visits.csv", "examples: 7", "candidates: 3"):
+        assert text in params
+    line = (project / "dvc.yaml").read_text("utf-8")
+    assert "# Newer" in line
+    assert "- data/raw/visits.csv" in line
+    assert update(project).stdout.startswith("Nothing new")
+    edit(template.project, "params.yaml", "candidates: 3", "candidates: 4")
+    template.release("1.2.0", "- Newest.")
+    update(project)
+    assert "candidates: 4" in (project / "params.yaml").read_text("utf-8")
+    assert "source: data/raw/visits.csv" in (project / "params.yaml").read_text("utf-8")
+
+
+def test_what_a_new_lock_moved_added_and_removed_is_told() -> None:
+    then = {"a": "1", "b": "1", "gone": "1", "esteira-toolbox": "1.0.0"}
+    now = {"a": "2", "b": "1", "came": "3", "esteira-toolbox": "1.1.0"}
+    assert packages._moved(then, now) == "moved: a 2; added: came 3; removed: gone"
+    assert packages._moved(then, then | {"esteira-toolbox": "1.1.0"}) == "no package moved"
 
 
 def test_cruft_updates_and_esteira_updates_go_on_from_each_other(

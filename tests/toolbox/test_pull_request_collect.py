@@ -141,9 +141,7 @@ def test_of_a_list_of_categories_only_what_came_and_went_is_told() -> None:
     ]
     other_order = {"make": {"type": "category", "allowed": ["Ford", "Fiat"]}}
     [told] = commit_changes.column_changes({"make": before["make"]}, other_order)
-    assert told == f.Change(
-        name="make: allowed", old='["Fiat", "Ford"]', new='["Ford", "Fiat"]'
-    )
+    assert told == f.Change(name="make: allowed", old='["Fiat", "Ford"]', new='["Ford", "Fiat"]')
 
 
 def test_the_environment_that_made_the_lock_is_compared_where_both_are_known(branch: Path) -> None:

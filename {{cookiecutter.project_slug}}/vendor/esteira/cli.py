@@ -891,7 +891,10 @@ def update(
         str | None, typer.Option(help="Version, branch or commit; the newest release unless told.")
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="Path or address of the template; the recorded one.")
+        str | None,
+        typer.Option(
+            help="Folder of the template, taken as it lies, or its address; the recorded one."
+        ),
     ] = None,
     answers: Annotated[
         Path | None,

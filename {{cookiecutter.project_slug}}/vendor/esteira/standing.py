@@ -76,6 +76,7 @@ def find(named: str | None = None) -> Standing:
 
     Raises UserError where nothing was reproduced yet, for a broken gates.yaml, and an unknown base.
     """
+    _demand_no_conflict()
     base = bases.find(named)
     packages = _checked("Environment", _environment)  # before scipy loads another BLAS
     with dvc.repository() as repo:
@@ -108,6 +109,17 @@ def find(named: str | None = None) -> Standing:
         reasons=verdict.reasons,
         step=step,
     )
+
+
+def _demand_no_conflict() -> None:
+    """Raise UserError where files are in conflict: half of them would be judged."""
+    unmerged = git.unmerged() if git.is_repository() else []
+    if unmerged:
+        what = "file is" if len(unmerged) == 1 else "files are"
+        raise UserError(
+            f"{len(unmerged)} {what} in conflict ({_named(unmerged)}): take the marks out, "
+            "`git add`, `git commit --no-edit`, then `uv run dvc repro`."
+        )
 
 
 def _of_before(check: Check) -> Check:

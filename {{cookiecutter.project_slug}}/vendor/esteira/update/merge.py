@@ -24,6 +24,7 @@ OWN_WAY = (
     *("-c", "merge.renames=true", "-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge", "-c", "merge.verifySignatures=false"),
 )
+LOCKED_FROM = ("pyproject.toml", LOCK)
 BASE, OURS, THEIRS = "1", "2", "3"  # stages of Git's index
 
 
@@ -73,6 +74,11 @@ class Merged:
     changes: tuple[Change, ...]  # by path
     conflicts: tuple[Conflict, ...]
     packages: str  # what was done with uv.lock, in a sentence; "" where nothing was
+
+    @property
+    def must_lock(self) -> bool:
+        """Whether uv.lock waits for pyproject.toml to be whole."""
+        return any(conflict.path in LOCKED_FROM for conflict in self.conflicts)
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,7 @@ def merge(shop: Workshop, head: str, base: str, written: str, left: tuple[str, .
     if not shop.succeeds(*merging) and not shop.listed("ls-files", "--unmerged"):
         shop.git(*merging)  # says why
     for path in REPLACED:
-        is_from_index = path == TOOLBOX.as_posix() and not template.has_toolbox()
+        is_from_index = path == TOOLBOX.as_posix() and _has_toolbox_elsewhere(shop, base)
         _take(shop, path, base, ours, ours if is_from_index else theirs)
     for path in left:
         _take(shop, path, base, ours, ours)
@@ -202,6 +208,21 @@ def merge(shop: Workshop, head: str, base: str, written: str, left: tuple[str, .
     ]
     in_order = sorted(changes, key=lambda change: change.path)
     return Merged(tree, tuple(in_order), conflicts, said)
+
+
+def _has_toolbox_elsewhere(shop: Workshop, base: str) -> bool:
+    """Whether the squad removed the toolbox that it had; an old project never had one there."""
+    had_it = _holds(base, f"{shop.prefix}{TOOLBOX.as_posix()}/esteira")
+    return had_it and not template.has_toolbox()
+
+
+def in_place_of(shop: Workshop, commit: str, files: dict[str, Path]) -> str:
+    """Make a commit that has other files at some of the project's paths; return it."""
+    shop.git("reset", "--quiet", "--hard", commit)
+    for path, file in files.items():
+        shutil.copyfile(file, shop.project / path)
+        shop.git("add", "--force", "--", f"{shop.prefix}{path}")
+    return make_commit(shop.git("write-tree").strip(), "With a table of the squad's own", commit)
 
 
 def _holds(revision: str, path: str) -> bool:
@@ -264,7 +285,7 @@ def _lock(shop: Workshop, base: str, theirs: str, conflicts: tuple[Conflict, ...
     """Lock the packages anew; return what was done, in a sentence."""
     if not (shop.project / LOCK).exists():
         return ""
-    if not {conflict.path for conflict in conflicts}.isdisjoint(("pyproject.toml", LOCK)):
+    if not {conflict.path for conflict in conflicts}.isdisjoint(LOCKED_FROM):
         return "uv.lock is as it was: run `uv lock` once pyproject.toml is whole."
     before = git.text_at(base, packages.PINS) or ""
     after = git.text_at(theirs, packages.PINS) or ""

@@ -14,6 +14,7 @@ from pathlib import Path
 PINS = "constraints.txt"
 LOCK = Path("uv.lock")
 LONGEST = 300  # characters of what uv says
+TOOLBOX = "esteira-toolbox"  # of the project itself
 SHOWN = 12  # packages that are named
 
 
@@ -63,11 +64,22 @@ def lock_again(project: Path, before: str, after: str) -> str:
     now = path.read_text(encoding="utf-8")
     if now == text:
         return ""
-    there, then = locked(now), locked(text)
-    changed = [name for name in there if name in then and there[name] != then[name]]
-    packages = [f"{name} {there[name]}" for name in changed if name != "esteira-toolbox"]
-    moved = f"{', '.join(packages[:SHOWN])}{' …' if len(packages) > SHOWN else ''}"
-    return f"uv.lock is locked anew; {f'moved: {moved}' if packages else 'no package moved'}."
+    return f"uv.lock is locked anew; {_moved(locked(text), locked(now))}."
+
+
+def _moved(then: dict[str, str], there: dict[str, str]) -> str:
+    """Say which packages moved, came and went."""
+    moved = [name for name in there if name in then and there[name] != then[name]]
+    of_others = [f"{name} {there[name]}" for name in moved if name != TOOLBOX]
+    came = [f"{name} {there[name]}" for name in there if name not in then]
+    gone = [name for name in then if name not in there]
+    kinds = {"moved": of_others, "added": came, "removed": gone}
+    said = [f"{what}: {_listed(names)}" for what, names in kinds.items() if names]
+    return "; ".join(said) or "no package moved"
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}"
 
 
 def _lock(project: Path, *options: str) -> str:

@@ -9,6 +9,7 @@ from esteira.update.facts import Group
 from esteira.update.merge import Change, Kind, Merged
 from esteira.update.update import Coming, Done
 
+WORKFLOWS = ".github/workflows/"
 MOST_NEWS = 30  # lines of the changelog in a terminal
 KINDS: dict[Kind, str] = {
     "replaced": "replaced whole",
@@ -55,7 +56,10 @@ def tried(found: Coming, merged: Merged) -> str:
 def done(found: Coming, made: Done) -> str:
     """Say what an update did, and what comes next."""
     name = "done.txt" if made.commit else "conflicts.txt"
-    return _fill(name, coming=found, made=made, groups=groups(made.merged.changes))
+    new = [change.path for change in made.merged.changes if change.kind == "new"]
+    workflows = [path for path in new if path.startswith(WORKFLOWS)]
+    changes = groups(made.merged.changes)
+    return _fill(name, coming=found, made=made, groups=changes, workflows=workflows)
 
 
 def _fill(name: str, **parts: object) -> str:

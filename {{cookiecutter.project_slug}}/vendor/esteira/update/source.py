@@ -30,7 +30,9 @@ class Source:
 
     @property
     def title(self) -> str:
-        """Name the version; one that is no release by its commit too."""
+        """Name the version; one that is no release by its commit too, if it is a commit's."""
+        if self.commit is None:
+            return f"{self.version} (as the folder lies, not a commit of its own)"
         return title(self.version, None if self.is_release else self.commit)
 
 
