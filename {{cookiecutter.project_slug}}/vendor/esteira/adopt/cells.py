@@ -210,8 +210,8 @@ def _most(votes: dict[Marks, list[str]], cells: Counts) -> tuple[Marks, str]:
     best = max(votes, key=lambda choice: len(votes[choice]))
     gained = [name for name in votes[best] if name not in votes[POINT]]
     example = f", as `{cells[gained[0]].index[0]}`" if gained else ""
-    said = "1 more column is a number" if len(gained) == 1 else f"{len(gained)} more are numbers"
-    return best, f"{said} that way{example}"
+    said = "1 column is a number" if len(gained) == 1 else f"{len(gained)} columns are numbers"
+    return best, f"{said} by this mark alone{example}"
 
 
 def _own_marks(

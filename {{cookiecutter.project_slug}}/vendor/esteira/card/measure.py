@@ -231,12 +231,18 @@ def _parts(values: pd.Series, what: Schema) -> Iterator[tuple[str, np.ndarray]]:
     if what.columns[str(values.name)].numeric:
         edges = np.unique(values.dropna().quantile(list(QUARTERS)))
         bounds = [-np.inf, *edges, np.inf]
+        whole = what.columns[str(values.name)].type == "integer"
         for low, high in pairwise(bounds):
             inside = ((values > low) & (values <= high)).to_numpy()
-            yield _between(low, high), np.flatnonzero(inside)
+            is_one = whole and high - low == 1
+            yield exact(high) if is_one else _between(low, high), np.flatnonzero(inside)
     else:
-        for name in values.value_counts().head(MOST_CATEGORIES).index:
+        ordered = values.value_counts().index
+        for name in ordered[:MOST_CATEGORIES]:
             yield str(name), np.flatnonzero((values == name).to_numpy())
+        others = ordered[MOST_CATEGORIES:]
+        if len(others):
+            yield f"{len(others)} others", np.flatnonzero(values.isin(others).to_numpy())
     yield "missing", np.flatnonzero(missing)
 
 

@@ -62,6 +62,7 @@ class Curve:
     ideal: str = ""  # what the diagonal stands for, where it is drawn
     level: bool = False  # whether zero is drawn
     dots: bool = False
+    of_rows: int = 0  # rows held out, of which the points are some; 0 where they are no rows
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ CURVES = {
         "Residuals", "predicted", "actual less predicted", (), level=True, dots=True
     ),
 }
+OF_ROWS = ("predictions", "residuals")  # whose points are rows
 MOST_CLASSES = 12  # of a confusion that is drawn
 TONES: dict[str, Tone] = {"better": "good", "worse": "bad"}
 
@@ -146,7 +147,13 @@ def _curve(name: str, base: str | None) -> Curve:
     now = _points(read_json(f"{PLOTS}/{name}.json"))
     before = git.text_at(base, f"{PLOTS}/{name}.json") if base else None
     then = _points(json.loads(before)) if before and not known.dots else ()
-    return replace(known, now=now, base=then if then != now else ())
+    rows = _rows_held_out() if name in OF_ROWS else 0
+    return replace(known, now=now, base=then if then != now else (), of_rows=rows)
+
+
+def _rows_held_out() -> int:
+    rows = gate.read_metrics(gate.EVALUATION).values.get("rows")
+    return rows if isinstance(rows, int) else 0
 
 
 def _points(records: Any) -> tuple[tuple[float, float], ...]:
