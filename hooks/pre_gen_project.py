@@ -6,6 +6,7 @@ import json
 import keyword
 import os
 import re
+import shlex
 import sys
 import tempfile
 import unicodedata
@@ -169,6 +170,14 @@ def faults(answers: dict[str, str]) -> list[str]:
     return found
 
 
+def again(answers: dict[str, str]) -> str:
+    """Return the command that gives all answers once more, so that none is typed again."""
+    given = [f"{name}={value}" for name, value in answers.items() if not name.startswith("_")]
+    template = answers.get("_template") or "TEMPLATE"
+    return shlex.join(["uvx", "cookiecutter", template, "--no-input", *given])
+
+
 if __name__ == "__main__":
     if problems := faults(ANSWERS):
-        sys.exit("\n".join(f"Not generated: {problem}" for problem in problems))
+        refused = [f"Not generated: {problem}" for problem in problems]
+        sys.exit("\n".join([*refused, f"The same answers, to correct: {again(ANSWERS)}"]))

@@ -5,6 +5,7 @@ import itertools
 import json
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -202,7 +203,14 @@ def test_a_target_that_is_not_in_the_header_is_refused_before_anything_is_instal
 def test_all_bad_answers_are_told_at_once(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(FailedHookException):
         bake(tmp_path, project_slug="X", package_name="json", owner="a b", remote_url="ftp://x")
-    assert capfd.readouterr().err.count("Not generated:") == 4
+    said = capfd.readouterr().err
+    assert said.count("Not generated:") == 4
+    (line,) = re.findall(r"^The same answers, to correct: (.+)$", said, re.MULTILINE)
+    *command, template, option = shlex.split(line)[:4]
+    given = shlex.split(line)[4:]
+    assert (*command, template, option) == ("uvx", "cookiecutter", str(ROOT), "--no-input")
+    assert {"project_slug=X", "package_name=json", "owner=a b", "remote_url=ftp://x"} < {*given}
+    assert len(given) == 10
 
 
 def test_running_the_hook_again_changes_nothing(reproduced: Path, tmp_path: Path) -> None:

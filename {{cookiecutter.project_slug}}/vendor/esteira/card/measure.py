@@ -12,11 +12,11 @@ from esteira.drift.verdicts import BY_CODE
 from esteira.line import model_file, parts, predictions, table
 from esteira.line import schema as schemas
 from esteira.line.errors import UserError
-from esteira.line.files import md5_of, read_json, significant
+from esteira.line.files import md5_of, read_json
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
 from esteira.line.predictions import Answers
 from esteira.line.schema import Schema
-from esteira.page.words import exact
+from esteira.page.words import exact, figure
 
 Z = 1.959964  # of a normal distribution, for 95 %
 METRICS = CLASSIFICATION | REGRESSION
@@ -40,10 +40,10 @@ class Interval:
 
     def says(self) -> str:
         """Say it as `0.842 [0.831, 0.853]`."""
-        text = f"{significant(self.value, 3):g}"
+        text = figure(self.value)
         if self.low is None or self.high is None:
             return text
-        return f"{text} [{significant(self.low, 3):g}, {significant(self.high, 3):g}]"
+        return f"{text} [{figure(self.low)}, {figure(self.high)}]"
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,8 @@ def _parts(values: pd.Series, what: Schema) -> Iterator[tuple[str, np.ndarray]]:
         whole = what.columns[str(values.name)].type == "integer"
         for low, high in pairwise(bounds):
             inside = ((values > low) & (values <= high)).to_numpy()
-            is_one = whole and high - low == 1
-            yield exact(high) if is_one else _between(low, high), np.flatnonzero(inside)
+            first = low + 1 if whole and np.isfinite(high) else low
+            yield _between(first, high), np.flatnonzero(inside)
     else:
         ordered = values.value_counts().index
         for name in ordered[:MOST_CATEGORIES]:
@@ -247,6 +247,8 @@ def _parts(values: pd.Series, what: Schema) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _between(low: float, high: float) -> str:
+    if low == high:
+        return exact(low)
     if np.isinf(low):
         return f"up to {exact(high)}"
     return f"above {exact(low)}" if np.isinf(high) else f"{exact(low)} to {exact(high)}"
