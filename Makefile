@@ -46,8 +46,16 @@ help:
 	.cache/bootstrap/bin/uv pip install --quiet --compile-bytecode --python .venv -r constraints-dev.txt
 	touch $@
 
-demo: .venv/ready
-	.venv/bin/python scripts/demo.py
+# A demo needs no more than a squad: Cookiecutter and uv.
+.cache/cookiecutter/ready: .cache/bootstrap/bin/uv constraints-dev.txt
+	.cache/bootstrap/bin/uv venv --quiet --clear --python $(PYTHON) .cache/cookiecutter
+	.cache/bootstrap/bin/uv pip install --quiet --compile-bytecode --python .cache/cookiecutter \
+		--constraints constraints-dev.txt cookiecutter uv
+	touch $@
+
+demo: export PATH := $(CURDIR)/.cache/cookiecutter/bin:$(PATH)
+demo: .cache/cookiecutter/ready
+	.cache/cookiecutter/bin/python scripts/demo.py
 
 test: .venv/ready
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)

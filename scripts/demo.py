@@ -36,11 +36,13 @@ def main() -> None:
     step("The gate, and what the drift check says", "uv", "run", "esteira", "gate", cwd=project)
     step("One page that says how it stands", "uv", "run", "esteira", "report", cwd=project)
     here = os.path.relpath(project)
-    own = os.pathsep.join(p for p in os.get_exec_path() if Path(p) != ROOT / ".venv" / "bin")
+    made_with = Path(sys.executable).parent
+    ours = (made_with, ROOT / ".venv" / "bin")
+    own = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder) not in ours)
     if not shutil.which("uv", path=own):
         print(f"""
 The project's commands begin with `uv`, which is not on this machine's PATH yet:
-  export PATH="$PATH:{ROOT / ".venv" / "bin"}"
+  export PATH="$PATH:{made_with}"
 takes the one that made the demo; for good, install it as https://docs.astral.sh/uv tells.
 """)
     print(f"""
