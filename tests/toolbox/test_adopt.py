@@ -164,6 +164,20 @@ def test_dates_that_rise_but_for_neighbours_are_the_time_and_two_of_them_are_ask
     assert said.evidence.endswith("name one with --time 'Verkauf am'")
 
 
+def test_cells_that_are_not_of_their_type_loosen_the_gate_in_plain_sight(fresh, messy):
+    raw = pd.read_csv(messy, sep=";", encoding="latin-1", dtype=str)
+    raw.loc[[3, 70, 200], "Größe"] = "groß"
+    raw.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    changes = planned(messy, "gekauft")
+    (said,) = [d for d in changes.decisions if "the gate lets" in d.what]
+    assert said.what == "the gate lets 1 broken rule pass"
+    assert said.warning
+    assert "`Größe`" in said.evidence
+    raw["Größe"] = "1,5"
+    raw.to_csv(messy, sep=";", index=False, encoding="latin-1")
+    assert not [d for d in planned(messy, "gekauft").decisions if "the gate lets" in d.what]
+
+
 def order_of(changes):
     split = YAML(typ="safe", pure=True).load(changes.texts["params.yaml"])["split"]["order"]
     (said,) = [d for d in changes.decisions if d.what.startswith("order of the rows")]

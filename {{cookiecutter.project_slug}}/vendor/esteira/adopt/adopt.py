@@ -127,12 +127,12 @@ def _plan(
     }
     start = _start(before, schema.task, proposal.algorithm)
     settings["train"] |= start.settings
-    broken = found.rejects["column"].nunique()  # columns with cells that are not of their type
+    broken = [str(name) for name in found.rejects["column"].unique()]
     files = {
         "schema.yaml": texts.schema_text(found),
         "params.yaml": texts.params_text(settings, scoring.name),
         "dvc.yaml": texts.line_text(own.as_posix(), schema.task),
-        "gates.yaml": texts.gates_text(proposal.rules, broken, first.accepted),
+        "gates.yaml": texts.gates_text(proposal.rules, len(broken), first.accepted),
     }
     copies = {own: Path(path), **batch.copies}
     decisions = [
@@ -145,6 +145,7 @@ def _plan(
         *ordered.decisions,
         *_left_over(before.source, copies),
         *start.decisions,
+        *_allowed(broken),
         *scoring.decisions,
         *proposal.decisions,
         *first.decisions,
@@ -226,6 +227,16 @@ def _start(before: project.Settings, task: str, algorithm: str) -> Start:
     why = f"{named} was of {before.algorithm} for {before.task}"
     where = "params.yaml, train.hyperparameters"
     return Start(reset, [Decision("hyperparameters start anew", why, where, warning=True)])
+
+
+def _allowed(broken: list[str]) -> list[Decision]:
+    """Tell what the gate lets pass: columns with cells that are not of their type."""
+    if not broken:
+        return []
+    named = ", ".join(f"`{name}`" for name in broken)
+    why = f"cells of {named} are not of its type; mend them where they are made, and set it to 0"
+    what = f"the gate lets {len(broken)} broken rule{'s' if len(broken) > 1 else ''} pass"
+    return [Decision(what, why, "gates.yaml, rules_broken", warning=True)]
 
 
 def _scoring(target: pd.Series, task: str) -> Scoring:
