@@ -654,14 +654,19 @@ def test_a_project_below_the_top_of_its_repository_is_updated_in_its_folder(
     assert git(house, "status", "--porcelain") == ""
 
 
+def forget(project: Path) -> None:
+    """Make of a project one as from before 1.0.0: its first commit, and no record of answers."""
+    git(project, "rm", "-q", RECORD)
+    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
+    git(project, "branch", "-D", "template")
+
+
 def test_a_project_without_a_record_gets_one_from_its_answers(
     template: Template, project: Path, tmp_path: Path
 ) -> None:
     answers = tmp_path / "answers.json"
     answers.write_text(json.dumps({"cookiecutter": record(project)["answers"] | {"_x": 1}}))
-    git(project, "rm", "-q", RECORD)
-    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
-    git(project, "branch", "-D", "template")
+    forget(project)
     edit(project, "params.yaml", "examples: 5", "examples: 7")
     commit(project, "Ours")
     edit(template.project, "gates.yaml", "drift: [rework]", "drift: []")
@@ -685,9 +690,7 @@ def test_a_project_without_a_record_gets_one_from_its_answers(
 @pytest.fixture
 def unrecorded(project: Path) -> Path:
     """Return a project as one from before 1.0.0 is: its first commit, and no record of answers."""
-    git(project, "rm", "-q", RECORD)
-    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
-    git(project, "branch", "-D", "template")
+    forget(project)
     return project
 
 
@@ -739,9 +742,7 @@ def test_an_unrecorded_project_on_a_table_of_its_own_is_merged_as_it_was_adopted
     table.write_text("number,place,stays\n" + "\n".join(rows) + "\n")
     own = {"dataset": str(table), "target": "stays"}
     project = adopted_by_hand(tmp_path / "squad", template, own)
-    git(project, "rm", "-q", RECORD)
-    git(project, "commit", "--quiet", "--amend", "-m", "Start from the Esteira template")
-    git(project, "branch", "-D", "template")
+    forget(project)
     edit(project, "params.yaml", "examples: 5", "examples: 7")
     commit(project, "Ours")
     edit(template.project, "dvc.yaml", "stages:\n", "# Newer\nstages:\n")

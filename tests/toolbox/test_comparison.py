@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from helpers import run
 from sklearn import metrics as peers
 
-from esteira import comparison
+from esteira import comparison, gate
 from esteira.line import predictions
 from esteira.line.errors import UserError
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Undefined
@@ -186,6 +187,17 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{path} has no {old!r}"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_a_loss_that_its_rule_refuses_and_that_may_be_noise_says_so() -> None:
+    found = comparison.Comparison(
+        "roc_auc", 0.99, 0.97, -0.02, -0.05, 0.01, 121, "within noise", ""
+    )
+    refused = "roc_auc went from 0.99 to 0.97, lower by 0.02, where 0.01 is allowed."
+    said = gate._as_noise(refused, gate.Before(0.99, comparison=found))
+    assert said.startswith(f"{refused.removesuffix('.')}: on 121 rows it may be noise")
+    sure = gate.Before(0.99, comparison=replace(found, verdict="worse"))
+    assert gate._as_noise(refused, sure) == refused
 
 
 def asked(project: Path, base: str = "HEAD", *names: str) -> dict[str, comparison.Comparison]:

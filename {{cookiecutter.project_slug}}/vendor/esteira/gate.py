@@ -187,13 +187,13 @@ def _as_noise(reason: str, before: Before) -> str:
     )
 
 
-def compared(rules: list[Rule], base: str | None) -> list[Before]:
+def compared(
+    rules: list[Rule], base: str | None, by_name: Mapping[str, "Comparison"]
+) -> list[Before]:
     """Return each rule's metric at the base.
 
     A metric of the evaluation is that of the rows which both models answered, or is not known.
     """
-    names = [rule.metric for rule in rules if rule.file == EVALUATION]
-    by_name = compare(base, names) if base and names else {}
     return [
         before(rule, base, by_name.get(rule.metric) if rule.file == EVALUATION else None)
         for rule in rules
@@ -212,29 +212,25 @@ def before(rule: Rule, base: str | None, same_rows: "Comparison | None") -> Befo
     return Before(same_rows.base, comparison=same_rows)
 
 
-def compare(base: str, names: list[str]) -> dict[str, "Comparison"]:
-    """Compare metrics on the rows that both models answered, by their names.
+def compare(base: str | None) -> dict[str, "Comparison"]:
+    """Compare the evaluation's metrics on the rows that both models answered, by their names.
 
-    Where all answers are those of the base, its metrics files say what is to be said.
+    Those of gates.yaml, and every other that was measured. Where all answers are those of the base
+    there is nothing to compare: its metrics files say what is to be said.
     """
-    if snapshot.same_answers(base):
+    asked = [rule.metric for rule in read_gates().rules if rule.file == EVALUATION]
+    if base is None or not asked or snapshot.same_answers(base):
         return {}
     from esteira import comparison  # imports pandas, which takes as long as all the rest
 
-    return {found.metric: found for found in comparison.compare(base, names)}
-
-
-def worse_without_a_rule(base: str | None) -> list[str]:
-    """Return the metrics of the evaluation that are worse than the base's, and in no rule."""
-    if base is None or snapshot.same_answers(base):
-        return []
-    asked = {rule.metric for rule in read_gates().rules if rule.file == EVALUATION}
     try:
-        others = [name for name in read_metrics(EVALUATION).values if name not in asked]
+        measured = list(read_metrics(EVALUATION).values)
     except UserError:  # which every rule tells
-        return []
-    found = compare(base, others)
-    return [name for name in others if found[name].verdict == "worse"]
+        measured = []
+    return {
+        found.metric: found
+        for found in comparison.compare(base, list(dict.fromkeys([*asked, *measured])))
+    }
 
 
 def value_at(rule: Rule, base: str | None) -> Before:
@@ -348,8 +344,12 @@ def read_gates(path: str = "gates.yaml") -> Gates:
     return gates
 
 
-def judge_all(base: str | None = None) -> list[Verdict]:
+def judge_all(
+    base: str | None = None, compared_with: Mapping[str, "Comparison"] | None = None
+) -> list[Verdict]:
     """Judge every rule of gates.yaml; against the commit `base`, or by the limits alone.
+
+    `compared_with` is what `compare` found, where that is known already.
 
     Raises UserError for a broken gates.yaml or dvc.lock, and for an unknown `base`.
     """
@@ -359,7 +359,8 @@ def judge_all(base: str | None = None) -> list[Verdict]:
     if not Path("dvc.lock").is_file():
         raise UserError("there is no dvc.lock, so no report can be believed: `uv run dvc repro`.")
     locked = snapshot.locked_outputs(None)
-    befores = compared(gates.rules, base)
+    by_name = compare(base) if compared_with is None else compared_with
+    befores = compared(gates.rules, base, by_name)
     pairs = zip(gates.rules, befores, strict=True)
     judged = [judge_rule(rule, before, locked) for rule, before in pairs]
     return [*judged, judge_drift(gates.drift, locked)]

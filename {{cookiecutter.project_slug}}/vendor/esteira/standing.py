@@ -80,11 +80,14 @@ def find(named: str | None = None) -> Standing:
     base = bases.find(named)
     packages = _checked("Environment", _environment)  # before scipy loads another BLAS
     with dvc.repository() as repo:
-        verdicts = tuple(gate.judge_all(base.comparable))
-        unasked = gate.worse_without_a_rule(base.comparable)
+        compared = gate.compare(base.comparable)
+        verdicts = tuple(gate.judge_all(base.comparable, compared))
         data = _checked("Data", lambda: _data(repo))
         stale = _stale(repo)
         of_another = lock.of_another_commit(repo) if stale and not isinstance(stale, str) else []
+    asked = [verdict.metric for verdict in verdicts if verdict.of_holdout]
+    worse = [name for name, found in compared.items() if found.verdict == "worse"]
+    unasked = [name for name in worse if name not in asked]
     commit = _checked("Commit", _commit)
     of_reports = (_gates(verdicts), *_comparison(verdicts, base, unasked), _drift(verdicts))
     if stale:

@@ -27,7 +27,6 @@ class Settings:
     algorithm: str
     hyperparameters: dict[str, Any]
     model_seed: int
-    absorbed: bool  # whether the earlier table had taken in a batch
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def settings(force: bool) -> Settings:
             algorithm=train["algorithm"],
             hyperparameters=dict(train.get("hyperparameters") or {}),
             model_seed=train["seed"],
-            absorbed=absorbed,
         )
         for place in (params["evaluate"], params["drift_check"], train["search"]):
             place.keys()

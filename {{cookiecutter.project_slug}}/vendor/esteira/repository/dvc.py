@@ -370,7 +370,7 @@ def not_on_remote(repo: "Repo") -> list[str]:
 
     Raises whatever the storage raises: each kind has its own errors.
     """
-    # `dvc data status` finds out much else besides, and takes three times as long.
+    # `dvc data status` finds out much else besides, and reads the whole line twice more for it.
     from dvc.repo.data import _get_entries_not_in_remote
 
     return sorted(_get_entries_not_in_remote(repo, granular=True, remote_refresh=True))

@@ -54,7 +54,7 @@ def stale_in(repo: "Repo", only: list[str] | None = None) -> dict[str, list[str]
     found = not_compared or line_ends(asked) or changes(repo, only) or torn(repo, only)
     for stage in asked:
         gone = kept_by_git_and_gone(stage)
-        if stage.name in found and stage.locked and gone:
+        if stage.name in found and gone:
             found[stage.name].insert(0, f"its last run did not end well: {gone[0]} is not here")
     return found
 
@@ -74,7 +74,8 @@ def gaps(stage: dvc.Stage) -> list[str]:
 
 def kept_by_git_and_gone(stage: dvc.Stage) -> list[str]:
     """Return the outputs that any clone has, and that are not here: DVC removes them for a run."""
-    return [out.path for out in stage.outs if not out.cached and not Path(out.path).exists()]
+    kept = [out.path for out in stage.outs if out.hash and not out.cached]
+    return [path for path in kept if not Path(path).exists()]
 
 
 def line_ends(stages: list[dvc.Stage]) -> dict[str, list[str]]:
@@ -92,9 +93,13 @@ def changes(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:
     """Return, for each stage, what differs from the lock; data that is merely absent does not."""
     found = {}
     for stage, differences in dvc.differences(repo, only).items():
-        told = [each for each in differences if not (each.role and each.how in ABSENT)]
-        found[stage] = [describe(difference) for difference in told]
+        found[stage] = [describe(difference) for difference in told(differences)]
     return _only_filled(found)
+
+
+def told(differences: list[dvc.Difference]) -> list[dvc.Difference]:
+    """Return the differences that make a lock stale: not that data is merely absent."""
+    return [each for each in differences if not (each.role and each.how in ABSENT)]
 
 
 def torn(repo: "Repo", only: list[str] | None) -> dict[str, list[str]]:
@@ -113,8 +118,8 @@ def of_another_commit(repo: "Repo") -> list[str]:
     """
     others = dvc.of_another_commit(repo)
     differences = [each for stage in dvc.differences(repo, None).values() for each in stage]
-    told = [each for each in differences if not (each.role and each.how in ABSENT)]
-    only_data = bool(told) and all(each.role and each.subject in others for each in told)
+    stale = told(differences)
+    only_data = bool(stale) and all(each.role and each.subject in others for each in stale)
     return others if only_data else []
 
 

@@ -264,8 +264,7 @@ def lock_and_data(repo: "Repo", kept: list[Kept]) -> Iterator[Finding]:
         return
     for stage, why in stale.items():
         yield Finding(f"dvc.lock does not describe {stage}: {'; '.join(why)}", "`uv run dvc repro`")
-    outs = [out for stage in dvc.line(repo) for out in stage.outs if out.hash and not out.cached]
-    gone = [out.path for out in outs if not Path(repo.root_dir, out.path).exists()]
+    gone = [path for stage in dvc.line(repo) for path in lock_file.kept_by_git_and_gone(stage)]
     if gone:
         yield Finding(f"{', '.join(gone)} not here, as after a stop", "`uv run dvc repro`")
     absent = [each for each in kept if not each.here]
