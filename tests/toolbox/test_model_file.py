@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from esteira.line import model_file
 from esteira.line.errors import UserError
 
+SOURCE = Path(model_file.__file__).parents[2]
 # What would run a program or write a file: a model must be refused before it names one.
 DANGEROUS = [
     ("os", "system"),
@@ -351,6 +353,29 @@ def test_objects_that_refer_to_each_other_again_and_again_are_refused(
     path = tampered(good, tmp_path / "again.skops", change)
     with pytest.raises(UserError, match="refer to each other again and again"):
         model_file.load(path, functions=(double,))
+
+
+def test_loading_imports_no_room_of_scikit_learn_that_the_model_has_nothing_from(
+    tmp_path: Path,
+) -> None:
+    table, target = data()
+    fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(table[["a", "b"]], target)
+    model_file.save(fitted, tmp_path / "model.skops")
+    code = """import sys
+from esteira.line import model_file
+model_file.load(sys.argv[1])
+print(*sys.modules, sep="\\n")"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model.skops"],
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = done.stdout.split()
+    assert "sklearn.linear_model" in imported
+    assert "sklearn.gaussian_process" not in imported
+    assert "sklearn.datasets" not in imported
 
 
 def test_an_absent_file_is_told(tmp_path: Path) -> None:

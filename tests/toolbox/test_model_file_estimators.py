@@ -271,3 +271,11 @@ def test_the_names_that_may_be_named_are_there() -> None:
         for name in names:
             module, _, attribute = name.rpartition(".")
             assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_an_estimator_is_known_by_the_same_rule_as_scikit_learns_own_list() -> None:
+    listed = {f"{kind.__module__}.{kind.__qualname__}" for _, kind in all_estimators()}
+    assert {name for name in listed if not loadable.is_estimator(name)} == set()
+    others = "sklearn.base.BaseEstimator", "sklearn.base.clone", "sklearn.linear_model._base"
+    for name in (*others, "sklearn..x", "_sklearn.x", "x", "", "pandas.DataFrame"):
+        assert not loadable.is_estimator(name), name

@@ -1,5 +1,6 @@
 """The project's commands: `uv run esteira …`. Each imports the room it needs, when it is called."""
 
+import gc
 import os
 import sys
 from contextlib import ExitStack
@@ -953,6 +954,7 @@ def propose_update(
 
 def main() -> None:
     """Run a command; tell what went wrong in one sentence, with exit status 2."""
+    gc.set_threshold(10_000)  # what is imported stays: to look for garbage in it finds none
     try:
         app()
     except UserError as error:

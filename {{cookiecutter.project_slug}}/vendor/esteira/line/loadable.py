@@ -5,9 +5,12 @@ choice. Classes are made without their constructor and only hold numbers, settin
 objects of a file. Functions compute from arrays: they read no file, start nothing, import nothing
 by name, and call no function of their arguments' but what the file names, which is checked too.
 So nothing of `sklearn.datasets`, `sklearn.utils`, `numpy.load` or `scipy.stats` (whose
-distributions run text when they are loaded) is here. What skops trusts by itself (estimators,
-ufuncs, plain containers) is not repeated.
+distributions run text when they are loaded) is here. What skops trusts by itself (ufuncs, plain
+containers) is not repeated, and scikit-learn's public estimators are known by `is_estimator`.
 """
+
+import importlib
+import inspect
 
 # By skops' name of the place (https://skops.readthedocs.io/en/stable/persistence.html), by module.
 _NAMES: dict[str, dict[str, str]] = {
@@ -100,3 +103,35 @@ def _spelt_out(modules: dict[str, str]) -> frozenset[str]:
 
 
 ALLOWED = {place: _spelt_out(modules) for place, modules in _NAMES.items()}
+
+_NO_ROOMS = {"tests", "experimental", "externals"}  # of scikit-learn, in which no estimator lives
+
+
+def is_estimator(name: str) -> bool:
+    """Whether this is the full name of a class that `sklearn.utils.all_estimators` would list.
+
+    These skops trusts as the class of an object. Asked of one name, only the public module in which
+    it stands is imported, and nothing of any other package.
+    """
+    module, _, kind = name.rpartition(".")
+    parts = module.split(".")
+    private = [at for at, part in enumerate(parts) if part.startswith("_")]
+    public = parts[: private[0]] if private else parts
+    if public[:1] != ["sklearn"] or kind.startswith("_") or not _NO_ROOMS.isdisjoint(parts):
+        return False
+    try:
+        found = getattr(importlib.import_module(".".join(public)), kind)
+    except (ImportError, AttributeError):
+        return False
+    return (
+        inspect.isclass(found)
+        and f"{found.__module__}.{found.__qualname__}" == name
+        and _is_whole_estimator(found)
+    )
+
+
+def _is_whole_estimator(kind: type) -> bool:
+    from sklearn.base import BaseEstimator
+
+    whole = not inspect.isabstract(kind)
+    return issubclass(kind, BaseEstimator) and kind is not BaseEstimator and whole

@@ -5,6 +5,7 @@ now. `save` numbers the objects in the order of the schema instead, and leaves o
 and where a model was fitted, so that equal models give equal bytes.
 """
 
+import importlib
 import io
 import json
 import zipfile
@@ -13,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from esteira.line.errors import UserError, one_line
 from esteira.line.files import replacing
-from esteira.line.loadable import ALLOWED
+from esteira.line.loadable import ALLOWED, is_estimator
 
 SCHEMA = "schema.json"
 ORIGIN = "origin.json"  # what the model was made from: no part of the model, and not read by `load`
@@ -42,10 +44,10 @@ class MadeFrom:
 
 @dataclass(frozen=True)
 class _Named:
-    """What a file names beyond what skops trusts by itself."""
+    """What a file names beyond what skops trusts without its list of estimators."""
 
     beyond: list[str]
-    strangers: list[str]  # of these, what is trusted by neither `ALLOWED` nor the caller
+    strangers: list[str]  # of these, what is trusted by neither `loadable` nor the caller
 
 
 def save(
@@ -60,8 +62,7 @@ def save(
     `trusted` and `functions` are what `load` will be given, `origin` is noted beside the model.
     Raises UserError for a model that could not be loaded again, and leaves the file as it was.
     """
-    from skops.io import dumps
-
+    dumps = _skops().dumps
     allowed = _allowed(trusted, functions)
     _forget_the_run(model)
     try:
@@ -167,30 +168,39 @@ def _ask_for_trust(strangers: list[str], trusted: Names) -> str:
 
 def _loaded(data: bytes, named: _Named) -> Any:
     """Make the model of a file that names no strangers."""
-    from skops.io import loads
-
-    return loads(data, trusted=named.beyond)
+    return _skops().loads(data, trusted=named.beyond)
 
 
 def _named(data: bytes, allowed: set[str]) -> _Named:
-    """Return what a file names, and which of it is trusted by none of skops, `ALLOWED`, `allowed`.
+    """Return what a file names, and which of it is trusted by none of skops, `loadable`, `allowed`.
 
     Raises ValueError for a file that would unpack to more than it may or visits its objects without
     end, and other errors for a file that is broken.
     """
-    from skops.io import get_untrusted_types
-
     places: dict[str, set[str]] = {}
     for node in _nodes(_schema(data)):
         name = f"{node.get('__module__')}.{node.get('__class__')}"
         places.setdefault(name, set()).add(str(node.get("__loader__")))
-    beyond = get_untrusted_types(data=data)
+    beyond = _skops().get_untrusted_types(data=data)
     strangers = [name for name in beyond if name not in allowed]
     return _Named(beyond, [n for n in strangers if not _in_place(n, places.get(n, set()))])
 
 
+def _skops() -> Any:
+    """Return `skops.io`, imported without its tour of scikit-learn.
+
+    For a list of the estimators skops imports every module of scikit-learn, which costs each
+    process a second. It gets an empty list instead, and `is_estimator` answers for the few names of
+    a file. Whoever has imported skops before keeps what it has.
+    """
+    with mock.patch("sklearn.utils.all_estimators", list):
+        return importlib.import_module("skops.io")
+
+
 def _in_place(name: str, places: set[str]) -> bool:
-    """Whether a name stands only where `ALLOWED` has it: skops would call it in some others."""
+    """Whether a name stands only where it may: skops would call it in some other places."""
+    if places == {"ObjectNode"} and is_estimator(name):
+        return True
     return bool(places) and all(name in ALLOWED.get(place, ()) for place in places)
 
 
