@@ -22,46 +22,42 @@ def plan(project: Path) -> list[str]:
     return ran(run(project, "dvc", "repro").stdout)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("examples: 5", "examples: 6", ["validate"]),
-        ("algorithm: linear", "algorithm: boosting", AFTER_TRAIN),
-        ("hyperparameters: {}", "hyperparameters: {C: 0.1}", AFTER_TRAIN),
-    ],
-)
-def test_one_parameter_reruns_its_stage_and_what_depends_on_it(
-    project: Path, old: str, new: str, expected: list[str]
-) -> None:
-    edit(project / "params.yaml", old, new)
-    assert plan(project) == expected
-
-
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("stages/ingest.py", ["ingest"]),
-        ("stages/split.py", ["split"]),
-        ("model.py", AFTER_TRAIN[:-1]),  # the card's turn comes if the model is another one
-        ("features.py", AFTER_TRAIN[:-1]),
-        ("stages/evaluate.py", ["evaluate"]),
-        ("stages/drift_check.py", ["drift_check"]),
-        ("stages/predict.py", ["predict"]),
-        ("stages/card.py", ["card"]),
-    ],
-)
-def test_one_module_reruns_the_stages_that_import_it(
-    project: Path, module: str, expected: list[str]
-) -> None:
-    path = project / PACKAGE / module
-    path.write_text(path.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
-    assert plan(project) == expected
-
-
 def stale(project: Path) -> list[str]:
-    """Return the stages whose deps changed, in alphabetical order; nothing is run."""
+    """Return the stages whose deps or parameters changed, in alphabetical order; nothing is run."""
     changed = json.loads(run(project, "dvc", "status", "--json").stdout)
     return sorted(name.removeprefix("dvc.yaml:") for name in changed)
+
+
+def test_one_parameter_makes_its_stage_alone_stale(project: Path) -> None:
+    for old, new, expected in (
+        ("examples: 5", "examples: 6", "validate"),
+        ("algorithm: linear", "algorithm: boosting", "train"),
+        ("hyperparameters: {}", "hyperparameters: {C: 0.1}", "train"),
+    ):
+        edit(project / "params.yaml", old, new)
+        assert stale(project) == [expected], new
+        edit(project / "params.yaml", new, old)
+
+
+def test_one_module_makes_the_stages_stale_that_import_it(project: Path) -> None:
+    for module, expected in (
+        ("stages/train.py", ["train"]),
+        ("model.py", sorted(AFTER_TRAIN[:-1])),
+        ("features.py", sorted(AFTER_TRAIN[:-1])),
+    ):
+        path = project / PACKAGE / module
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + "\n# A remark.\n", encoding="utf-8")
+        assert stale(project) == expected, module
+        path.write_text(before, encoding="utf-8")
+
+
+def test_what_changed_runs_again_and_what_gets_the_same_input_does_not(project: Path) -> None:
+    remarked = ["ingest", "split", "evaluate", "predict"]
+    for stage in remarked:
+        path = project / PACKAGE / "stages" / f"{stage}.py"
+        path.write_text(path.read_text(encoding="utf-8") + "\n# A remark.\n", encoding="utf-8")
+    assert plan(project) == remarked
 
 
 def test_a_room_beside_the_line_reruns_nothing_and_the_ground_floor_what_stands_on_it(
