@@ -24,6 +24,7 @@ WHAT = Schema.model_validate(
         "columns": {
             "size": {"type": "number"},
             "plan": {"type": "category"},
+            "visits": {"type": "integer"},
             "left": {"type": "category", "role": "target"},
         },
     }
@@ -73,6 +74,30 @@ def test_segments_are_the_rows_they_say_and_few_rows_are_said_to_be_few() -> Non
     quarters = list(segments(size, WHAT, known, "log_loss", 20))
     assert [s.rows for s in quarters] == [25, 25, 25, 25]
     assert sum(s.rows for s in segments(size * 0, WHAT, known, "log_loss", 20)) == 100
+
+
+def test_rarer_categories_are_one_segment_together() -> None:
+    names = [f"plan {number}" for number in range(20)]
+    rows_of_each = [40 - number for number in range(20)]
+    plan = pd.Series(np.repeat(names, rows_of_each), name="plan")
+    found = list(segments(plan, WHAT, answers(len(plan)), "accuracy", 20))
+    *own, others = found[:-1] if found[-1].rows_with == "missing" else found
+    assert [segment.rows_with for segment in own] == names[: len(own)]
+    assert others.rows_with == f"{20 - len(own)} others"
+    assert sum(segment.rows for segment in (*own, others)) == len(plan)
+
+
+def test_segments_of_whole_numbers_meet_and_do_not_overlap() -> None:
+    visits = pd.Series(np.arange(100) % 13, name="visits")
+    found = list(segments(visits, WHAT, answers(100), "accuracy", 20))
+    named = {segment.rows_with: segment.rows for segment in found}
+    expected = {
+        "up to 3": visits <= 3,
+        "4 to 6": visits.between(4, 6),
+        "7 to 9": visits.between(7, 9),
+        "above 9": visits > 9,
+    }
+    assert named == {words: int(inside.sum()) for words, inside in expected.items()}
 
 
 def test_calibration_counts_every_row_once() -> None:

@@ -107,7 +107,7 @@ def square(values: Sequence[float], size: int = 300) -> Box:
     """Make room for points whose x and y are alike, so that the diagonal says that they are."""
     up = scale(values, size - 40, 12)
     left = beside(up)
-    right = left + size - LEFT
+    right = left + up.start - up.end
     return Box(int(right) + 12, size, Scale(up.low, up.high, left, right), up)
 
 
