@@ -15,7 +15,7 @@ from typing import Literal
 
 from esteira.repository import dvc, git, template
 from esteira.repository.template import RECORD, TOOLBOX, TREE
-from esteira.update import packages
+from esteira.update import by_stage, packages
 from esteira.update.policy import LOCK, REPLACED, is_left, is_replaced
 
 # Whatever the user has set: no hooks, no signatures, and files that were moved are followed.
@@ -197,6 +197,7 @@ def merge(shop: Workshop, head: str, base: str, written: str, left: tuple[str, .
     for path in left:
         _take(shop, path, base, ours, ours)
     settled = _settle_removed(shop)
+    _settle_line(shop)
     conflicts = _mark(shop, theirs)
     said = _lock(shop, base, theirs, conflicts)
     tree = shop.git("write-tree").strip()
@@ -259,6 +260,19 @@ def _settle_removed(shop: Workshop) -> list[Change]:
             shop.git("add", "--", path)
             found.append(Change(shop.named(path), "stays"))
     return found
+
+
+def _settle_line(shop: Workshop) -> None:
+    """Merge dvc.yaml stage by stage where Git, line by line, found it in conflict."""
+    path = shop.prefix + by_stage.LINE
+    sides = {side.stage: side.blob for side in _unmerged(shop).get(path, ())}
+    if set(sides) != {BASE, OURS, THEIRS}:
+        return
+    files = [git.content(sides[side]) for side in (BASE, OURS, THEIRS)]
+    merged = by_stage.merged(*files)
+    if merged is not None:
+        (shop.top / path).write_bytes(merged)
+        shop.git("add", "--force", "--", path)
 
 
 def _mark(shop: Workshop, theirs: str) -> tuple[Conflict, ...]:

@@ -10,7 +10,7 @@ LOCK = "uv.lock"
 LEFT = ("data", "models", "reports", "dvc.lock", "environment.json")
 # What `adopt` writes for a table of the squad's own.
 ADOPTED = ("schema.yaml", "params.yaml", "dvc.yaml", "gates.yaml")
-# Everything else is merged, line by line.
+# Everything else is merged, line by line; dvc.yaml stage by stage where lines are in conflict.
 
 
 def is_replaced(path: str) -> bool:
