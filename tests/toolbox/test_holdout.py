@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from esteira.line import holdout, schema
+from esteira.line import holdout, parts, schema
 from esteira.line.errors import UserError
 
 COLUMNS = {
@@ -90,7 +90,11 @@ class TestKeys:
         first, second = holdout.keys(one, ["a", "b"]).tolist()
         assert first != second
 
-    def test_of_identifiers_that_repeat_are_told_apart_by_content(self) -> None:
+    @pytest.mark.parametrize("at_once", [1, 4, 10_000])
+    def test_of_identifiers_that_repeat_are_told_apart_by_content(
+        self, monkeypatch: pytest.MonkeyPatch, at_once: int
+    ) -> None:
+        monkeypatch.setattr(parts, "ROWS", at_once)
         table = rows(6)
         table["code"] = ["a", "a", "b", None, None, "c"]
         looked = holdout.look([table], told())

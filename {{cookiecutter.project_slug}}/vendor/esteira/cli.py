@@ -914,7 +914,7 @@ def update(
     """Merge a newer version of the template into this branch; exit with 1 if files conflict.
 
     vendor/ and constraints.txt are replaced, uv.lock is locked anew, what the line made is left,
-    and all else is merged line by line.
+    and all else is merged line by line, dvc.yaml also stage by stage.
     """
     from esteira.update import pack, say, update
 
@@ -955,6 +955,7 @@ def propose_update(
 def main() -> None:
     """Run a command; tell what went wrong in one sentence, with exit status 2."""
     gc.set_threshold(10_000)  # what is imported stays: to look for garbage in it finds none
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # see line/__main__.py
     try:
         app()
     except UserError as error:

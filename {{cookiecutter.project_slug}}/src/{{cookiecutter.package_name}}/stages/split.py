@@ -13,8 +13,7 @@ Settings = holdout.Settings  # section `split:` of params.yaml
 def main(settings: Settings) -> str:
     """Write data/train.parquet, data/holdout.parquet, data/current.parquet, and who is in which."""
     what = schema.load()
-    looked = holdout.look(parts.read(SOURCE), what, settings.group)
-    found = holdout.decide(looked, what, settings)
+    found = holdout.decide(holdout.look(parts.read(SOURCE), what, settings.group), what, settings)
     holdout.demand_enough(found, what, settings)
     with ExitStack() as opened:
         tables = {

@@ -173,9 +173,17 @@ def distinct(looked: Looked) -> np.ndarray:
 
     Rows that share an identifier are told apart by their whole content.
     """
+    if looked.own is looked.whole:
+        return looked.whole
     told = looked.own.copy()
-    repeated = pd.Series(told).duplicated(keep=False).to_numpy()
-    told[repeated] = looked.whole[repeated]
+    in_order = np.sort(told)
+    repeated = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    if not len(repeated):
+        return told
+    for first in range(0, len(told), parts.ROWS):  # some at once: the places are eight bytes a row
+        rows = slice(first, first + parts.ROWS)
+        place = np.searchsorted(repeated, told[rows]).clip(max=len(repeated) - 1)
+        told[rows] = np.where(repeated[place] == told[rows], looked.whole[rows], told[rows])
     return told
 
 
