@@ -955,7 +955,7 @@ def propose_update(
 def main() -> None:
     """Run a command; tell what went wrong in one sentence, with exit status 2."""
     gc.set_threshold(10_000)  # what is imported stays: to look for garbage in it finds none
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # see line/__main__.py
+    os.environ.setdefault("MIMALLOC_ARENA_RESERVE", "64MiB")  # see line/__main__.py
     try:
         app()
     except UserError as error:

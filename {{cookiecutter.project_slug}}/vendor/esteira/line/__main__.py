@@ -15,8 +15,8 @@ if __name__ == "__main__":
     # What is imported stays, so looking for garbage in it every 700 objects finds none: a tenth of
     # the time that a stage's imports take.
     gc.set_threshold(10_000)
-    # Arrow's other pool reserves a gibibyte at once, which `ulimit -d` counts as taken.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # Arrow reserves a gibibyte at once unless told, and `ulimit -d` counts it as taken.
+    os.environ.setdefault("MIMALLOC_ARENA_RESERVE", "64MiB")
     # While the stage imports there is nothing to tell of: Ctrl-C ends it at once. (In the middle of
     # an import, Python's own handler would become an ImportError of numpy's.) `params.run` tells.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
