@@ -70,11 +70,73 @@ def adopted(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_i
             code = "import pandas as p; p.read_parquet('data/ingested.parquet').to_csv(%r, index=0)"
             helpers.run(project, "python", "-c", code % str(table))
             helpers.run(project, "esteira", "adopt", str(table), "--target", "diagnosis", "--force")
-            helpers.run(project, "dvc", "repro")
+            helpers.reproduce(project)
             actions.git(project, "add", "--all")
             actions.git(project, "commit", "--quiet", "-m", "Adopt the table of patients")
             (shared / "adopted.done").touch()
     return project
+
+
+@pytest.fixture(scope="session")
+def trained(adopted: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the adopted project with a `better` and a `weaker` model, a branch each; made once.
+
+    `actions.take_model` brings one of them to another copy without running the line again.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / "trained" / adopted.name
+    with FileLock(shared / "trained.lock"):
+        if not (shared / "trained.done").exists():
+            shutil.rmtree(project.parent, ignore_errors=True)
+            shutil.copytree(adopted, project, symlinks=True)
+            for branch, smoothness in {"better": "0.3", "weaker": "0.00001"}.items():
+                settings = f"hyperparameters: {{C: {smoothness}}}"
+                actions.git(project, "checkout", "--quiet", "-b", branch, "main")
+                actions.edit(project, "params.yaml", "hyperparameters: {}", settings)
+                helpers.reproduce(project, *helpers.LINE[helpers.LINE.index("train") :])
+                actions.commit(project, f"C is {smoothness}")
+            (shared / "trained.done").touch()
+    return project
+
+
+@pytest.fixture(scope="session")
+def elsewhere(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a reproduced project that answers every question otherwise; made once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / "elsewhere" / helpers.OFF_DEFAULT["project_slug"]
+    with FileLock(shared / "elsewhere.lock"):
+        if not (shared / "elsewhere.done").exists():
+            shutil.rmtree(project.parent, ignore_errors=True)
+            helpers.bake(project.parent, **helpers.OFF_DEFAULT)
+            helpers.run(project, "dvc", "repro")
+            (shared / "elsewhere.done").touch()
+    return project
+
+
+@pytest.fixture(scope="session")
+def worse_model(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the project with a model that learnt too little, reproduced; made once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / "worse" / reproduced.name
+    with FileLock(shared / "worse.lock"):
+        if not (shared / "worse.done").exists():
+            shutil.rmtree(project.parent, ignore_errors=True)
+            shutil.copytree(reproduced.parent, project.parent, symlinks=True)
+            none, little = "hyperparameters: {}", "hyperparameters: {C: 0.001}"
+            actions.edit(project, "params.yaml", none, little)
+            helpers.reproduce(project, *helpers.LINE[helpers.LINE.index("train") :])
+            (shared / "worse.done").touch()
+    return project
+
+
+@pytest.fixture
+def worse(worse_model: Path, tmp_path: Path) -> Path:
+    """Return a copy of the project whose working tree has a worse model than its last commit."""
+    shutil.copytree(worse_model.parent, tmp_path / "squad", symlinks=True)
+    return tmp_path / "squad" / worse_model.name
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ import helpers
 import pytest
 from actions import commit, edit, git
 from helpers import slow
-from test_clusters import tell
-from test_exports import AFTER, LINE, change_every_stage, in_one_folder
+from test_clusters import change_every_stage, in_one_folder, tell
+from test_exports import AFTER, LINE
 
 VERSION = "apache-airflow==3.3.2"
 

@@ -42,17 +42,22 @@ def test_it_is_short() -> None:
 
 
 def test_every_command_in_it_is_one_of_the_projects_and_those_in_blocks_run(project: Path) -> None:
+    """Those that make has, too, are run by make below."""
     commands = commands_of(AGENTS)
     assert len(commands) >= 12
     for command in commands:
         words = shlex.split(re.sub(r"\s+", " ", command))
         if words[2:3] == ["esteira"]:
             parse(shlex.join(words))
+    in_blocks = re.findall(r"^(uv .+?)(?: +#.*)?$", AGENTS, re.MULTILINE)
+    of_make_as_well = [command for command in in_blocks if command in RECIPES]
+    assert len(of_make_as_well) == 7
     run(project, "uv", "run", "esteira", "record")
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "-m", "Record")
-    for command in re.findall(r"^(uv .+?)(?: +#.*)?$", AGENTS, re.MULTILINE):
-        run(project, *shlex.split(command), env=installed(project) if "sync" in command else None)
+    for command in in_blocks:
+        if command not in RECIPES:
+            run(project, *shlex.split(command))
     assert run(project, "git", "status", "--porcelain").stdout == "", "and nothing is left behind"
 
 
@@ -93,8 +98,14 @@ def test_a_target_is_a_command_and_nothing_more(command: str) -> None:
 def test_targets_run_and_a_no_stops_make(project: Path) -> None:
     # `report` opens a browser and `verify` has tests of its own.
     run(project, "make", "install", env=installed(project))
-    for target in ("repro", "status", "gate", "test", "lint", "format", "push"):
+    run(project, "make", "repro")
+    run(project, "git", "add", "--all")
+    run(project, "git", "commit", "--quiet", "-m", "Record")
+    for target in ("status", "gate", "lint", "format", "push"):
         run(project, "make", target)
+    some = {"PYTEST_ADDOPTS": "-k test_line"}  # all of them run in test_workflows.py
+    assert "4 passed" in run(project, "make", "test", env=some).stdout
+    assert run(project, "git", "status", "--porcelain").stdout == "", "and nothing is left behind"
     assert "notebooks/explore.py ran" in run(project, "make", "notebooks").stdout
     gates = project / "gates.yaml"
     gates.write_text(gates.read_text("utf-8").replace("limit: 0.95", "limit: 1.1"), "utf-8")

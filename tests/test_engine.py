@@ -16,15 +16,15 @@ import pytest
 from helpers import ENVIRONMENT, ROOT, run, surroundings
 
 STAGES = ["ingest", "validate", "split", "train", "evaluate", "predict"]
-# A stage over parts of 37 rows, so that a small table has many.
+# Stages over parts of 37 rows, so that a small table has many; in one process, for speed.
 SMALL_PARTS = """
 import runpy, sys
 
 if __name__ == "__main__":
     import esteira.line.parts as parts
     parts.ROWS = 37
-    stage = sys.argv.pop()
-    runpy.run_module(f"churn_radar.stages.{stage}", run_name="__main__", alter_sys=True)
+    for stage in sys.argv[1:]:
+        runpy.run_module(f"churn_radar.stages.{stage}", run_name="__main__", alter_sys=True)
 """
 # Ends the process in the middle of its work, the first time.
 DEADLY = """    import os, signal
@@ -46,12 +46,12 @@ def small(adopted: Path, tmp_path: Path) -> Path:
     return project
 
 
-def stage(
-    project: Path, name: str, engine: str, check: bool = True, **more: str
+def stages(
+    project: Path, *names: str, engine: str, check: bool = True, **more: str
 ) -> subprocess.CompletedProcess[str]:
     program = str(project.parent / "small_parts.py")
     env = {"ESTEIRA_ENGINE": engine, **more}
-    return run(project, "python", program, name, env=env, check=check)
+    return run(project, "python", program, *names, env=env, check=check)
 
 
 def is_as_it_was(project: Path) -> bool:
@@ -120,14 +120,13 @@ def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
 
 
 def test_processes_of_this_machine_write_the_same_bytes(small: Path) -> None:
-    for name in STAGES:
-        stage(small, name, "loky")
+    stages(small, *STAGES, engine="loky")
     assert is_as_it_was(small)
 
 
 def test_dask_without_an_address_is_started_and_ended_here(small: Path) -> None:
     for name in ("validate", "evaluate"):
-        done = stage(small, name, "dask")
+        done = stages(small, name, engine="dask")
         assert "done again here" not in done.stderr
     assert is_as_it_was(small)
 
@@ -139,13 +138,12 @@ def test_a_cluster_of_dask_writes_the_same_bytes_with_the_code_of_this_folder(
     mark = tmp_path / "who"
     counting = f"    import os\n    open({str(mark)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
     with cluster(tmp_path, workers=2) as dask:
-        for name in STAGES:
-            done = stage(small, name, "dask", **dask.env)
-            assert "done again here" not in done.stderr
+        done = stages(small, *STAGES, engine="dask", **dask.env)
+        assert "done again here" not in done.stderr
         assert is_as_it_was(small)
         copying = "    table = table.copy()\n"
         package.write_text(package.read_text("utf-8").replace(copying, copying + counting), "utf-8")
-        stage(small, "evaluate", "dask", **dask.env)
+        stages(small, "evaluate", engine="dask", **dask.env)
         pids = {process.pid for process in dask.processes[1:]}
         assert pids <= set(map(int, mark.read_text().split())), "both workers asked the model"
     actions.git(small, "checkout", "--", "src")
@@ -158,7 +156,7 @@ def test_a_search_runs_on_the_cluster_and_finds_the_same(small: Path, tmp_path: 
     model, tried = small / "models/model.skops", small / "reports/train/search.csv"
     before = (model.read_bytes(), tried.read_bytes())
     with cluster(tmp_path, workers=2) as dask:
-        stage(small, "train", "dask", **dask.env)
+        stages(small, "train", engine="dask", **dask.env)
     assert (model.read_bytes(), tried.read_bytes()) == before
 
 
@@ -169,7 +167,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(small: Path, tmp_pat
     with cluster(tmp_path, workers=2) as dask:
         for worker in range(2):
             dask.worker(f"mortal-{worker}", ESTEIRA_TEST_MARK=str(mark))
-        stage(small, "evaluate", "dask", **dask.env)
+        stages(small, "evaluate", engine="dask", **dask.env)
         killed = int(mark.read_text())
         (process,) = [process for process in dask.processes if process.pid == killed]
         assert process.wait() == -signal.SIGKILL
@@ -179,7 +177,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(small: Path, tmp_pat
 
 def test_what_is_wrong_with_an_engine_is_told_in_seconds(small: Path, tmp_path: Path) -> None:
     def refused(engine: str, **more: str) -> str:
-        done = stage(small, "validate", engine, check=False, **more)
+        done = stages(small, "validate", engine=engine, check=False, **more)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         return done.stderr.strip().splitlines()[-1]
@@ -212,7 +210,7 @@ def test_workers_without_the_packages_are_told_of(small: Path, tmp_path: Path) -
     with cluster(tmp_path, workers=0) as dask:
         dask.start("Registered to", "worker", dask.address, "--host", "127.0.0.1", "--nworkers",
                    "1", "--no-nanny", "--no-dashboard", bin=bare / "bin")  # fmt: skip
-        done = stage(small, "validate", "dask", check=False, **dask.env)
+        done = stages(small, "validate", engine="dask", check=False, **dask.env)
     assert done.returncode == 1
     assert "Dask's workers cannot run the line" in done.stderr
     assert "`uv sync`" in done.stderr

@@ -16,12 +16,14 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
-from helpers import run, surroundings
+from helpers import LINE, run, run_here, surroundings
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
 SOAK = int(os.environ.get("ESTEIRA_SOAK", "1"))  # `make soak` kills at more moments
-LINE = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card"]
+# DVC does the same around every stage; what differs is what the stage writes: `ingest` a file that
+# DVC keeps, `evaluate` also such as Git keeps, and a folder of another library. A soak kills all.
+KILLED_STAGES = LINE if SOAK > 1 else ("ingest", "evaluate")
 FILES, SIZE = 80, 80_000
 SLOW = """
 import sys, time
@@ -137,8 +139,13 @@ def is_at_work(project: Path, stage: str) -> bool:
 
 
 def doctor(project: Path, *options: str) -> str:
-    """Run `esteira doctor`; return what it says, "" if all is well."""
-    done = run(project, "esteira", "doctor", *options, check=False)
+    """Run `esteira doctor`; return what it says, "" if all is well.
+
+    In this process, for speed, but where the remote is a bucket: its client remembers a listing.
+    """
+    has_bucket = "s3://" in (project / ".dvc" / "config").read_text()
+    command = run if has_bucket else run_here
+    done = command(project, "esteira", "doctor", *options, check=False)
     assert "Traceback" not in done.stdout + done.stderr
     assert done.returncode in (0, 1), done.stderr
     assert (done.returncode == 0) == ("All is well" in done.stdout or "--fix" in options) or options
@@ -188,7 +195,7 @@ def clone(project: Path) -> Path:
 
 
 @pytest.mark.parametrize("later", range(SOAK))
-@pytest.mark.parametrize("stage", LINE)
+@pytest.mark.parametrize("stage", KILLED_STAGES)
 def test_a_repro_killed_in_a_stage_leaves_a_sentence_and_runs_again(
     project: Path, stage: str, later: int
 ) -> None:
@@ -321,13 +328,20 @@ def damage(path: Path, cut: bool = False) -> None:
     path.chmod(0o444)
 
 
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_damaged_file_in_the_cache(small: Path, cut: bool) -> None:
-    digest = md5(small / "made" / "many" / "7")
-    damage(small / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:], cut)
-    shutil.rmtree(small / "made" / "many")
+def kept_at(store: Path, file: Path) -> Path:
+    """Return where a cache or a remote folder has the content of a file."""
+    digest = md5(file)
+    return store / "files" / "md5" / digest[:2] / digest[2:]
+
+
+def test_damaged_files_in_the_cache(small: Path) -> None:
+    cache = small / ".dvc" / "cache"
+    damage(kept_at(cache, small / "made" / "one.txt"))
+    damage(kept_at(cache, small / "made" / "many" / "7"), cut=True)
+    shutil.rmtree(small / "made")
     said = doctor(small)
-    assert "made/many/7 is damaged in DVC's cache" in said
+    for name in ("one.txt", "many/7"):
+        assert f"made/{name} is damaged in DVC's cache" in said
     assert "`uv run esteira doctor --fix` puts it aside; then `uv run dvc pull`" in said
     doctor(small, "--fix")
     run(small, "dvc", "pull")
@@ -347,10 +361,14 @@ def test_a_file_damaged_in_the_cache_and_checked_out_is_no_proof(small: Path) ->
     assert "slow made/one.txt in this folder is not the file that dvc.lock names" in done.stderr
 
 
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_damaged_file_on_the_remote(small: Path, cut: bool) -> None:
-    digest = md5(small / "made" / "one.txt")
-    damage(remote(small) / "files" / "md5" / digest[:2] / digest[2:], cut)
+def test_a_damaged_file_on_the_remote(small: Path) -> None:
+    kept = kept_at(remote(small), small / "made" / "one.txt")
+    good = kept.read_bytes()
+    damage(kept, cut=True)
+    assert "made/one.txt is damaged on the remote" in doctor(small)
+    kept.chmod(0o644)
+    kept.write_bytes(good)
+    damage(kept)
     again = clone(small)
     refused = run(again, "dvc", "pull", check=False)
     assert refused.returncode != 0, "verify = true"
@@ -384,15 +402,14 @@ def test_two_repros_at_once(small: Path) -> None:
     well(small)
 
 
-@pytest.mark.parametrize(
-    "left", ['{"write": {', "[]", '{"write": {"made/one.txt": {"pid": 1, "cmd": "dvc repro"}}}']
-)
-def test_a_damaged_list_of_busy_files(small: Path, left: str) -> None:
-    (small / ".dvc" / "tmp" / "rwlock").write_text(left.replace("made/", f"{small}/made/"))
+def test_a_damaged_list_of_busy_files(small: Path) -> None:
+    holder = '{"write": {"made/one.txt": {"pid": 1, "cmd": "dvc repro"}}}'
     (small / "pace.txt").write_text("0.0")
-    assert run(small, "dvc", "repro", check=False).returncode != 0
-    assert "`uv run esteira doctor --fix` puts it aside" in doctor(small)
-    doctor(small, "--fix")
+    for left in ('{"write": {', "[]", holder.replace("made/", f"{small}/made/")):
+        (small / ".dvc" / "tmp" / "rwlock").write_text(left)
+        assert run(small, "dvc", "repro", check=False).returncode != 0
+        assert "`uv run esteira doctor --fix` puts it aside" in doctor(small)
+        doctor(small, "--fix")
     (small / "pace.txt").write_text("0")
     run(small, "dvc", "repro")
     well(small)
@@ -409,9 +426,11 @@ stages:
 """
 
 
-@pytest.fixture
-def two_branches(small: Path) -> Path:
+@pytest.fixture(scope="session")
+def branched(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project whose branches `one` and `two` leave the metric, and together change it."""
+    small = tmp_path_factory.mktemp("branched") / "squad" / many.name
+    shutil.copytree(many.parent, small.parent, symlinks=True)
     (small / "dvc.yaml").write_text(FORGED)
     (small / "score.py").write_text(
         "from ruamel.yaml import YAML\np = YAML(typ='safe').load(open('params.yaml'))['score']\n"
@@ -438,14 +457,23 @@ def two_branches(small: Path) -> Path:
     return small
 
 
+@pytest.fixture
+def two_branches(branched: Path, tmp_path: Path) -> Path:
+    """Return a copy of the project with two branches."""
+    shutil.copytree(branched.parent, tmp_path / "squad", symlinks=True)
+    return tmp_path / "squad" / branched.name
+
+
 def test_a_merge_of_two_locks_is_a_conflict_that_resolve_lock_resolves(two_branches: Path) -> None:
     project = two_branches
     merged = run(project, "git", "merge", "--no-edit", "two", check=False)
     assert merged.returncode != 0
-    assert "`uv run esteira resolve-lock`" in doctor(project)
+    assert next_step(project) == "`uv run esteira resolve-lock`"
     run(project, "esteira", "resolve-lock")
     assert (project / "score.txt").read_text() == "high\n"
-    run(project, "git", "commit", "--quiet", "--no-edit")
+    assert next_step(project) == "`git merge --continue`"
+    assert "a merge is not finished" in doctor(project)
+    run(project, "git", "merge", "--continue", env={"GIT_EDITOR": "true"})
     run(project, "esteira", "verify")
     well(project)
     again = run(project, "esteira", "resolve-lock", check=False)
@@ -542,7 +570,7 @@ def test_a_lost_cache_is_seen(small: Path) -> None:
     well(small)
 
 
-@pytest.mark.parametrize("command", ["merge", "rebase", "cherry-pick"])
+@pytest.mark.parametrize("command", ["rebase", "cherry-pick"])
 def test_the_next_step_in_the_middle_of_gits_work(two_branches: Path, command: str) -> None:
     project = two_branches
     merged = run(project, "git", command, "two", check=False, env={"GIT_EDITOR": "true"})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import agree, run
+from helpers import agree, run, run_here
 
 from esteira.line.errors import UserError
 from esteira.repository import base as bases
@@ -39,7 +39,7 @@ def test_the_gate_says_no(project: Path, change: dict, sentence: str) -> None:
     kept = {name: value for name, value in measured.items() if value is not ...}
     path.write_text(json.dumps(kept), encoding="utf-8")
     agree(project, EVALUATE)
-    done = run(project, "esteira", "gate", "--base", "HEAD", check=False)
+    done = run_here(project, "esteira", "gate", "--base", "HEAD", check=False)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert "no" in done.stdout
@@ -62,7 +62,7 @@ def test_the_gate_knows_the_drift_checks_actions(
     found = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(found | {"action": action}), encoding="utf-8")
     agree(project, "reports/drift_check/metrics.json")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == code
     assert said in done.stderr
 
@@ -80,7 +80,7 @@ def test_a_check_that_could_not_run_is_a_no(
     project: Path, break_it: Callable[[Path], None], said: str
 ) -> None:
     break_it(project)
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == 1
     assert said in done.stderr
 
@@ -90,9 +90,9 @@ def test_a_broken_gates_file_or_base_is_refused(project: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "the base 'nowhere' is no commit here" in done.stderr
     (project / "gates.yaml").write_text("rules: []\n", encoding="utf-8")
-    assert run(project, "esteira", "gate", check=False).returncode == 2
+    assert run_here(project, "esteira", "gate", check=False).returncode == 2
     (project / "gates.yaml").write_text("rules: [{metric: r2}]\n", encoding="utf-8")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == 2
     assert "gates.yaml: rules.0 (r2).better: field required" in done.stderr
 
@@ -104,7 +104,7 @@ def test_a_report_that_dvc_lock_does_not_name_is_a_no(project: Path) -> None:
     path = project / EVALUATE
     measured = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(measured | {"roc_auc": 0.9999}), encoding="utf-8")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == 1
     assert f"{EVALUATE} is not the one that dvc.lock names: run `uv run dvc repro`" in done.stderr
     assert "0.9999" not in done.stdout
@@ -114,12 +114,12 @@ def test_a_report_that_dvc_lock_does_not_name_is_a_no(project: Path) -> None:
     lock.write_text(
         lock.read_text("utf-8").replace(f"path: {EVALUATE}", "path: elsewhere"), "utf-8"
     )
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == 1
     assert f"dvc.lock does not name {EVALUATE}" in done.stderr
 
     lock.unlink()
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no dvc.lock, so no report can be believed" in done.stderr
 
@@ -142,7 +142,7 @@ def commit(project: Path, message: str = "Change") -> None:
 
 def refuses(project: Path) -> str:
     """Return what the gate printed; it must have refused to let the metric become so much worse."""
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert ", where 0.01 is allowed." in done.stderr
     return done.stdout
@@ -189,7 +189,7 @@ def test_a_base_that_cannot_be_read_is_an_error_and_not_a_first_change(
         "the default branch 'main' of origin is not here: `git fetch origin main:refs/remotes",
         "the base 'origin/main' cannot be compared with: this clone lacks older commits",
     ):
-        done = run(shallow, "esteira", "gate", check=False)
+        done = run_here(shallow, "esteira", "gate", check=False)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert said in done.stderr
         run(
@@ -202,21 +202,22 @@ def test_a_base_that_cannot_be_read_is_an_error_and_not_a_first_change(
             "main:refs/remotes/origin/main",
         )
     run(shallow, "git", "fetch", "--quiet", "--unshallow")
-    assert "Compared with origin/main, at " in run(shallow, "esteira", "gate").stdout
+    assert "Compared with origin/main, at " in run_here(shallow, "esteira", "gate").stdout
 
 
 def test_without_a_base_the_gate_says_so_and_why(project: Path) -> None:
     run(project, "git", "checkout", "--quiet", "--orphan", "fresh")
-    done = run(project, "esteira", "gate")
+    done = run_here(project, "esteira", "gate")
     assert "Not compared with a base: nothing is committed yet." in done.stdout
     commit(project)
-    done = run(project, "esteira", "gate")
+    done = run_here(project, "esteira", "gate")
     assert "Not compared with a base: this branch shares no commit with main." in done.stdout
     run(project, "git", "branch", "--delete", "--force", "main")
-    done = run(project, "esteira", "gate")
+    done = run_here(project, "esteira", "gate")
     assert "no default branch is found, neither here nor at a remote" in done.stdout
     shutil.rmtree(project / ".git")
-    done = run(project, "esteira", "gate", env={"GIT_CEILING_DIRECTORIES": str(project.parent)})
+    apart = {"GIT_CEILING_DIRECTORIES": str(project.parent)}
+    done = run_here(project, "esteira", "gate", env=apart)
     assert "Not compared with a base: the project is in no Git repository." in done.stdout
 
 
@@ -225,7 +226,7 @@ def test_another_target_or_another_table_leaves_nothing_to_compare_with(project:
     path = project / "schema.yaml"
     text = path.read_text("utf-8")
     path.write_text(text.replace("positive: malignant", "positive: benign"), "utf-8")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert "another target, diagnosis (benign) where the base has diagnosis" in done.stdout
     assert "where 0.01 is allowed" not in done.stderr
     path.write_text(text, "utf-8")
@@ -233,7 +234,7 @@ def test_another_target_or_another_table_leaves_nothing_to_compare_with(project:
     params = project / "params.yaml"
     old = "source: sample-classification"
     params.write_text(params.read_text("utf-8").replace(old, "source: data/raw/ours.csv"), "utf-8")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert "another table, data/raw/ours.csv where the base has sample-class" in done.stdout
     assert "where 0.01 is allowed" not in done.stderr
 
@@ -245,7 +246,7 @@ def test_a_metric_that_the_base_lacks_is_told_and_judged_by_its_limit(project: P
     measured = json.loads((project / EVALUATE).read_text("utf-8"))
     (project / EVALUATE).write_text(json.dumps(measured | {"invented": 0.6}), "utf-8")
     agree(project, EVALUATE)
-    done = run(project, "esteira", "gate")
+    done = run_here(project, "esteira", "gate")
     assert "invented is not compared: the base does not measure it yet." in done.stdout
 
 
@@ -259,13 +260,9 @@ def test_figures_of_before_are_no_yes(project: Path) -> None:
     assert "run `uv run dvc repro`" in done.stderr
 
 
-def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path) -> None:
+def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(worse: Path) -> None:
+    project = worse
     run(project, "git", "checkout", "--quiet", "-b", "change")
-    params = project / "params.yaml"
-    text = params.read_text("utf-8")
-    assert "hyperparameters: {}" in text
-    params.write_text(text.replace("hyperparameters: {}", "hyperparameters: {C: 0.001}"), "utf-8")
-    run(project, "dvc", "repro")
     commit(project)
     done = run(project, "esteira", "gate", check=False)
     assert done.returncode == 1
@@ -286,11 +283,11 @@ def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(project: Path
     # Where the base's answers cannot be had, only the limits are judged, and that is told.
     shutil.rmtree(project / ".dvc" / "cache")
     shutil.rmtree(project.parent / f"{project.name}-dvc-remote")
-    done = run(project, "esteira", "gate", check=False)
+    done = run_here(project, "esteira", "gate", check=False)
     assert "log_loss is not compared: " in done.stdout
     assert "log_loss went from" not in done.stderr
-    run(project, "esteira", "pull-request", "collect", "--base", "main")
-    shown = run(project, "esteira", "pull-request", "render").stdout
+    run_here(project, "esteira", "pull-request", "collect", "--base", "main")
+    shown = run_here(project, "esteira", "pull-request", "render").stdout
     assert (
         "not compared with the base: roc\\_auc, log\\_loss" in shown
         or "not compared with the base: roc_auc, log_loss" in shown

@@ -11,8 +11,16 @@ import helpers
 from actions import edit
 from helpers import slow
 from ruamel.yaml import YAML
-from test_clusters import IMAGE, SECRETS, in_image, tell, tell_the_image
-from test_exports import AFTER, LINE, change_every_stage, in_one_folder
+from test_clusters import (
+    IMAGE,
+    SECRETS,
+    change_every_stage,
+    in_image,
+    in_one_folder,
+    tell,
+    tell_the_image,
+)
+from test_exports import AFTER, LINE
 
 KFP = ("kfp==2.17.3", "kfp-kubernetes==2.17.3")
 COMPILE = """

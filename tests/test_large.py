@@ -10,15 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import run
+from helpers import LINE, run
 
-STAGES = ["ingest", "validate", "split", "train", "evaluate", "drift_check", "predict", "card"]
 SMALL_PARTS = """
 import runpy, sys
 import esteira.line.parts as parts
 parts.ROWS, parts.ROWS_SORTED = 37, 100
-stage = sys.argv.pop()
-runpy.run_module(f"churn_radar.stages.{stage}", run_name="__main__", alter_sys=True)
+for stage in sys.argv[1:]:
+    runpy.run_module(f"churn_radar.stages.{stage}", run_name="__main__", alter_sys=True)
 """
 ROWS, COLUMNS = 400_000, 50
 MEMORY = 800_000_000  # bytes of a process: the line that held its tables needed more
@@ -59,8 +58,7 @@ def within(limit: int, *command: str) -> list[str]:
 def test_the_line_writes_the_same_bytes_whatever_the_size_of_a_part(adopted: Path, tmp_path: Path):
     project = tmp_path / adopted.name
     shutil.copytree(adopted, project, symlinks=True)
-    for stage in STAGES:
-        run(project, "python", "-c", SMALL_PARTS, stage)
+    run(project, "python", "-c", SMALL_PARTS, *LINE)
     assert "up to date" in run(project, "dvc", "status").stdout
     assert run(project, "git", "status", "--porcelain").stdout == ""
 

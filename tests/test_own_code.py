@@ -34,10 +34,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def small(reproduced: Path, tmp_path: Path) -> Path:
-    """Return a project of one stage, committed; `run` has its folder on the path, as installed."""
-    project = tmp_path / "small"
+@pytest.fixture(scope="module")
+def one_stage(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project of one stage, reproduced and committed."""
+    project = tmp_path_factory.mktemp("own") / "small"
     (project / "src" / "squad" / "stages").mkdir(parents=True)
     shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
     shutil.copytree(reproduced / "vendor", project / "vendor")
@@ -52,6 +52,13 @@ def small(reproduced: Path, tmp_path: Path) -> Path:
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "-m", "Reproduce")
     return project
+
+
+@pytest.fixture
+def small(one_stage: Path, tmp_path: Path) -> Path:
+    """Return a copy of that project; `run` has its folder on the path, as installed."""
+    shutil.copytree(one_stage, tmp_path / "small", symlinks=True)
+    return tmp_path / "small"
 
 
 def made(project: Path) -> str:

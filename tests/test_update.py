@@ -16,7 +16,7 @@ import actions
 import helpers
 import pytest
 from actions import act, commit, edit, git
-from helpers import ROOT, TEMPLATE, bake, run, tracked
+from helpers import ROOT, TEMPLATE, bake, run, run_here, tracked
 
 from esteira.repository import digest
 from esteira.update import packages
@@ -77,8 +77,12 @@ def project(template: Template, tmp_path: Path) -> Path:
 def update(
     project: Path, *options: str, check: bool = True, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `esteira update` as a squad does; fails with all it said."""
-    done = run(project, "esteira", "update", *options, check=False, env=env)
+    """Run `esteira update` as a squad does; fails with all it said.
+
+    In this process, for speed, unless `env` says what another one shall find.
+    """
+    start = run if env else run_here
+    done = start(project, "esteira", "update", *options, check=False, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
@@ -1013,7 +1017,7 @@ def test_a_project_that_was_made_ones_own_is_updated_and_runs(
     kept = make_it_ones_own(project)
     run(project, "uv", "lock", "--quiet")
     assert 'name = "idna"\nversion = "3.10"' in (project / "uv.lock").read_text()
-    run(project, "dvc", "repro")
+    run(project, "dvc", "repro", "count")  # what is to be left by the update, and found stale
     run(project, "esteira", "record")
     commit(project, "Make it our own")
     results = {name: (project / name).read_bytes() for name in ("dvc.lock", "environment.json")}
@@ -1025,7 +1029,7 @@ def test_a_project_that_was_made_ones_own_is_updated_and_runs(
     (template.project / "vendor/esteira/rehearse.py").unlink()
     git(template.folder, "add", "--all")
     template.release("1.0.0", "")
-    said = update(project).stdout
+    said = run(project, "esteira", "update").stdout  # of the old toolbox, which the project has
     assert "Esteira 0.9.0 → 1.0.0" in said
     assert "moved: idna " in said
     assert 'name = "idna"\nversion = "3.10"' not in (project / "uv.lock").read_text()
@@ -1047,12 +1051,15 @@ def test_a_project_that_was_made_ones_own_is_updated_and_runs(
     assert git(project, "status", "--porcelain") == ""
 
     ran = helpers.ran(run(project, "dvc", "repro").stdout)
-    assert {"ingest", "count", "train"} <= set(ran), "the toolbox's ground floor has changed"
+    assert {"ingest", "validate", "split", "count"} <= set(ran), "the toolbox has changed"
+    assert "train" in ran
     run(project, "esteira", "record")
     commit(project, "Reproduce with the new toolbox")
     run(project, "esteira", "gate")
-    run(project, "pytest", "-q")
-    verified = run(project, "esteira", "verify", check=False)
+    not_the_templates_own_models = "not (linear or forest or boosting)"
+    run(project, "pytest", "-q", "-k", not_the_templates_own_models)
+    # Its own stage, and the one that stands on its own model and features.
+    verified = run(project, "esteira", "verify", "count", "train", check=False)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 

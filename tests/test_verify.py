@@ -1,11 +1,15 @@
 """`esteira verify`: true of the untouched project, and each way of being wrong is named."""
 
 import json
+import re
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import run
+from filelock import FileLock
+from helpers import reproduce, run, run_here
 
 from esteira.verify import confine
 
@@ -21,8 +25,7 @@ value = given.upper()
 Path("made").mkdir(exist_ok=True)
 Path("made/one.txt").write_text(str(value))
 """
-PIPELINE = """
-stages:
+WORK = """
   work:
     cmd: python -m squad.work
     deps: [data/given.txt, src/squad/work.py]
@@ -30,14 +33,25 @@ stages:
     outs:
     - made/one.txt
 """
+PIPELINE = f"stages:{WORK}"
 
 
 def verify(project: Path, *options: str, env: dict[str, str] | None = None) -> tuple[dict, str]:
     """Run `esteira verify`; return its JSON and all it printed, after checking its exit code."""
+    command = ("esteira", "verify", *options, "--json", "found.json")
+    return answer_of(project, run(project, *command, check=False, env=env))
+
+
+def verify_here(
+    project: Path, *options: str, env: dict[str, str] | None = None
+) -> tuple[dict, str]:
+    """Do what `verify` does, in this process; for where no stage is to be executed."""
+    command = ("esteira", "verify", *options, "--json", "found.json")
+    return answer_of(project, run_here(project, *command, check=False, env=env))
+
+
+def answer_of(project: Path, done: subprocess.CompletedProcess[str]) -> tuple[dict, str]:
     found = project / "found.json"
-    done = run(
-        project, "esteira", "verify", *options, "--json", str(found), check=False, env=env or {}
-    )
     said = done.stdout + done.stderr
     assert "Traceback" not in said
     assert done.returncode in (0, 1), said
@@ -57,10 +71,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-@pytest.fixture
-def small(reproduced: Path, tmp_path: Path) -> Path:
-    """Return a DVC project of one stage that imports nothing heavy, not yet reproduced."""
-    project = tmp_path / "small"
+def make_small(project: Path, reproduced: Path) -> None:
+    """Make a DVC project of one stage that imports nothing heavy, not yet reproduced."""
     (project / "data").mkdir(parents=True)
     (project / "src" / "squad").mkdir(parents=True)
     shutil.copytree(reproduced / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache"))
@@ -73,7 +85,13 @@ def small(reproduced: Path, tmp_path: Path) -> Path:
     (project / "src" / "squad" / "work.py").write_text(STAGE.format(extra="", work=""))
     run(project, "git", "init", "--quiet")
     run(project, "git", "commit", "--quiet", "--allow-empty", "-m", "Start")
-    return project
+
+
+@pytest.fixture
+def small(reproduced: Path, tmp_path: Path) -> Path:
+    """Return a small project, not yet reproduced."""
+    make_small(tmp_path / "small", reproduced)
+    return tmp_path / "small"
 
 
 def test_every_output_of_the_untouched_project_is_identical(project: Path) -> None:
@@ -107,7 +125,7 @@ def test_each_sin_of_a_real_stage_is_named(project: Path) -> None:
     )
     edit(package / "model.py", LINEAR, 'LogisticRegression(solver="saga", max_iter=3)')
     edit(package / "model.py", "set_params(random_state=seed)", "set_params()")
-    run(project, "dvc", "repro", "--single-item", "split", "train")
+    reproduce(project, "split", "train")
     answer, said = verify(project, "split", "train")
     assert not answer["ok"]
     for sentence in (
@@ -125,40 +143,40 @@ SINS = {
     "an undeclared module": (
         "from squad import helper",
         "value += str(helper.SHIFT)",
-        ["work reads src/squad/helper.py, which is not among its `deps`."],
+        ["{stage} reads src/squad/helper.py, which is not among its `deps`."],
     ),
     "an undeclared module that it can do without": (
         "try:\n    from squad.helper import SHIFT\nexcept ImportError:\n    SHIFT = 0",
         "value += str(SHIFT)",
         [
-            "work reads src/squad/helper.py, which is not among its `deps`.",
-            "work made/one.txt comes out otherwise than dvc.lock says.",
+            "{stage} reads src/squad/helper.py, which is not among its `deps`.",
+            "{stage} made/{stage}.txt comes out otherwise than dvc.lock says.",
         ],
     ),
     "a time stamp": (
         "import time",
         "value += str(time.time_ns())",
-        ["work writes made/one.txt differently each time: even under the same conditions"],
+        ["{stage} writes made/{stage}.txt differently each time: even under the same conditions"],
     ),
     "the date": (
         "import datetime",
         "value += str(datetime.date.today())",
-        ["work writes made/one.txt differently each time: it changes with the time zone."],
+        ["{stage} writes made/{stage}.txt differently each time: it changes with the time zone."],
     ),
     "the iteration of a set": (
         "",
         "value += ' '.join({str(n) for n in range(99)})",
-        ["work writes made/one.txt differently each time: it changes with the hash seed."],
+        ["{stage} writes made/{stage}.txt differently each time: it changes with the hash seed."],
     ),
     "the number of threads": (
         "import os",
         "value += os.environ.get('OMP_NUM_THREADS', '')",
-        ["work writes made/one.txt differently each time: it changes with the thread count."],
+        ["writes made/{stage}.txt differently each time: it changes with the thread count."],
     ),
     "the locale": (
         "import os",
         "value += os.environ.get('LC_ALL', '')",
-        ["work writes made/one.txt differently each time: it changes with the locale."],
+        ["{stage} writes made/{stage}.txt differently each time: it changes with the locale."],
     ),
     "a random number": (
         "import random",
@@ -168,84 +186,125 @@ SINS = {
     "its folder": (
         "",
         "value += str(Path.cwd())",
-        ["work writes made/one.txt differently each time"],
+        ["{stage} writes made/{stage}.txt differently each time"],
     ),
     "a hidden file": (
         "",
         "value += Path('data/hidden.txt').read_text()",
         [
-            "work reads data/hidden.txt, which is not among its `deps`.",
-            "work fails in a folder with only its `deps`: FileNotFoundError",
+            "{stage} reads data/hidden.txt, which is not among its `deps`.",
+            "{stage} fails in a folder with only its `deps`: FileNotFoundError",
         ],
     ),
     "a hidden file, by its absolute path": (
         "",
         "value += Path('{project}/data/hidden.txt').read_text()",
-        ["work reads data/hidden.txt, which is not among its `deps`."],
+        ["{stage} reads data/hidden.txt, which is not among its `deps`."],
     ),
     "a file outside of the project": (
         "",
         "value += Path('{outside}').read_text()",
-        ["work reads {outside}, which is not among its `deps`."],
+        ["{stage} reads {outside}, which is not among its `deps`."],
     ),
     "a hidden file that it only looks for": (
         "",
         "value += str(Path('data/hidden.txt').exists())",
         [
-            "work looks for data/hidden.txt, which is not among its `deps`.",
-            "work made/one.txt comes out otherwise than dvc.lock says",
+            "{stage} looks for data/hidden.txt, which is not among its `deps`.",
+            "{stage} made/{stage}.txt comes out otherwise than dvc.lock says",
         ],
     ),
     "a hidden file, read by a child": (
         "import subprocess",
         "value += subprocess.run([sys.executable, '-c', 'print(open(\"data/hidden.txt\").read())'],"
         "capture_output=True, text=True).stdout",
-        ["work reads data/hidden.txt, which is not among its `deps`."],
+        ["{stage} reads data/hidden.txt, which is not among its `deps`."],
     ),
     "a setting of another stage": (
         "from ruamel.yaml import YAML",
         "value += str(YAML(typ='safe').load(Path('params.yaml')).get('other'))",
-        ["work made/one.txt comes out otherwise than dvc.lock says"],
+        ["{stage} made/{stage}.txt comes out otherwise than dvc.lock says"],
     ),
     "an undeclared output": (
         "",
         "Path('made').mkdir(exist_ok=True); Path('made/two.txt').write_text('x')",
-        ["work writes made/two.txt, which is not among its `outs`."],
+        ["{stage} writes made/two.txt, which is not among its `outs`."],
     ),
     "an undeclared output, by its absolute path": (
         "",
         "Path('{project}/two.txt').write_text('x')",
-        ["work writes two.txt, which is not among its `outs`."],
+        ["{stage} writes two.txt, which is not among its `outs`."],
     ),
     "a change of its own input": (
         "",
         "Path('data/given.txt').write_text(given)",
-        ["work writes data/given.txt, which is not among its `outs`."],
+        ["{stage} writes data/given.txt, which is not among its `outs`."],
     ),
 }
 
 
+def stage_of(sin: str) -> str:
+    """Return the name of the stage that commits a sin, which is its module's too."""
+    return re.sub(r"\W+", "_", sin)
+
+
+@pytest.fixture(scope="session")
+def judgement(
+    reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> tuple[dict[str, str], dict]:
+    """Return two paths, and what `verify` finds in a project with a stage for each sin; run once.
+
+    The paths are of the project, and of a file beside it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "sins"
+    shared.mkdir(exist_ok=True)
+    project, outside, kept = shared / "small", shared / "elsewhere.txt", shared / "answer.json"
+    paths = {"{project}": str(project), "{outside}": str(outside)}
+    with FileLock(shared / "lock"):
+        if not kept.exists():
+            shutil.rmtree(project, ignore_errors=True)
+            make_small(project, reproduced)
+            outside.write_text("far")
+            (project / "src" / "squad" / "helper.py").write_text("SHIFT = 1\n")
+            (project / "data" / "hidden.txt").write_text("hidden")
+            pipeline = "stages:"
+            for sin, (extra, work, _) in SINS.items():
+                name = stage_of(sin)
+                code = STAGE.format(extra=extra, work=placed(work, paths))
+                code = code.replace("made/one.txt", f"made/{name}.txt")
+                (project / "src" / "squad" / f"{name}.py").write_text(code)
+                stage = WORK.replace("made/one.txt", f"made/{name}.txt")
+                stage = stage.replace("  work:", f"  {name}:")
+                stage = stage.replace("squad.work", f"squad.{name}")
+                pipeline += stage.replace("squad/work.py", f"squad/{name}.py")
+            (project / "dvc.yaml").write_text(pipeline)
+            run(project, "dvc", "repro")
+            kept.write_text(json.dumps(verify(project)[0]))
+    return paths, json.loads(kept.read_text())
+
+
+def placed(text: str, paths: dict[str, str]) -> str:
+    """Return a text with the paths that its names in braces stand for."""
+    for name, path in paths.items():
+        text = text.replace(name, path)
+    return text
+
+
 @pytest.mark.parametrize("sin", SINS)
-def test_a_sin_is_named_with_stage_and_file(small: Path, tmp_path: Path, sin: str) -> None:
-    extra, work, sentences = SINS[sin]
-    names = {"{project}": str(small), "{outside}": str(small.parent.parent / "elsewhere.txt")}
-    for name, path in names.items():
-        work = work.replace(name, path)
-        sentences = [sentence.replace(name, path) for sentence in sentences]
-    if "elsewhere" in work:
-        Path(names["{outside}"]).write_text("far")
-    (small / "src" / "squad" / "helper.py").write_text("SHIFT = 1\n")
-    (small / "data" / "hidden.txt").write_text("hidden")
-    (small / "src" / "squad" / "work.py").write_text(STAGE.format(extra=extra, work=work))
-    run(small, "dvc", "repro")
-    answer, said = verify(small)
+def test_a_sin_is_named_with_stage_and_file(
+    judgement: tuple[dict[str, str], dict], sin: str
+) -> None:
+    paths, answer = judgement
+    name = stage_of(sin)
+    sentences = [placed(text, paths | {"{stage}": name}) for text in SINS[sin][2]]
+    (stage,) = [stage for stage in answer["stages"] if stage["stage"] == name]
     assert not answer["ok"]
-    found = faults(answer)
+    found = faults({"stages": [stage]})
     for sentence in sentences:
-        assert any(sentence in fault for fault in found), f"{sentence!r} is not in {found}\n{said}"
-    stage = answer["stages"][0]
+        assert any(sentence in fault for fault in found), f"{sentence!r} is not in {found}"
     assert len(found) <= len(sentences) + 1, "one cause, one or two sentences"
-    assert stage["outputs"][0]["path"] == "made/one.txt"
+    assert stage["outputs"][0]["path"] == f"made/{name}.txt"
 
 
 def test_a_stage_without_sin_is_proven_and_what_it_may_do_is_no_fault(small: Path) -> None:
@@ -362,7 +421,7 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
 
     def stale(path: str, old: str, new: str) -> dict[str, list[str]]:
         edit(clone / path, old, new)
-        answer, _ = verify(clone, "--lock", env=secrets)
+        answer, _ = verify_here(clone, "--lock", env=secrets)
         run(clone, "git", "checkout", "--quiet", ".")
         assert not answer["ok"]
         return answer["stale"]
@@ -383,7 +442,7 @@ def test_a_stale_lock_is_told_stage_by_stage_from_a_clone_without_data(project: 
     assert found == {"split": ["dvc.lock does not name data/other.parquet"]}
     assert "frozen" in stale("dvc.yaml", "  split:", "  split:\n    frozen: true")["split"][0]
     (clone / "dvc.lock").unlink()
-    assert list(verify(clone, "--lock", env=secrets)[0]["stale"]) == LINE
+    assert list(verify_here(clone, "--lock", env=secrets)[0]["stale"]) == LINE
 
 
 def test_a_lock_that_names_a_file_in_two_states_is_stale_though_its_data_is_not_here(
@@ -398,7 +457,7 @@ def test_a_lock_that_names_a_file_in_two_states_is_stale_though_its_data_is_not_
     (clone / "dvc.lock").write_text(f"{lock[:read]}md5: {'ab' * 16}{lock[read + 37 :]}")
     tried = run(clone, "dvc", "repro", "--dry", "--allow-missing", check=False)
     assert "failed to reproduce 'split'" in tried.stderr
-    answer, _ = verify(clone, "--lock")
+    answer, _ = verify_here(clone, "--lock")
     two_states = "dvc.lock names data/validated.parquet otherwise where it is written"
     assert answer == {"ok": False, "stale": {"split": [two_states]}}
 
@@ -422,7 +481,7 @@ def test_a_batch_that_neither_git_nor_dvc_keeps_is_named_with_its_command(projec
     batch.parent.mkdir(exist_ok=True)
     shutil.copy(project / "data" / "current.parquet", batch)
     edit(project / "params.yaml", "data/current.parquet", "data/raw/novo.csv")
-    answer, said = verify(project, "--pushed")
+    answer, said = verify_here(project, "--pushed")
     assert answer["unkept"] == {"data/raw/novo.csv": "uv run dvc add data/raw/novo.csv"}
     assert "novo.csv is kept by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in said
     assert "holds everything" not in said
@@ -430,33 +489,33 @@ def test_a_batch_that_neither_git_nor_dvc_keeps_is_named_with_its_command(projec
     assert told.returncode == 1
     assert "by neither Git nor DVC: `uv run dvc add data/raw/novo.csv`" in told.stdout
     run(project, "dvc", "add", "data/raw/novo.csv")
-    assert verify(project, "--pushed")[0]["unkept"] == {}
+    assert verify_here(project, "--pushed")[0]["unkept"] == {}
     package = project / "src" / "churn_radar"
     (package / "more.py").write_text("")
     edit(project / "dvc.yaml", "src/churn_radar/model.py", "src/churn_radar/more.py")
-    found = verify(project, "--pushed")[0]["unkept"]
+    found = verify_here(project, "--pushed")[0]["unkept"]
     assert found == {"src/churn_radar/more.py": "git add src/churn_radar/more.py"}
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda p: (p / "dvc.yaml").write_text("stages: ["), "dvc.yaml"),
-        (lambda p: (p / "dvc.lock").write_text("<<<<<<< ours\n"), "dvc.lock"),
-        (lambda p: shutil.rmtree(p / ".dvc"), "dvc"),
-        (lambda p: (p / ".dvc" / "config").write_text("[core\n"), "config"),
-    ],
-)
-def test_a_broken_project_gets_one_sentence(small: Path, change, sentence: str) -> None:
+def test_a_broken_project_gets_one_sentence(small: Path, tmp_path: Path) -> None:
     run(small, "dvc", "repro")
-    change(small)
-    for option in ("--lock", "--pushed"):
-        done = run(small, "esteira", "verify", option, check=False)
-        assert done.returncode == 2
-        assert sentence in done.stderr.lower()
-        assert done.stderr.count("\n") == 1
-    done = run(small, "esteira", "verify", "nowhere", check=False)
-    assert done.returncode == 2
+    breaks: dict[str, Callable[[Path], object]] = {
+        "dvc.yaml": lambda p: (p / "dvc.yaml").write_text("stages: ["),
+        "dvc.lock": lambda p: (p / "dvc.lock").write_text("<<<<<<< ours\n"),
+        "dvc": lambda p: shutil.rmtree(p / ".dvc"),
+        "config": lambda p: (p / ".dvc" / "config").write_text("[core\n"),
+    }
+    for sentence, spoil in breaks.items():
+        broken = tmp_path / "broken" / sentence
+        shutil.copytree(small, broken, symlinks=True)
+        spoil(broken)
+        for option in ("--lock", "--pushed"):
+            done = run_here(broken, "esteira", "verify", option, check=False)
+            assert done.returncode == 2
+            assert sentence in done.stderr.lower()
+            assert done.stderr.count("\n") == 1
+        nowhere = run_here(broken, "esteira", "verify", "nowhere", check=False)
+        assert nowhere.returncode == 2
 
 
 def test_what_is_passed_on_must_be_a_list(small: Path) -> None:
@@ -476,7 +535,7 @@ def test_windows_line_ends_are_told_before_the_push(small: Path) -> None:
     run(small, "dvc", "repro")
     run(small, "git", "add", "--all")
     run(small, "git", "commit", "--quiet", "-m", "Edited on Windows")
-    answer, said = verify(small, "--lock")
+    answer, said = verify_here(small, "--lock")
     reason = (
         "src/squad/work.py has Windows line ends here, and other bytes in every clone: "
         "`uv run esteira doctor --fix`"
@@ -485,6 +544,6 @@ def test_windows_line_ends_are_told_before_the_push(small: Path) -> None:
     told = run(small, "esteira", "doctor", "--fix", check=False).stdout
     assert "src/squad/work.py has Windows line ends here, which Git does not store" in told
     assert code.read_bytes() == text.encode()
-    assert list(verify(small, "--lock")[0]["stale"]) == ["work"], "its hash is another now"
+    assert list(verify_here(small, "--lock")[0]["stale"]) == ["work"], "its hash is another now"
     run(small, "dvc", "repro")
-    assert verify(small, "--lock")[0]["ok"]
+    assert verify_here(small, "--lock")[0]["ok"]

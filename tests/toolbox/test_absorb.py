@@ -1,7 +1,9 @@
 """The loop closes: a batch that drifted is learnt, and told no longer; others still are."""
 
 import json
+import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dvc.repo import Repo
-from helpers import run
+from helpers import reproduce, run
 from ruamel.yaml import YAML
 from sklearn.metrics import log_loss, mean_absolute_error
 
@@ -273,74 +275,89 @@ def test_all_or_nothing(tmp_path, monkeypatch) -> None:
 # ---- the whole day ----
 
 
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert old in text, f"{path} has no {old!r}"
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def verdict(project: Path, batch: pd.DataFrame, name: str) -> dict[str, float]:
-    """Return the drift check's metrics for a batch, by the line as it now stands."""
-    path = project / "data" / "raw" / f"{name}.parquet"
-    path.parent.mkdir(exist_ok=True)
-    batch.to_parquet(path, index=False)
-    params = project / "params.yaml"
-    current = YAML(typ="safe").load(params.read_text(encoding="utf-8"))["drift_check"]["current"]
-    edit(params, f"current: {current}", f"current: data/raw/{name}.parquet")
-    run(project, "dvc", "repro", "drift_check")
-    edit(params, f"current: data/raw/{name}.parquet", f"current: {current}")
-    return json.loads((project / "reports/drift_check/metrics.json").read_text(encoding="utf-8"))
-
-
-ANSWER = """\
-import sys
+# Checks batches as the line's stage does, and asks the model about them, all in one process.
+LOOK = """
+import json, sys
+from pathlib import Path
 import pandas as pd
-from esteira.line import model_file, schema, table
-from {package}.features import engineer
-model = model_file.load("models/model.skops", functions=(engineer,))
-what = schema.load()
-rows = table.parse(pd.read_parquet(sys.argv[1]), what)[0]
+from {package}.model import load
+from {package}.stages.drift_check import Settings, load_model
+from esteira.drift import of_line, profile_file
+from esteira.line import params, schema, table
+
+what, reference = schema.load(), profile_file.read("models/reference.json")
+settings, model = params.read("drift_check", Settings), load()
 ask = model.predict_proba if what.task == "classification" else model.predict
-pd.DataFrame(ask(rows[what.inputs])).to_csv(sys.argv[2], index=False)
+metrics = dict()
+for path in map(Path, sys.argv[1:]):
+    with of_line.reading(str(path), what) as batch:
+        found = of_line.check_batch(batch, what, reference, settings, load_model)
+    metrics[path.stem] = found.metrics.known()
+    rows = table.parse(pd.read_parquet(path), what)[0]
+    pd.DataFrame(ask(rows[what.inputs])).to_csv(path.with_suffix(".csv"), index=False)
+print(json.dumps(metrics))
 """
 
 
-def loss(project: Path, batch: pd.DataFrame) -> float:
-    """Return the model's loss on rows that it has not learnt."""
+@dataclass(frozen=True)
+class Seen:
+    """What the line says of a batch: the drift check's metrics, and the model's loss on it."""
+
+    metrics: dict[str, float]
+    loss: float
+
+
+def look(project: Path, batches: dict[str, pd.DataFrame]) -> dict[str, Seen]:
+    """Show batches to the line as it now stands; nothing of it changes."""
+    folder = project / "data" / "shown"
+    folder.mkdir(exist_ok=True)
+    for name, batch in batches.items():
+        batch.to_parquet(folder / f"{name}.parquet", index=False)
+    paths = [f"data/shown/{name}.parquet" for name in batches]
+    said = run(project, "python", "-c", LOOK.format(package="churn_radar"), *paths).stdout
+    metrics = json.loads(said.splitlines()[-1])
     what = schema.load(project / "schema.yaml")
-    batch.to_parquet(project / "data" / "asked.parquet", index=False)
-    code = ANSWER.format(package="churn_radar")
-    run(project, "python", "-c", code, "data/asked.parquet", "data/answers.csv")
-    said = pd.read_csv(project / "data" / "answers.csv").to_numpy()
+    seen = {}
+    for name, batch in batches.items():
+        answers = pd.read_csv(folder / f"{name}.csv").to_numpy()
+        seen[name] = Seen(metrics[name], loss(what, batch, answers))
+    shutil.rmtree(folder)
+    return seen
+
+
+def loss(what: schema.Schema, batch: pd.DataFrame, answers: np.ndarray) -> float:
+    """Return what a model's answers to a batch are worth."""
     actual = batch[what.target]
     if what.task == "regression":
-        return float(mean_absolute_error(actual, said[:, 0]))
-    return float(log_loss(actual, said))
+        return float(mean_absolute_error(actual, answers[:, 0]))
+    return float(log_loss(actual, answers))
 
 
 def close_the_loop(
     project: Path, batch: pd.DataFrame, fresh: dict[str, pd.DataFrame], third: pd.DataFrame
 ) -> None:
     """Alarm, absorb, reproduce; `fresh` are rows of the old and the new kind that nobody learns."""
-    assert verdict(project, batch, "august")["data_drift"] == 1
-    before = {kind: loss(project, rows) for kind, rows in fresh.items()}
-    run(project, "dvc", "repro")  # the check of the usual batch again
+    before = look(project, {"august": batch, **fresh})
+    assert before["august"].metrics["data_drift"] == 1
+    raw = project / "data" / "raw"
+    raw.mkdir(exist_ok=True)
+    batch.to_parquet(raw / "august.parquet", index=False)
     run(project, "git", "add", "--all")
     empty = "--allow-empty"  # the sample is as it was committed
     run(project, "git", "commit", "--quiet", "--no-verify", empty, "-m", "Before the batch")
 
     said = run(project, "esteira", "absorb", "data/raw/august.parquet").stdout
     assert "Next: uv run dvc repro" in said
-    run(project, "dvc", "repro")
+    reproduce(project)
     found = json.loads((project / "reports/drift_check/metrics.json").read_text(encoding="utf-8"))
     assert found["rows_current"] == len(batch)
     assert found["action"] == 0, "the batch is learnt"
-    assert verdict(project, fresh["new"], "fresh")["action"] == 0, "so are others like it"
-    assert verdict(project, fresh["old"], "old")["data_drift"] == 1, "an old kind is told"
-    assert verdict(project, third, "third")["data_drift"] == 1, "and so is a third"
-    after = {kind: loss(project, rows) for kind, rows in fresh.items()}
-    assert after["new"] <= before["new"] * 1.02
-    assert after["old"] <= before["old"] * 1.1 + 0.01
+    after = look(project, {**fresh, "third": third})
+    assert after["new"].metrics["action"] == 0, "so are others like it"
+    assert after["old"].metrics["data_drift"] == 1, "an old kind is told"
+    assert after["third"].metrics["data_drift"] == 1, "and so is a third"
+    assert after["new"].loss <= before["new"].loss * 1.02
+    assert after["old"].loss <= before["old"].loss * 1.1 + 0.01
 
     for command in said.split("Undo: ")[1].strip().split(" && "):
         run(project, *command.removeprefix("uv run ").split())
@@ -382,5 +399,5 @@ def test_the_day_of_a_season_on_the_bike_table(project: Path) -> None:
     }
     season[1].to_csv(project / "data" / "raw" / "hour.csv", index=False)
     run(project, "dvc", "add", "data/raw/hour.csv")
-    run(project, "dvc", "repro")
+    reproduce(project)
     close_the_loop(project, season[3], fresh, season[4])

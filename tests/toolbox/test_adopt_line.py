@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import run
+from helpers import reproduce, run, run_here, run_stages
 
 from esteira.line import schema
 
@@ -24,8 +24,8 @@ def given(name):
 def go(project, *arguments):
     """Adopt, reproduce, judge; return what adopt said and the model's metrics."""
     said = run(project, "esteira", "adopt", *map(str, arguments)).stdout
-    run(project, "dvc", "repro")
-    run(project, "esteira", "gate")
+    reproduce(project)
+    run_here(project, "esteira", "gate")
     metrics = json.loads((project / "reports/evaluate/metrics.json").read_text())
     report = json.loads((project / "reports/validate/metrics.json").read_text())
     assert report["rules_broken"] == 0
@@ -133,7 +133,7 @@ def test_groups_are_held_out_whole(project, tmp_path):
     rows["sick"] = np.repeat(random.choice(["yes", "no"], 200), 3)
     rows.to_csv(tmp_path / "groups.csv", index=False)
     run(project, "esteira", "adopt", str(tmp_path / "groups.csv"), "--target", "sick")
-    run(project, "dvc", "repro", "split")
+    run_stages(project, "ingest", "validate", "split")
     train, held = (
         pd.read_parquet(project / f"data/{part}.parquet") for part in ("train", "holdout")
     )

@@ -1,6 +1,7 @@
 """The fire drill: each kind raises its alarm, and undo leaves no trace."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,29 @@ def test_there_must_be_something_to_undo(tmp_path, monkeypatch):
         drill.undo()
 
 
+# Makes batches as a drill does, and checks them as the line's stage does, in one process.
+DRILLED = """
+import json, sys
+import numpy as np
+from churn_radar.stages.drift_check import Settings, load_model
+from esteira import drill
+from esteira.drift import of_line, profile_file
+from esteira.line import params, schema, table
+
+what, rows = schema.load(), table.read(drill.SOURCE).reset_index(drop=True)
+reference = profile_file.read("models/reference.json")
+settings, metrics = params.read("drift_check", Settings), dict()
+for kind in sys.argv[1:]:
+    batch, _ = drill.KINDS[kind](rows, what, 1.0, np.random.default_rng(0))
+    path = f"{drill.FOLDER}/{kind}.parquet"
+    table.write(batch, path)
+    with of_line.reading(path, what) as read:
+        found = of_line.check_batch(read, what, reference, settings, load_model)
+    metrics[kind] = found.metrics.known()
+print(json.dumps(metrics))
+"""
+
+
 def test_each_kind_raises_its_alarm_and_undo_leaves_no_trace(project):
     def alarm(*options):
         said = run(project, "esteira", "drill", *options).stdout
@@ -105,10 +129,14 @@ def test_each_kind_raises_its_alarm_and_undo_leaves_no_trace(project):
     said, found = alarm("--kind", "data")
     assert found["data_drift"] == 1
     assert "says `keep`" not in said
-    _, found = alarm("--kind", "concept")
-    assert found["concept_drift"] == 1
-    _, found = alarm("--kind", "missing")
-    assert found["data_drift"] == 1
+    status = run(project, "esteira", "status").stdout
+    assert status.startswith("Drill  ")
+    assert re.search("^! Drill .*is made up", status, re.MULTILINE), status
+    assert status.strip().splitlines()[-1].startswith("Next: Read what the drift check says")
+    checked = run(project, "python", "-c", DRILLED, "concept", "missing").stdout
+    found = json.loads(checked.splitlines()[-1])
+    assert found["concept"]["concept_drift"] == 1
+    assert found["missing"]["data_drift"] == 1
     said, found = alarm("--kind", "schema")
     assert found["schema_faults"] >= 1
     assert "data drift: not tested\nconcept drift: not tested" in said

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
-from helpers import TEMPLATE, run, surroundings
+from helpers import TEMPLATE, run, run_here, surroundings
 
 from esteira.line import logged
 from esteira.line.errors import UserError
@@ -350,8 +350,8 @@ def test_the_drift_check_reads_a_batch_of_the_log(
                 )
 
     def drift(folder: str) -> subprocess.CompletedProcess[str]:
-        run(project, "esteira", "log", "compact", "--log", folder)
-        run(project, "esteira", "log", "batch", "week.parquet", "--log", folder)
+        run_here(project, "esteira", "log", "compact", "--log", folder)
+        run_here(project, "esteira", "log", "batch", "week.parquet", "--log", folder)
         params = Path("params.yaml")
         text = params.read_text(encoding="utf-8")
         text = re.sub(r"(?m)^(drift_check:.*\n  current: )\S+", r"\1week.parquet", text)
@@ -378,8 +378,8 @@ def test_the_drift_check_reads_a_batch_of_the_log(
     hidden = text.replace("mean radius: {", "mean radius: {log: no, ")
     Path("schema.yaml").write_text(hidden, encoding="utf-8")
     answer("private")
-    run(project, "esteira", "log", "compact", "--log", "private")
-    run(project, "esteira", "log", "label", "outcomes.csv", "--log", "private")
+    run_here(project, "esteira", "log", "compact", "--log", "private")
+    run_here(project, "esteira", "log", "label", "outcomes.csv", "--log", "private")
     private = drift("private").stdout
     assert "Not checked: `mean radius`, which the log does not keep" in private
     again = json.loads(Path("reports/drift_check/metrics.json").read_text())
