@@ -382,6 +382,23 @@ def test_a_damaged_file_on_the_remote(small: Path) -> None:
     well(small)
 
 
+@pytest.mark.parametrize("spoil", [damage, Path.unlink], ids=["damaged", "missing"])
+def test_a_file_of_a_folder_on_the_remote(small: Path, spoil: Callable[[Path], None]) -> None:
+    """Where the remote has the list of a folder, `dvc push` takes the folder for whole."""
+    spoil(kept_at(remote(small), small / "made" / "many" / "8"))
+    again = clone(small)
+    assert run(again, "dvc", "pull", check=False).returncode != 0
+    said = doctor(small)
+    assert "made/many/8" in said
+    assert said.startswith("Next: `uv run esteira doctor --fix` takes")
+    doctor(small, "--fix")
+    run(small, "dvc", "push")
+    run(again, "dvc", "pull")
+    assert whole(again / "made" / "many")
+    well(again)
+    well(small)
+
+
 def test_two_repros_at_once(small: Path) -> None:
     (small / "pace.txt").write_text("0.2")
     with started(small, "dvc", "repro") as first:

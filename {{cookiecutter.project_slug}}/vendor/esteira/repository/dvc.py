@@ -477,9 +477,10 @@ def remote_folder(repo: "Repo", name: str) -> RemoteFolder:
     return RemoteFolder(remote.fs, remote.fs.join(remote.path, name))
 
 
-def remove_from_remote(repo: "Repo", path: str) -> None:
-    """Take one object away from the default remote."""
-    repo.cloud.get_remote_odb().fs.rm(path)
+def remove_from_remote(repo: "Repo", paths: Iterable[str]) -> None:
+    """Take objects away from the default remote, one after the other."""
+    for path in paths:
+        repo.cloud.get_remote_odb().fs.rm(path)
 
 
 def fetch(md5: str, what: str) -> Path:

@@ -330,23 +330,52 @@ def on_remote(repo: "Repo", kept: list[Kept], damaged: set[str]) -> Iterator[Fin
     `damaged` are the hashes of what is damaged in the cache. Raises UserError where it cannot ask.
     """
     remote.check()
+    objects = [each for data in kept for each in data.objects]
+    copies = dvc.on_remote(repo, objects)
     missing = lock_file.unpushed()
     if missing:
-        yield Finding(f"the remote lacks {', '.join(missing)}", "`uv run dvc push`")
-    objects = [each for data in kept for each in data.objects]
-    for copy in dvc.on_remote(repo, objects):
+        lacking = {each.hash for each in objects if each.name in missing}
+        yield _missing(repo, missing, list(lists_with(lacking, kept, copies)))
+    for copy in copies:
         good_here = copy.of.path.is_file() and copy.of.hash not in damaged
         if looks_whole(copy, good_here):
             continue
         what = f"{copy.of.name} is damaged on the remote ({copy.path})"
         if good_here:
+            paths = [*lists_with({copy.of.hash}, kept, copies), copy.path]
             yield Finding(
                 what,
                 "`uv run esteira doctor --fix` takes it away there; then `uv run dvc push`",
-                partial(dvc.remove_from_remote, repo, copy.path),
+                partial(dvc.remove_from_remote, repo, paths),
             )
         else:
             yield Finding(what, "no good copy is here: run `uv run esteira doctor` where one is")
+
+
+def _missing(repo: "Repo", names: list[str], lists: list[str]) -> Finding:
+    """Tell what the remote lacks; `lists` are those there of folders of which it lacks files."""
+    what = f"the remote lacks {', '.join(names)}"
+    if not lists:
+        return Finding(what, "`uv run dvc push`")
+    return Finding(
+        f"{what}, and has the list of the folder, which DVC takes for the whole folder",
+        "`uv run esteira doctor --fix` takes the list away there; then `uv run dvc push`",
+        partial(dvc.remove_from_remote, repo, lists),
+    )
+
+
+def lists_with(hashes: set[str], kept: list[Kept], copies: list[RemoteObject]) -> Iterator[str]:
+    """Yield where the remote has the lists of folders that hold one of these files.
+
+    Where it has a folder's list, DVC pushes none of the files. Only those of folders that the cache
+    has whole, so that nothing is lost: what is taken away can be pushed again.
+    """
+    places = {copy.of.hash: copy.path for copy in copies}
+    for data in kept:
+        listing, *files = data.objects
+        if listing.hash in places and all_in_cache(data):
+            if any(file.hash in hashes for file in files):
+                yield places[listing.hash]
 
 
 def looks_whole(copy: RemoteObject, good_here: bool) -> bool:
