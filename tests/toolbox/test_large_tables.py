@@ -1,5 +1,6 @@
 """Rows told apart, drawn, put in order and looked at part by part: as of the whole table."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,23 @@ def test_where_a_row_goes_does_not_depend_on_the_parts(settings_of: dict[str, ob
     assert [holdout.NAMES[place] for place in sides.parts] == once.parts.tolist()
     assert sides.remarks == once.remarks
     pd.testing.assert_frame_equal(whole.iloc[sides.order].reset_index(drop=True), once.rows)
+
+
+def test_to_decide_where_rows_go_takes_some_numbers_for_each_and_no_more() -> None:
+    """Ten million rows must pass in 1.5 GiB, beside what is read and written meanwhile."""
+    count = 200_000
+    what = SCHEMA.model_copy(
+        update={"columns": SCHEMA.columns | {"code": schema.Column(type="number", role="identifier")}}
+    )
+    chosen = holdout.Settings(current=0.15, order="rows", holdout=0.25, shuffle=True, seed=1)
+    whole = rows(count).assign(code=np.random.default_rng(1).integers(0, count, count))
+    looked = holdout.look([whole], what)
+    tracemalloc.start()
+    sides = holdout.decide(looked, what, chosen)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(np.unique(sides.keys)) == count
+    assert peak / count < 75  # bytes
 
 
 @pytest.mark.parametrize("count", [1, 25, 200])
