@@ -14,7 +14,12 @@ from esteira.tracking.record import Record, collect
 ADDRESS = "MLFLOW_TRACKING_URI"
 PYTHON = "ESTEIRA_MLFLOW_PYTHON"  # of an environment that has MLflow, instead of one of uv's
 PACKAGE = "mlflow>=3.8,<4"
-PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+# Where the squad has set nothing else. What MLflow would tell its makers nobody was asked about.
+UNLESS_SET = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,14 @@ def mirror() -> Sent:
     if not address:
         raise UserError(f"no MLflow is named: set {ADDRESS}, such as sqlite:///mlflow.db.")
     record = collect()
-    patience = {name: value for name, value in PATIENT.items() if name not in os.environ}
+    chosen = {name: value for name, value in UNLESS_SET.items() if name not in os.environ}
     done = subprocess.run(
         [*_python(), str(Path(__file__).with_name("send.py"))],
         input=record.as_text(),
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=_own_environment() | patience,
+        env=_own_environment() | chosen,
     )
     if done.returncode:
         told = done.stderr.strip().splitlines() or ["it ended without a word"]
