@@ -19,7 +19,7 @@ from dockerfile_parse import DockerfileParser
 from helpers import slow
 from ruamel.yaml import YAML
 from test_exports import AFTER, LINE, clone_of
-from test_watch import Squad, batch, squad  # noqa: F401 - `squad` is a fixture
+from test_watch import Squad, batch, squad, watching  # noqa: F401 - the last two are fixtures
 
 IMAGE = "registry.example/churn-radar-line:1"
 SECRETS = re.compile("(?i)secret_access|password|GIT_TOKEN=")
