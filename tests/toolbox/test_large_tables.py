@@ -131,9 +131,8 @@ def test_where_a_row_goes_does_not_depend_on_the_parts(settings_of: dict[str, ob
 def test_to_decide_where_rows_go_takes_some_numbers_for_each_and_no_more() -> None:
     """Ten million rows must pass in 1.5 GiB, beside what is read and written meanwhile."""
     count = 200_000
-    what = SCHEMA.model_copy(
-        update={"columns": SCHEMA.columns | {"code": schema.Column(type="number", role="identifier")}}
-    )
+    code = schema.Column(type="number", role="identifier")
+    what = SCHEMA.model_copy(update={"columns": SCHEMA.columns | {"code": code}})
     chosen = holdout.Settings(current=0.15, order="rows", holdout=0.25, shuffle=True, seed=1)
     whole = rows(count).assign(code=np.random.default_rng(1).integers(0, count, count))
     looked = holdout.look([whole], what)

@@ -373,9 +373,9 @@ def lists_with(hashes: set[str], kept: list[Kept], copies: list[RemoteObject]) -
     places = {copy.of.hash: copy.path for copy in copies}
     for data in kept:
         listing, *files = data.objects
-        if listing.hash in places and all_in_cache(data):
-            if any(file.hash in hashes for file in files):
-                yield places[listing.hash]
+        concerned = any(file.hash in hashes for file in files)
+        if concerned and listing.hash in places and all_in_cache(data):
+            yield places[listing.hash]
 
 
 def looks_whole(copy: RemoteObject, good_here: bool) -> bool:
