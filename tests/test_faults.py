@@ -385,7 +385,8 @@ def test_a_damaged_file_on_the_remote(small: Path) -> None:
 @pytest.mark.parametrize("spoil", [damage, Path.unlink], ids=["damaged", "missing"])
 def test_a_file_of_a_folder_on_the_remote(small: Path, spoil: Callable[[Path], None]) -> None:
     """Where the remote has the list of a folder, `dvc push` takes the folder for whole."""
-    spoil(kept_at(remote(small), small / "made" / "many" / "8"))
+    for name in ("8", "9"):  # their folder's list is taken away for both
+        spoil(kept_at(remote(small), small / "made" / "many" / name))
     again = clone(small)
     assert run(again, "dvc", "pull", check=False).returncode != 0
     said = doctor(small)

@@ -56,6 +56,8 @@ def test_what_one_side_removed_is_gone_and_what_comes_below_the_stages_is_merged
         (line(INGEST, TRAIN, SIGN), line(INGEST, TRAIN, SIGN.replace("sign\n", "seal\n"))),
         (line(INGEST, TRAIN, after="plots: []\n"), line(INGEST, TRAIN, after="")),
         (line(INGEST, TRAIN, SIGN), b"stages: {train: {cmd: x}}\n"),
+        (line(INGEST, TRAIN, SIGN), b"stages:\n\nplots: []\n"),
+        (line(INGEST, TRAIN, SIGN), b"stages:\n"),
         (line(INGEST, TRAIN, SIGN), line(INGEST, TRAIN, "  audit: [\n")),
         (line(INGEST, TRAIN, SIGN), b"\xff\xfe"),
     ],

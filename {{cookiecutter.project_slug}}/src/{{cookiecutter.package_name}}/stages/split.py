@@ -13,6 +13,7 @@ Settings = holdout.Settings  # section `split:` of params.yaml
 def main(settings: Settings) -> str:
     """Write data/train.parquet, data/holdout.parquet, data/current.parquet, and who is in which."""
     what = schema.load()
+    # What was looked at has no name: it is let go of before the rows are written.
     found = holdout.decide(holdout.look(parts.read(SOURCE), what, settings.group), what, settings)
     holdout.demand_enough(found, what, settings)
     with ExitStack() as opened:

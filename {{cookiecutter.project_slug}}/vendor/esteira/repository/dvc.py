@@ -478,9 +478,11 @@ def remote_folder(repo: "Repo", name: str) -> RemoteFolder:
 
 
 def remove_from_remote(repo: "Repo", paths: Iterable[str]) -> None:
-    """Take objects away from the default remote, one after the other."""
+    """Take objects away from the default remote, one after the other, where it has them still."""
+    files = repo.cloud.get_remote_odb().fs
     for path in paths:
-        repo.cloud.get_remote_odb().fs.rm(path)
+        if files.exists(path):
+            files.rm(path)
 
 
 def fetch(md5: str, what: str) -> Path:

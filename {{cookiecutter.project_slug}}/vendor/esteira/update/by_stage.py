@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
@@ -25,7 +26,7 @@ STAGE = re.compile(r"^(?:  #.*\n)*  (?P<name>[\w.@-]+):", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Parts:
-    """The text of a dvc.yaml, in parts: what is put together again is the text."""
+    """The text of a dvc.yaml, in parts."""
 
     before: str  # to the end of the line `stages:`
     stages: dict[str, str]  # text by name, in their order
@@ -47,6 +48,8 @@ def _merged_text(base: str, ours: str, theirs: str) -> str | None:
         return None
     before = _merged_part(known.before, here.before, there.before)
     after = _merged_part(known.after, here.after, there.after)
+    if before is None or after is None:
+        return None
     stages: dict[str, str] = {}
     for name in _in_order(here, there):
         text = _merged_stage(known.stages.get(name), here.stages.get(name), there.stages.get(name))
@@ -54,12 +57,10 @@ def _merged_text(base: str, ours: str, theirs: str) -> str | None:
             return None
         if text:
             stages[name] = text
-    if before is None or after is None:
-        return None
-    text = before + "\n".join(stage.rstrip("\n") + "\n" for stage in stages.values())
-    text += f"\n{after}" if after else ""
-    found = parts(text)
-    return text if found is not None and [*found.stages] == [*stages] else None
+    below_each_other = "\n".join(stage.rstrip("\n") + "\n" for stage in stages.values())
+    whole = before + below_each_other + (f"\n{after}" if after else "")
+    found = parts(whole)
+    return whole if found is not None and [*found.stages] == [*stages] else None
 
 
 def parts(text: str) -> Parts | None:
@@ -73,17 +74,19 @@ def parts(text: str) -> Parts | None:
     if following:
         end = _with_comments_above(text, end)
     inside = text[start:end]
-    begins = [found.start() for found in STAGE.finditer(inside)]
-    names = [found["name"] for found in STAGE.finditer(inside)]
-    ends = [*begins[1:], len(inside)]
-    stages = {n: inside[a:b] for n, a, b in zip(names, begins, ends, strict=True)}
+    entries = list(STAGE.finditer(inside))
+    begins = [entry.start() for entry in entries]
+    names = [entry["name"] for entry in entries]
+    texts = [inside[start:end] for start, end in pairwise([*begins, len(inside)])]
+    stages = dict(zip(names, texts, strict=True))
     try:
         meant = parse_yaml(text)
     except YAMLError:
         return None
-    is_whole = bool(begins) and not inside[: begins[0]].strip()
-    is_meant = isinstance(meant, dict) and [*meant.get("stages", {})] == names == [*stages]
-    return Parts(text[:start], stages, text[end:]) if is_whole and is_meant else None
+    if not entries or inside[: begins[0]].strip() or not isinstance(meant["stages"], dict):
+        return None
+    is_meant = [*meant["stages"]] == names
+    return Parts(text[:start], stages, text[end:]) if is_meant else None
 
 
 def _with_comments_above(text: str, end: int) -> int:

@@ -332,17 +332,18 @@ def on_remote(repo: "Repo", kept: list[Kept], damaged: set[str]) -> Iterator[Fin
     remote.check()
     objects = [each for data in kept for each in data.objects]
     copies = dvc.on_remote(repo, objects)
+    whole = [data for data in kept if is_good_in_cache(data, damaged)]
     missing = lock_file.unpushed()
     if missing:
         lacking = {each.hash for each in objects if each.name in missing}
-        yield _missing(repo, missing, list(lists_with(lacking, kept, copies)))
+        yield _missing(repo, missing, list(lists_with(lacking, whole, copies)))
     for copy in copies:
         good_here = copy.of.path.is_file() and copy.of.hash not in damaged
         if looks_whole(copy, good_here):
             continue
         what = f"{copy.of.name} is damaged on the remote ({copy.path})"
         if good_here:
-            paths = [*lists_with({copy.of.hash}, kept, copies), copy.path]
+            paths = [*lists_with({copy.of.hash}, whole, copies), copy.path]
             yield Finding(
                 what,
                 "`uv run esteira doctor --fix` takes it away there; then `uv run dvc push`",
@@ -364,17 +365,21 @@ def _missing(repo: "Repo", names: list[str], lists: list[str]) -> Finding:
     )
 
 
-def lists_with(hashes: set[str], kept: list[Kept], copies: list[RemoteObject]) -> Iterator[str]:
+def is_good_in_cache(data: Kept, damaged: set[str]) -> bool:
+    """Whether the cache has all of a file or folder undamaged: it can be pushed again."""
+    return all_in_cache(data) and damaged.isdisjoint(each.hash for each in data.objects)
+
+
+def lists_with(hashes: set[str], whole: list[Kept], copies: list[RemoteObject]) -> Iterator[str]:
     """Yield where the remote has the lists of folders that hold one of these files.
 
-    Where it has a folder's list, DVC pushes none of the files. Only those of folders that the cache
-    has whole, so that nothing is lost: what is taken away can be pushed again.
+    Where it has a folder's list, DVC pushes none of the files. `whole` are folders that can be
+    pushed again, so that nothing is lost when their lists are taken away.
     """
     places = {copy.of.hash: copy.path for copy in copies}
-    for data in kept:
+    for data in whole:
         listing, *files = data.objects
-        concerned = any(file.hash in hashes for file in files)
-        if concerned and listing.hash in places and all_in_cache(data):
+        if listing.hash in places and any(file.hash in hashes for file in files):
             yield places[listing.hash]
 
 
