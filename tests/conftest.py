@@ -8,36 +8,31 @@ from typing import TYPE_CHECKING
 import actions
 import helpers
 import pytest
-from filelock import FileLock
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return the folder in which the processes of one run keep what is made once for all tests."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def reproduced(shared: Path) -> Path:
     """Return the default project, generated with its lock, installed, reproduced and pushed."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared if worker_id == "master" else shared.parent
-    project, done = shared / "squad" / "churn-radar", shared / "reproduced"
-    with FileLock(shared / "reproduced.lock"):
-        if not done.exists():
-            shutil.rmtree(project.parent, ignore_errors=True)
+    project = shared / "reproduced" / "churn-radar"
+    with helpers.made_once(project.parent) as lacking:
+        if lacking:
             helpers.bake(project.parent, lock=True)
-            helpers.run(
-                project,
-                "uv",
-                "sync",
-                "--locked",
-                "--all-extras",
-                "--compile-bytecode",
-                env={"UV_NO_SYNC": "0"},
-            )
+            install = ("uv", "sync", "--locked", "--all-extras", "--compile-bytecode")
+            helpers.run(project, *install, env={"UV_NO_SYNC": "0"})
             helpers.run(project, "uv", "run", "dvc", "repro")
             helpers.run(project, "git", "add", "--all")
             helpers.run(project, "git", "commit", "--quiet", "-m", "Reproduce the line")
             helpers.run(project, "dvc", "push")
-            done.touch()
     return project
 
 
@@ -57,14 +52,11 @@ def bucket() -> Iterator[actions.Bucket]:
 
 
 @pytest.fixture(scope="session")
-def adopted(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def adopted(reproduced: Path, shared: Path) -> Path:
     """Return a reproduced project whose table is a raw file, tracked by DVC; made once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
     project = shared / "adopted" / reproduced.name
-    with FileLock(shared / "adopted.lock"):
-        if not (shared / "adopted.done").exists():
-            shutil.rmtree(shared / "adopted", ignore_errors=True)
+    with helpers.made_once(project.parent) as lacking:
+        if lacking:
             shutil.copytree(reproduced.parent, project.parent, symlinks=True)
             table = project.parent / "patients.csv"
             code = "import pandas as p; p.read_parquet('data/ingested.parquet').to_csv(%r, index=0)"
@@ -73,22 +65,18 @@ def adopted(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_i
             helpers.reproduce(project)
             actions.git(project, "add", "--all")
             actions.git(project, "commit", "--quiet", "-m", "Adopt the table of patients")
-            (shared / "adopted.done").touch()
     return project
 
 
 @pytest.fixture(scope="session")
-def trained(adopted: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def trained(adopted: Path, shared: Path) -> Path:
     """Return the adopted project with a `better` and a `weaker` model, a branch each; made once.
 
     `actions.take_model` brings one of them to another copy without running the line again.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
     project = shared / "trained" / adopted.name
-    with FileLock(shared / "trained.lock"):
-        if not (shared / "trained.done").exists():
-            shutil.rmtree(project.parent, ignore_errors=True)
+    with helpers.made_once(project.parent) as lacking:
+        if lacking:
             shutil.copytree(adopted, project, symlinks=True)
             for branch, smoothness in {"better": "0.3", "weaker": "0.00001"}.items():
                 settings = f"hyperparameters: {{C: {smoothness}}}"
@@ -96,39 +84,30 @@ def trained(adopted: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: 
                 actions.edit(project, "params.yaml", "hyperparameters: {}", settings)
                 helpers.reproduce(project, *helpers.LINE[helpers.LINE.index("train") :])
                 actions.commit(project, f"C is {smoothness}")
-            (shared / "trained.done").touch()
     return project
 
 
 @pytest.fixture(scope="session")
-def elsewhere(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def elsewhere(reproduced: Path, shared: Path) -> Path:
     """Return a reproduced project that answers every question otherwise; made once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
     project = shared / "elsewhere" / helpers.OFF_DEFAULT["project_slug"]
-    with FileLock(shared / "elsewhere.lock"):
-        if not (shared / "elsewhere.done").exists():
-            shutil.rmtree(project.parent, ignore_errors=True)
+    with helpers.made_once(project.parent) as lacking:
+        if lacking:
             helpers.bake(project.parent, **helpers.OFF_DEFAULT)
             helpers.run(project, "dvc", "repro")
-            (shared / "elsewhere.done").touch()
     return project
 
 
 @pytest.fixture(scope="session")
-def worse_model(reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def worse_model(reproduced: Path, shared: Path) -> Path:
     """Return the project with a model that learnt too little, reproduced; made once."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
     project = shared / "worse" / reproduced.name
-    with FileLock(shared / "worse.lock"):
-        if not (shared / "worse.done").exists():
-            shutil.rmtree(project.parent, ignore_errors=True)
+    with helpers.made_once(project.parent) as lacking:
+        if lacking:
             shutil.copytree(reproduced.parent, project.parent, symlinks=True)
             none, little = "hyperparameters: {}", "hyperparameters: {C: 0.001}"
             actions.edit(project, "params.yaml", none, little)
             helpers.reproduce(project, *helpers.LINE[helpers.LINE.index("train") :])
-            (shared / "worse.done").touch()
     return project
 
 

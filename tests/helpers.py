@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -73,6 +74,21 @@ def surroundings(project: Path | None = None, **more: str) -> dict[str, str]:
         # Before the environment's own entry, which names the project it was made from.
         env["PYTHONPATH"] = os.pathsep.join((f"{project}/src", f"{project}/vendor"))
     return env | more
+
+
+@contextlib.contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Say whether `folder` is still to be made, while other processes wait for it.
+
+    What was begun and not ended is removed first, and made again.
+    """
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(f"{folder}.lock"):
+        lacking = not done.exists()
+        if lacking:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield lacking
+        done.touch()
 
 
 def environment_of(name: str, *requirements: str) -> Path:

@@ -270,7 +270,8 @@ def test_a_worse_model_is_told_on_the_rows_that_both_have_answered(worse: Path) 
     low, high = map(float, re.search(r"\[(\S+), (\S+)\]", said).groups())
     assert 0 < low < high
     assert "log_loss went from" in done.stderr or "above the limit" in done.stderr
-    run(project, "esteira", "pull-request", "collect", "--base", "main")
+    said = run(project, "esteira", "pull-request", "collect", "--base", "main").stdout
+    assert "not committed" not in said
     report = json.loads((project / ".report" / "report.json").read_text("utf-8"))
     gates = {gate["metric"]: gate for gate in report["gates"]}
     compared = gates["log_loss"]["compared"]
@@ -313,8 +314,10 @@ def test_a_project_in_a_sub_folder_is_compared_with_its_own_past(
     worsen(inner)
     commit(whole)
     assert "Compared with main, at " in refuses(inner)
+    (inner / "notes.md").write_text("Not yet committed\n")
     shown = run(inner, "esteira", "pull-request", "collect", "--base", "main")
-    assert "Wrote" in shown.stdout
+    assert "Wrote .report/report.json.\n" in shown.stdout
+    assert "Of the folder as it lies: 1 file not committed yet, which CI will" in shown.stdout
     report = json.loads((inner / ".report" / "report.json").read_text("utf-8"))
     assert report["problem"] == ""
     assert report["lock"]["state"] == "fresh"

@@ -175,3 +175,21 @@ def test_without_an_address_or_a_line_it_says_so(
     absent = mirror(project, "sqlite:///mlflow.db", with_mlflow, check=False)
     assert absent.returncode == 2
     assert "models/model.skops is not here: run `uv run dvc repro`" in absent.stderr
+
+
+@pytest.mark.parametrize(("squads_own", "told"), [(None, "true"), ("false", "false")])
+def test_mlflow_tells_its_makers_nothing_unless_the_squad_says_so(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    squads_own: str | None,
+    told: str,
+) -> None:
+    looks, found = tmp_path / "python", tmp_path / "telemetry"
+    answer = '{"run": "1", "new": true, "versions": []}'
+    looks.write_text(f"#!/bin/sh\nprintf %s $MLFLOW_DISABLE_TELEMETRY > {found}\necho '{answer}'\n")
+    looks.chmod(0o755)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    own = {"MLFLOW_DISABLE_TELEMETRY": squads_own} if squads_own else {}
+    mirror(project, "sqlite:///mlflow.db", {"ESTEIRA_MLFLOW_PYTHON": str(looks)} | own)
+    assert found.read_text("utf-8") == told

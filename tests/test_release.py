@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from helpers import reproduce, run, run_here
+from helpers import made_once, reproduce, run, run_here
 
 
 def git(project: Path, *words: str) -> str:
@@ -40,19 +39,13 @@ def md5(path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def two_releases(
-    reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Path:
+def two_releases(reproduced: Path, shared: Path) -> Path:
     """Return a project with v1.0.0, v1.1.0, and v2.0.0-rc.1, which its own gates refuse."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
     project = shared / "released" / reproduced.name
-    with FileLock(shared / "released.lock"):
-        if not (shared / "released.done").exists():
-            shutil.rmtree(project.parent, ignore_errors=True)
+    with made_once(project.parent) as lacking:
+        if lacking:
             shutil.copytree(reproduced.parent, project.parent, symlinks=True)
             make_two_releases(project)
-            (shared / "released.done").touch()
     return project
 
 

@@ -164,6 +164,7 @@ def test_it_says_first_what_comes_and_then_what_was_done(template: Template, pro
     template.release("1.1.0", "- Gates are stricter.")
     (template.project / "watch.yaml").unlink()
     (template.project / "NEW.md").write_text("New\n")
+    (template.project / ".github/workflows/nightly.yml").write_text("name: Nightly\n")
     template.release("1.2.0", "- Nothing is watched.")
     before = git(project, "rev-parse", "HEAD")
 
@@ -180,7 +181,10 @@ def test_it_says_first_what_comes_and_then_what_was_done(template: Template, pro
     assert "The first" not in coming
     assert re.search(r"replaced whole:\n    vendor/ \(2 files\)\n    .esteira.json\n", done)
     assert "as the template has them now (not changed here):\n    gates.yaml\n" in done
-    assert "new:\n    NEW.md\n" in done
+    assert "new:\n    .github/workflows/nightly.yml\n    NEW.md\n" in done
+    assert "New workflows run from the next push on; .github/SETUP.md says" in done
+    assert "what they need: .github/workflows/nightly.yml\n" in done
+    assert "the template is at" not in done, "it is where it was"
     assert "removed (the template has them no more):\n    watch.yaml\n" in done
     for command in ("uv run dvc repro", "uv run esteira status", "git reset --keep " + before[:10]):
         assert command in done
@@ -201,6 +205,18 @@ def test_with_nothing_new_it_says_so(template: Template, project: Path) -> None:
     commit(template.folder)
     assert update(project).stdout.startswith("Nothing new: ")
     assert state(project) == before
+
+
+def test_a_template_that_moved_is_recorded_where_it_is_now(
+    template: Template, project: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    edit(template.project, "gates.yaml", "drift: [rework]", "drift: [rework, retrain]")
+    template.release("1.1.0", "- Stricter.")
+    template.folder.rename(moved)
+    said = update(project, "--template", str(moved)).stdout
+    assert f"says from now on that the template is at {moved}; it was {template.folder}." in said
+    assert record(project)["template"] == str(moved)
 
 
 def test_another_version_is_taken_by_its_name(template: Template, project: Path) -> None:
@@ -281,6 +297,22 @@ def test_an_answer_that_the_template_refuses_is_told_in_its_words(
 # -- Conflicts
 
 
+def test_stages_that_both_sides_added_are_no_conflict(template: Template, project: Path) -> None:
+    theirs, ours = "  audit:\n    cmd: echo audit\n", "  sign:\n    cmd: echo sign\n"
+    train = "\n  train:\n"
+    both(template, project, "dvc.yaml", f"\n{theirs}{train}", f"\n{ours}{train}", train)
+    commit(project, "A stage of ours")
+    template.release("1.1.0", "- A stage that audits.")
+    assert "dvc.yaml" in update(project).stdout.partition("merged (changed here")[2]
+    merged = (project / "dvc.yaml").read_text("utf-8")
+    assert theirs in merged
+    assert ours in merged
+    assert "<<<<" not in merged
+    assert set(run(project, "dvc", "stage", "list", "--name-only").stdout.split()) >= {
+        "audit", "sign", "train",
+    }  # fmt: skip
+
+
 def test_a_conflict_is_told_by_file_and_line_and_is_a_merge_like_any_other(
     template: Template, project: Path
 ) -> None:
@@ -311,6 +343,7 @@ def test_a_conflict_is_told_by_file_and_line_and_is_a_merge_like_any_other(
     assert f"  gates.yaml, line {line}: keep what is right" in done.stdout
     assert ">>>>>>> the template's\n" in (project / "gates.yaml").read_text()
     assert "  card.yaml, line 1: keep what is right" in done.stdout
+    assert "uv lock" not in done.stdout, "pyproject.toml is not among them"
     assert "git add OWN.md card.yaml gates.yaml" in done.stdout
     assert "Back to before: git merge --abort" in done.stdout
     status = git(project, "status", "--porcelain").splitlines()

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from helpers import reproduce, run, run_here
+from helpers import made_once, reproduce, run, run_here
 
 from esteira.verify import confine
 
@@ -249,21 +248,17 @@ def stage_of(sin: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def judgement(
-    reproduced: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> tuple[dict[str, str], dict]:
+def judgement(reproduced: Path, shared: Path) -> tuple[dict[str, str], dict]:
     """Return two paths, and what `verify` finds in a project with a stage for each sin; run once.
 
     The paths are of the project, and of a file beside it.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "sins"
-    shared.mkdir(exist_ok=True)
-    project, outside, kept = shared / "small", shared / "elsewhere.txt", shared / "answer.json"
+    sins = shared / "sins"
+    project, outside, kept = sins / "small", sins / "elsewhere.txt", sins / "answer.json"
     paths = {"{project}": str(project), "{outside}": str(outside)}
-    with FileLock(shared / "lock"):
-        if not kept.exists():
-            shutil.rmtree(project, ignore_errors=True)
+    with made_once(sins) as lacking:
+        if lacking:
+            sins.mkdir()
             make_small(project, reproduced)
             outside.write_text("far")
             (project / "src" / "squad" / "helper.py").write_text("SHIFT = 1\n")

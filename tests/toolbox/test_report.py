@@ -156,7 +156,7 @@ def test_a_regression_is_drawn_as_one(collected: Report, tmp_path: Path, page: P
     known = collected.drawings.found
     assert known
     curves = (
-        replace(model.CURVES["predictions"], now=points),
+        replace(model.CURVES["predictions"], now=points, of_rows=12_345),
         replace(model.CURVES["residuals"], now=residuals),
     )
     drawn = replace(known, curves=curves, confusion=None)
@@ -165,6 +165,8 @@ def test_a_regression_is_drawn_as_one(collected: Report, tmp_path: Path, page: P
         card = page.locator("article", has=page.get_by_role("heading", name=title))
         assert card.locator("circle").count() == dots
         assert card.locator(".ideal").count() == 1
+    said = f"{len(points)} of the 12,345 rows held out"
+    assert page.get_by_text(said).count() == 1, "only where they are not all"
 
 
 def test_many_classes_and_no_base_leave_nothing_empty(
