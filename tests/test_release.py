@@ -90,6 +90,18 @@ def test_versions_are_listed_shown_and_compared(two_releases: Path) -> None:
     assert "do not differ" in model(two_releases, "diff", "v1.1.0", "v2.0.0-rc.1")
 
 
+def test_gto_takes_the_last_promotion_for_the_last_whatever_the_clocks_say(released: Path) -> None:
+    ahead = {"GIT_COMMITTER_DATE": "2099-01-01T00:00:00+00:00"}
+    of_version = ("model@v1.0.0^{commit}", "--message", "v1.0.0 to prod")
+    run(released, "git", "tag", "--annotate", "model#prod#1", *of_version, env=ahead)
+    model(released, "promote", "v1.1.0")
+    shown = json.loads(run(released, "gto", "show", "model#prod", "--json").stdout)
+    assert [found["version"] for found in shown] == ["v1.1.0"]
+    assert "2099" in git(
+        released, "for-each-ref", "--format=%(creatordate)", "refs/tags/model#prod#2"
+    )
+
+
 def test_promoted_and_rolled_back_by_tags_that_gto_reads(released: Path) -> None:
     assert "v1.0.0 is in prod. Tell others: git push origin 'model#prod#1'" in model(
         released, "promote", "v1.0.0"

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel
 from ruamel.yaml.error import YAMLError
 
-from esteira.line import holdout, predictions, table
+from esteira.line import predictions
 from esteira.line.errors import UserError
 from esteira.line.files import parse_yaml, read_yaml, significant
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Metric, Undefined
@@ -290,6 +289,10 @@ def _ask(commit: str, base: Side, now: Side) -> Answers:
     It runs in a checkout of the base, on the base's model and files, with only the held-out rows
     exchanged. Raises UserError.
     """
+    import pandas as pd  # only here: it takes long to import
+
+    from esteira.line import holdout, table
+
     if STAGE not in base.lock.stages:
         raise UserError(f"the base has no stage `{STAGE}`.")
     _refuse_other_columns(base, now)

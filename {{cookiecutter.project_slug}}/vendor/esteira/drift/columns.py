@@ -82,15 +82,19 @@ def fits(reference: ReferenceColumn, kind: Kind) -> bool:
 # ---- counting
 
 
-def count(cells: Cells, source: Source, name: str) -> Counted:
-    """Count the rows of one column of `source` in the cells that the reference has."""
+def count(cells: Cells, source: Source, name: str, coded: bool = True) -> Counted:
+    """Count the rows of one column of `source` in the cells that the reference has.
+
+    Without the codes of its sample unless `coded`: a third of the time goes into them.
+    """
     in_cells = np.zeros(len(cells.edges) + 1, np.int64)
     told = Counter[str]()
     uncounted = infinite = 0  # rows that are there, of a kind that has no cells
     codes = []
     calendar = None
     for piece in source.pieces(name):
-        codes.append(encode(cells, piece.drawn).tobytes())
+        if coded:
+            codes.append(encode(cells, piece.drawn).tobytes())
         if cells.kind == "category":
             told += tally(piece.cells)
         elif kind_of(piece.cells.type) == "number":  # of a reference that has none, as well

@@ -7,7 +7,7 @@ compared with all the other rows; a batch must differ by more than they do.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,7 @@ TOLD_BEYOND_USUAL = 0.001  # chance that the classifier exceeds what is usual
 MOST_CORRELATED = 50  # columns, of whose pairs the usual change of a correlation is
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(NamedTuple):
     """The size of one change, on one scale, in one block; `column` is empty for a joint one."""
 
     scale: str
@@ -112,11 +111,10 @@ def column_sizes(
     """
     form = pa.table({column.name: values})
     counted = [
-        count(column.cells, Source(form.slice(block.start, block.rows)), column.name)
+        count(column.cells, Source(form.slice(block.start, block.rows)), column.name, coded=False)
         for block in blocks
     ]
-    for place, block in enumerate(counted):
-        rest = beside([*counted[:place], *counted[place + 1 :]])
+    for block, rest in zip(counted, others(counted), strict=True):
         for aspect, sizes in changes(column.kind, rest, as_batch(column.cells, rest, block)):
             if is_target and aspect == "missing":
                 continue
@@ -132,17 +130,21 @@ def with_usual(column: ReferenceColumn, usual: Sequence[Observed]) -> ReferenceC
     return replace(column, usual=Sizes(**own))
 
 
-def beside(blocks: Sequence[Counted]) -> Counted:
-    """Count what all these blocks hold together."""
+def others(blocks: Sequence[Counted]) -> Iterator[Counted]:
+    """Yield, for each block, what all the others hold together."""
+    counts = np.array([block.counts for block in blocks], dtype=int)
+    of_others = counts.sum(axis=0) - counts
     none: Calendar | None = None
-    return Counted(
-        rows=sum(block.rows for block in blocks),
-        missing=sum(block.missing for block in blocks),
-        infinite=sum(block.infinite for block in blocks),
-        counts=tuple(np.sum([block.counts for block in blocks], axis=0, dtype=int).tolist()),
-        codes=b"",
-        calendar=reduce(dates.merge, (block.calendar for block in blocks), none),
-    )
+    for place in range(len(blocks)):
+        rest = [*blocks[:place], *blocks[place + 1 :]]
+        yield Counted(
+            rows=sum(block.rows for block in rest),
+            missing=sum(block.missing for block in rest),
+            infinite=sum(block.infinite for block in rest),
+            counts=tuple(of_others[place].tolist()),
+            codes=b"",
+            calendar=reduce(dates.merge, (block.calendar for block in rest), none),
+        )
 
 
 def as_batch(cells: Cells, rest: Counted, block: Counted) -> Counted:

@@ -236,6 +236,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return value
 
 
+def require_of_the_line(path: str | Path) -> None:
+    """Raise UserError unless a table of the line is there."""
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: run `uv run dvc repro` (or `uv run dvc pull`).")
+
+
 def listed_in(stage: dict[str, Any], *kinds: str) -> list[str]:
     """Return the paths that a stage of dvc.yaml lists, as `deps` or `outs`; some have options."""
     entries = [entry for kind in kinds for entry in stage.get(kind) or []]

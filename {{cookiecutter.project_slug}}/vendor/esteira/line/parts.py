@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from esteira.line import engine, table
-from esteira.line.files import replacing
+from esteira.line.files import replacing, require_of_the_line
 from esteira.line.schema import FileFormat, Schema
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read(
 
     Raises UserError if it is absent.
     """
-    table.require_of_the_line(path)
+    require_of_the_line(path)
     with _opened(path) as source:
         for part in _batches(source, rows, columns):
             yield part.to_pandas()
@@ -49,7 +49,7 @@ def count(path: str | Path) -> int:
     """Return how many rows a Parquet table of the line has. Raises UserError if it is absent."""
     import pyarrow.parquet as pq
 
-    table.require_of_the_line(path)
+    require_of_the_line(path)
     return pq.read_metadata(path).num_rows
 
 
@@ -97,7 +97,7 @@ def _deal_out(path: str | Path, rank: np.ndarray, names: list[Path]) -> None:
     """
     import pyarrow as pa
 
-    table.require_of_the_line(path)
+    require_of_the_line(path)
     with ExitStack() as opened:
         writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
         source = opened.enter_context(_opened(path))

@@ -95,13 +95,14 @@ def importance(
     _, repeats = importance_sample(rows, len(inputs))
     scorer = get_scorer(scoring)
     orders = _orders(len(sample), repeats, seed)
-    score = scorer(_Answered.of(model, sample), sample, target)
+    actual = target.to_numpy()  # scorers take twice as long to look at pandas' strings
+    score = scorer(_Answered.of(model, sample), sample, actual)
     scores = []
     at_once = max(1, ROWS_AT_ONCE // (repeats * len(sample)))
     for first in range(0, len(inputs), at_once):
         names = inputs[first : first + at_once]
         answered = _Answered.of(model, _shuffled(sample, names, orders))
-        scores += [scorer(part, sample, target) for part in answered.parts(len(sample))]
+        scores += [scorer(part, sample, actual) for part in answered.parts(len(sample))]
     losses = score - np.array(scores).reshape(len(inputs), repeats)
     found = pd.DataFrame(
         {

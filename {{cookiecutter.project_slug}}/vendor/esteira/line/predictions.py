@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from esteira.line import table
 from esteira.line.errors import UserError
 from esteira.line.files import PREDICTIONS as PATH
+from esteira.line.files import require_of_the_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PROBABILITY = "probability of "  # before a class, in the name of a column
 
@@ -29,6 +32,10 @@ class Answers:
 
 def write(answers: Answers, path: str | Path = PATH) -> None:
     """Write the answers as Parquet: `row`, `actual`, and `predicted` or a column for each class."""
+    import pandas as pd
+
+    from esteira.line import table
+
     columns: dict[str, np.ndarray | pd.Series] = {"row": answers.keys}
     if answers.classes:
         columns["actual"] = pd.Series(answers.actual, dtype="str")
@@ -42,22 +49,36 @@ def write(answers: Answers, path: str | Path = PATH) -> None:
 
 def read(path: str | Path = PATH) -> Answers:
     """Read what `write` wrote. Raises UserError for a file that is absent or is something else."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    require_of_the_line(path)
     try:
-        frame = table.read(path)
+        with pq.ParquetFile(path) as file:  # `read_table` would import pandas, as a data set does
+            kept = file.read()
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} cannot be read as predictions: {reason}") from None
-    names = [str(name) for name in frame if str(name).startswith(PROBABILITY)]
-    needed = ["row", "actual", *(names or ["predicted"])]
-    if not set(needed) <= set(frame) or frame["row"].dtype != np.uint64:
+    names = [name for name in kept.column_names if name.startswith(PROBABILITY)]
+    needed = {"row", "actual", *(names or ["predicted"])}
+    if not needed <= set(kept.column_names) or kept.schema.field("row").type != pa.uint64():
         raise UserError(f"{path} holds no predictions of this line: `uv run dvc repro` makes it.")
-    said = frame[names] if names else frame["predicted"]
+    truth = kept["actual"]
+    not_finite = f"{path} holds predictions that are not finite numbers, or no truth."
+    if any(kept[name].null_count for name in needed):
+        raise UserError(not_finite)
     try:
-        numbers = said.to_numpy(np.float64)
-        actual = frame["actual"].to_numpy(object if names else np.float64)
+        said = np.array([_numbers(kept[name]) for name in names or ["predicted"]])
+        actual = np.array(truth.to_pylist(), object) if names else _numbers(truth)
     except (TypeError, ValueError):
         raise UserError(f"{path} holds predictions that are not numbers.") from None
-    if not np.isfinite(numbers).all() or frame["actual"].isna().any():
-        raise UserError(f"{path} holds predictions that are not finite numbers, or no truth.")
-    classes = tuple(str(name).removeprefix(PROBABILITY) for name in names)
-    return Answers(frame["row"].to_numpy(), actual, classes, numbers)
+    if not np.isfinite(said).all() or not (names or np.isfinite(actual).all()):
+        raise UserError(not_finite)
+    keys = np.from_dlpack(kept["row"].combine_chunks())
+    classes = tuple(name.removeprefix(PROBABILITY) for name in names)
+    return Answers(keys, actual, classes, said.T if names else said[0])
+
+
+def _numbers(column: "pa.ChunkedArray") -> np.ndarray:
+    """Return numbers as NumPy has them. The `to_numpy` of pyarrow would import pandas."""
+    return np.from_dlpack(column.cast("float64").combine_chunks())

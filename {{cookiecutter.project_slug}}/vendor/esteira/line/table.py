@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from esteira.line.errors import UserError
-from esteira.line.files import replacing
+from esteira.line.files import replacing, require_of_the_line
 
 if TYPE_CHECKING:
     from esteira.line.schema import Column, FileFormat, Schema
@@ -420,12 +420,6 @@ def read(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table of the line. Raises UserError if it is absent."""
     require_of_the_line(path)
     return pd.read_parquet(path, columns=columns)
-
-
-def require_of_the_line(path: str | Path) -> None:
-    """Raise UserError unless a table of the line is there."""
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist: run `uv run dvc repro` (or `uv run dvc pull`).")
 
 
 def write(frame: pd.DataFrame, path: str | Path) -> None:

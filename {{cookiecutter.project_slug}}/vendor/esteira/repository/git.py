@@ -11,9 +11,9 @@ from pathlib import Path
 from esteira.line.errors import UserError
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[bytes]:
+def _run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(["git", *words], capture_output=True)
+        return subprocess.run(["git", *words], capture_output=True, env=os.environ | (env or {}))
     except FileNotFoundError:
         raise UserError("git is not installed: install it, and run this again.") from None
 
@@ -22,9 +22,9 @@ def _text(printed: bytes) -> str:
     return printed.decode("utf-8", "surrogateescape")
 
 
-def run(*words: str) -> str:
-    """Run Git and return what it prints. Raises UserError with Git's own words."""
-    done = _run(*words)
+def run(*words: str, env: dict[str, str] | None = None) -> str:
+    """Run Git, with some more variables; return what it prints. Raises UserError with its words."""
+    done = _run(*words, env=env)
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())
         raise UserError(f"git {_called(words)}: {said}.")

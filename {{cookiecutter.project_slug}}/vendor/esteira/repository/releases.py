@@ -5,7 +5,9 @@ a `!` either is taken back (https://github.com/iterative/gto). The tags of a pro
 of its repository begin with its folder. The commit says the rest: dvc.lock names model and data.
 """
 
+import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from gto.constants import STAGE, VERSION, name_re
 from gto.constants import Action as Acted
@@ -137,8 +139,21 @@ def assign(version: Version, stage: str) -> str:
         raise UserError(f"{stage!r} cannot be a stage: use letters, digits, - and _, such as prod.")
     number = max((each.number for each in assignments()), default=0) + 1
     tag = f"{artifact()}#{stage}#{number}"
-    git.run("tag", "--annotate", tag, version.commit, "--message", f"{version.name} to {stage}")
+    words = ("--annotate", tag, version.commit, "--message", f"{version.name} to {stage}")
+    git.run("tag", *words, env={"GIT_COMMITTER_DATE": _later_than_the_last()})
     return tag
+
+
+def _later_than_the_last() -> str:
+    """Return the date of a new assignment: now, or a second after the last one.
+
+    GTO goes by these dates, which have whole seconds and come from the clocks of many machines.
+    """
+    tags = f"refs/tags/{artifact()}#*"
+    dates = git.run("for-each-ref", "--format=%(creatordate:unix)", tags).split()
+    last = max(map(int, dates), default=0)
+    moment = datetime.fromtimestamp(max(time.time(), last + 1)).astimezone()
+    return moment.isoformat(timespec="seconds")
 
 
 def of_model(md5: str) -> Version | None:
