@@ -12,12 +12,14 @@
 # make benchmark-serve           the service beside a bare one and MLflow's
 # make benchmark-comparison     errors and power of the comparison of two models
 # make benchmark-scale          how costs grow with rows, columns, stages, past runs and raw files
+# make benchmark-memory         the line on a table larger than memory, here and on Dask, held to limits
 # make pictures   those of README.md, from a real run
 # make lock    newer versions: the project's constraints.txt, constraints-dev.txt, names that are taken
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
 UV_VERSION := 0.13.8
-WORKERS ?= auto
+# One more than cores: a fifth of the time tests wait, for servers and for each other.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # Without bytecode every import costs four times as much.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +35,7 @@ help:
 	@grep "^# make" Makefile
 
 .PHONY: help demo test test-slow soak rehearsal pictures lint lock clean
-.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve benchmark-scale
+.PHONY: benchmark-overhead benchmark-bytes benchmark-drift-quality benchmark-drift-speed benchmark-comparison benchmark-drift-expected benchmark-serve benchmark-scale benchmark-memory
 .DELETE_ON_ERROR:
 
 .cache/bootstrap/bin/uv:
@@ -103,6 +105,9 @@ benchmark-comparison: .venv/ready
 
 benchmark-scale: .venv/ready
 	.venv/bin/python benchmarks/scale.py --write $(ARGS)
+
+benchmark-memory: .venv/ready
+	.venv/bin/python benchmarks/larger_than_memory.py --write $(ARGS)
 
 lock: .cache/bootstrap/bin/uv
 	$(PYTHON) scripts/lock.py

@@ -127,6 +127,11 @@ def run(
     return done
 
 
+def within(limit: int, *command: str) -> list[str]:
+    """Return a command that may use so many bytes of memory."""
+    return ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "within", *command]
+
+
 def run_stages(project: Path, *stages: str) -> str:
     """Run stages in one process, for speed: most of a stage's time goes into its imports.
 

@@ -4,16 +4,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import actions
 import pytest
-from helpers import ENVIRONMENT, ROOT, run, surroundings
+from dask_cluster import cluster
+from helpers import ROOT, run
 
 STAGES = ["ingest", "validate", "split", "train", "evaluate", "predict"]
 # Stages over parts of 37 rows, so that a small table has many; in one process, for speed.
@@ -57,66 +55,6 @@ def stages(
 def is_as_it_was(project: Path) -> bool:
     clean = run(project, "git", "status", "--porcelain").stdout == ""
     return clean and "up to date" in run(project, "dvc", "status").stdout
-
-
-class Cluster:
-    """Dask's scheduler and its workers, real processes on loopback."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        port = self.address.rpartition(":")[2]
-        self.processes: list[subprocess.Popen[str]] = []
-        self.start("Scheduler at", "scheduler", "--host", "127.0.0.1", "--port", port,
-                   "--no-dashboard")  # fmt: skip
-
-    def start(self, ready: str, *words: str, bin: Path = ENVIRONMENT / "bin", **more: str) -> None:
-        """Start a process, and wait for the line that says that it is ready."""
-        env = {k: v for k, v in surroundings(**more).items() if k != "PYTHONPATH" or k in more}
-        process = subprocess.Popen(
-            [str(bin / "dask"), *words],
-            cwd=self.folder, env=env, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.processes.append(process)
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if ready in line:
-                return
-        raise AssertionError("".join(said))
-
-    def worker(self, name: str, **more: str) -> None:
-        self.start("Registered to", "worker", self.address, "--host", "127.0.0.1",
-                   "--nworkers", "1", "--nthreads", "1", "--memory-limit", "1GB", "--no-nanny",
-                   "--no-dashboard", "--name", name, **more)  # fmt: skip
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {"DASK_SCHEDULER_ADDRESS": self.address}
-
-    def close(self) -> None:
-        for process in self.processes[::-1]:
-            process.kill()
-            process.wait()
-            assert process.stderr is not None
-            process.stderr.close()
-
-
-@contextmanager
-def cluster(folder: Path, workers: int) -> Iterator[Cluster]:
-    """Have a scheduler and some workers, which do not have the project's code."""
-    elsewhere = folder / "elsewhere"
-    elsewhere.mkdir()
-    found = Cluster(elsewhere)
-    try:
-        for number in range(workers):
-            found.worker(f"worker-{number}")
-        yield found
-    finally:
-        found.close()
 
 
 def test_processes_of_this_machine_write_the_same_bytes(small: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import LINE, run
+from helpers import LINE, run, within
 
 SMALL_PARTS = """
 import runpy, sys
@@ -48,11 +48,6 @@ def visits(path: Path, rows: int, columns: int) -> Path:
 
 
 needs_limit = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this limit")
-
-
-def within(limit: int, *command: str) -> list[str]:
-    """Return a command that may use so many bytes of memory."""
-    return ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "within", *command]
 
 
 def test_the_line_writes_the_same_bytes_whatever_the_size_of_a_part(adopted: Path, tmp_path: Path):

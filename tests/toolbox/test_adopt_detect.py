@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from esteira.adopt import baseline, column_types, leaks, relations, roles
+from esteira.adopt import baseline, column_types, leaks, relations, roles, rows
 from esteira.adopt.detect import Asked, detect
 from esteira.adopt.rules import Cells
 from esteira.adopt.texts import schema_text
@@ -230,6 +230,31 @@ def test_the_time_column_is_recognised_or_confirmed():
     assert find(frame(part=part), time="part").schema.time == "part"
 
 
+def test_dates_with_gaps_are_no_time_unless_asked_for_but_put_the_rows_in_order():
+    days = pd.date_range("2020-01-01", periods=ROWS).strftime("%Y-%m-%d").to_numpy()
+    raw = frame(ended=np.where(np.arange(ROWS) % 7, "", days))
+    found = find(raw)
+    assert found.schema.time is None
+    [told] = said(found, "no time column")
+    assert told.warning
+    assert "`ended` rises with the rows, but 342 of 400 rows lack it" in told.evidence
+    [order] = rows.ordered(found.typed, found.schema, 0.15).decisions
+    assert (order.what, order.warning) == ("order of the rows is time", False)
+    assert "the dates of `ended` rise with them" in order.evidence
+    asked = find(raw, time="ended")
+    assert asked.schema.time == "ended"
+    assert said(asked, "342 rows are left out")
+    few = frame(ended=np.where(np.arange(ROWS) % 50, days, ""))
+    assert find(few).schema.time == "ended"
+
+
+def test_one_date_in_all_the_rows_that_have_a_target_orders_none():
+    raw = frame(day=np.where(np.arange(ROWS) % 2, "2020-01-01", ""))
+    assert find(raw).schema.time is None
+    raw.loc[:9, "day"], raw.loc[:9, "y"] = "2019-01-01", None
+    assert find(raw).schema.time is None
+
+
 def test_rows_without_a_target_are_said():
     raw = frame()
     raw.loc[:4, "y"] = None
@@ -318,6 +343,10 @@ def test_every_rule_says_what_it_looks_for(rule):
         ("unordered code", np.random.default_rng(1).permutation(2 * ROWS)[:ROWS].astype(str)),
         ("nested", pick(['["a"]', '["a", "b"]'])),
         ("mixed units", [f"{'$€'[i % 2]}{i}" for i in range(ROWS)]),
+        (
+            "mixed dates",
+            [f"{1 + i % 28:02}/03/{1900 + i}" if i % 2 else f"{1900 + i}-03-04" for i in range(99)],
+        ),
         ("free text", [f"called again on day {i}" for i in range(ROWS)]),
         ("code", [f"{i:04}-X" for i in range(ROWS)]),
         ("high cardinality", pick([f"town {i}" for i in range(80)])),
@@ -353,6 +382,12 @@ def test_each_rule_of_one_column_finds_its_own(name, cells):
         (lambda raw: raw.assign(y=pick(["a", "b", "c"])), {"positive": "a"}, "needs two classes"),
         (lambda raw: raw.assign(y=[f"c{i}" for i in range(ROWS)]), {}, "400 different values"),
         (lambda raw: raw.assign(c=pick(["a", "b"])), {"time": "c"}, "cannot order the rows"),
+        (lambda raw: raw.assign(c="2026-01-31"), {"time": "c"}, "it is the same in all of them"),
+        (
+            lambda raw: raw.assign(c=pick(["2026-01-31", "13/01/2026"])),
+            {"time": "c"},
+            "it has dates in 2 formats, as `2026-01-31` and `13/01/2026`: write them in one",
+        ),
     ],
 )
 def test_refusals_say_why(change, options, sentence):

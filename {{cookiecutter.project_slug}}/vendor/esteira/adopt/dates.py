@@ -45,6 +45,31 @@ def format_of(cells: Cells, is_time: bool) -> str | None:
     return max(possible, key=lambda form: rising(_parsed(cells.values, form)), default=None)
 
 
+def in_several_formats(cells: Cells) -> str:
+    """Say so, with a cell of each, where most cells are dates but no format is that of most."""
+    examples = _examples_of_formats(cells)
+    if len(examples) < 2:
+        return ""
+    written = " and ".join(f"`{example}`" for example in examples)
+    return f"dates in {len(examples)} formats, as {written}: write them in one"
+
+
+def _examples_of_formats(cells: Cells) -> list[str]:
+    words = pd.Series([str(word) for word in cells.first_words], dtype="str")
+    if words.empty or fits(words.tolist(), LIKELY).mean() < MOST:
+        return []
+    examples: list[str] = []
+    while len(words) > (1 - MOST) * len(cells.first_words):
+        parsed = {form: _parsed(words, form).notna() for form in FORMATS}
+        form = max(parsed, key=lambda form: parsed[form].sum())
+        found = words[parsed[form]]
+        if found.empty:
+            return []
+        examples.append(found.iloc[0])
+        words = words[~parsed[form]]
+    return examples
+
+
 def time_of_day(cells: Cells) -> str | None:
     """Find the format in which most cells are times of day, or None."""
     sample = cells.counts.index[:200]

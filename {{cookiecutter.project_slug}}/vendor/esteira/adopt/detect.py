@@ -162,14 +162,15 @@ def _header_like_data(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
 
 
 def _time(guesses: dict[str, Guess], asked: Asked) -> time_column.Choice:
+    labelled = guesses[asked.target].cells.values.notna()
     if asked.time is not None:
-        return time_column.confirm(guesses[asked.time].cells)
+        return time_column.confirm(guesses[asked.time].cells, labelled)
     dates = [
         found.cells
         for name, found in guesses.items()
         if found.column.type == "datetime" and name != asked.target and not found.aside
     ]
-    return time_column.choose(dates)
+    return time_column.choose(dates, labelled)
 
 
 def _put_aside(guesses: dict[str, Guess], related: Related, but: set[str | None]) -> list[Decision]:

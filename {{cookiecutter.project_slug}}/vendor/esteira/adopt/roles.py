@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from esteira.adopt import dates
 from esteira.adopt.rules import Cells, Finding, Rule
 from esteira.adopt.units import MONEY, SHARE, units_of
 from esteira.line import table
@@ -114,6 +115,15 @@ def mixed_units(cells: Cells) -> Iterator[Finding]:
         yield cells.finding(f"numbers in {', '.join(units)}: write them in one unit")
 
 
+def mixed_dates(cells: Cells) -> Iterator[Finding]:
+    """Dates in more than one format."""
+    if cells.column.type not in WORDS or cells.different < 2:
+        return
+    said = dates.in_several_formats(cells)
+    if said:
+        yield cells.finding(said)
+
+
 def free_text(cells: Cells) -> Iterator[Finding]:
     """Sentences, nearly each its own."""
     if not _mostly_different(cells):
@@ -146,6 +156,7 @@ RULES: tuple[Rule[Cells], ...] = (
     Rule("named number", named_number, role="identifier"),
     Rule("nested", nested, role="ignored", type="text", warning=True),
     Rule("mixed units", mixed_units, role="ignored", type="text", warning=True),
+    Rule("mixed dates", mixed_dates, role="ignored", type="text", warning=True),
     Rule("free text", free_text, role="ignored", type="text", warning=True),
     Rule("code", code, role="identifier", type="text"),
     Rule("high cardinality", high_cardinality),

@@ -7,7 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from esteira.adopt.dates import rising
 from esteira.adopt.decisions import Decision
+from esteira.adopt.time_column import NOT_TIME
 from esteira.line.schema import Schema
 
 LEAST_ROWS = 52  # a little more than the drift check's least_rows
@@ -15,6 +17,7 @@ MOST_NEWEST = 0.35
 LIKELY_ABSENT = 10  # rows of a class that would be expected, and none is there: once in 20,000
 TIED = 0.95  # rank correlation with the row number from which a feature sorts the rows
 TIED_TARGET = 0.5
+FEWEST_DATES = 20  # that rise, from which their order is no luck
 
 Order = Literal["rows", "random"]
 
@@ -76,13 +79,19 @@ def newest(raw: pd.DataFrame, schema: Schema, share: float) -> Newest:
 def ordered(typed: pd.DataFrame, schema: Schema, share: float) -> Ordered:
     """Decide whether the file's order can be that of time: not where a column sorts the rows.
 
-    `share` is that of the newest rows.
+    A column of dates may, with gaps for which it was not taken for the time. `share` is that of the
+    newest rows.
     """
     rows = typed.dropna(subset=[schema.target])
     if schema.time or rows.empty:
         return Ordered("rows", [])
     where = "params.yaml, split.order"
-    why = _class_at_the_end(rows, schema, share) or _sorted_by(rows, schema)
+    why = _class_at_the_end(rows, schema, share)
+    date = _date_that_rises(rows, schema)
+    if date and not why:
+        evidence = f"the dates of `{date}` rise with them"
+        return Ordered("rows", [Decision("order of the rows is time", evidence, where)])
+    why = why or _sorted_by(rows, schema)
     if why:
         why += "; if they are in time order all the same, write rows"
         return Ordered("random", [Decision("order of the rows is random", why, where)])
@@ -107,6 +116,16 @@ def _class_at_the_end(rows: pd.DataFrame, schema: Schema, share: float) -> str:
             there = "none of" if older else "only"
             why = f"class {name} is in {there} the last {len(rows) - cut} rows"
     return why
+
+
+def _date_that_rises(rows: pd.DataFrame, schema: Schema) -> str | None:
+    """Return the first column of enough dates that rises with the row number, but no birthdays."""
+    for name in schema.features:
+        dates = rows[name].dropna()
+        is_date = schema.columns[name].type == "datetime" and not NOT_TIME.search(name)
+        if is_date and len(dates) >= FEWEST_DATES and rising(dates) >= TIED:
+            return name
+    return None
 
 
 def _sorted_by(rows: pd.DataFrame, schema: Schema) -> str:

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from esteira.adopt.cells import MOST
-from esteira.adopt.dates import rising
+from esteira.adopt.dates import in_several_formats, rising
 from esteira.adopt.decisions import Decision, of_column
 from esteira.adopt.rules import Cells
 from esteira.line import table
@@ -16,23 +16,39 @@ NOT_TIME = re.compile(r"birth|dob|born", re.IGNORECASE)
 Choice = tuple[str | None, list[Decision]]
 
 
-def confirm(cells: Cells) -> tuple[str, list[Decision]]:
-    """Return the time column that the user named. Raises UserError where it cannot order rows."""
+def confirm(cells: Cells, labelled: pd.Series) -> tuple[str, list[Decision]]:
+    """Return the time column that the user named. Raises UserError where it cannot order rows.
+
+    `labelled` tells which rows have a target: the line leaves the others out.
+    """
     if cells.column.type not in ("datetime", "integer", "number"):
+        if said := in_several_formats(cells):
+            raise UserError(f"`{cells.name}` cannot order the rows: it has {said}.")
         example = next(iter(cells.values.dropna()), "every cell is missing")
         raise UserError(
             f"`{cells.name}` cannot order the rows ({example!s:.40}): it needs dates, such as"
             " 2026-01-31, or numbers; correct it, or leave --time out."
         )
+    if not _differs(cells, labelled):
+        raise UserError(
+            f"`{cells.name}` cannot order the rows: it is the same in all of them; leave --time"
+            " out."
+        )
     return cells.name, _said(cells, "as given")
 
 
-def choose(candidates: list[Cells]) -> Choice:
-    """Return the one column of dates that rises with the rows, or None where none or several do."""
+def choose(candidates: list[Cells], labelled: pd.Series) -> Choice:
+    """Return the one column of dates that rises with the rows, or None where none or several do.
+
+    One with many gaps is not guessed, as rows without a time are left out. `labelled` as above.
+    """
+    candidates = [cells for cells in candidates if _differs(cells, labelled)]
     if not candidates:
         return None, []
     rises = {cells.name: rising(_moments(cells)) for cells in candidates}
-    possible = [cells for cells in candidates if not NOT_TIME.search(cells.name)]
+    no_birthdays = [cells for cells in candidates if not NOT_TIME.search(cells.name)]
+    with_gaps = [cells for cells in no_birthdays if _filled(cells, labelled) < MOST]
+    possible = [cells for cells in no_birthdays if _filled(cells, labelled) >= MOST]
     in_order = [cells for cells in possible if rises[cells.name] >= MOST]
     if len(in_order) == 1:
         (chosen,) = in_order
@@ -45,9 +61,25 @@ def choose(candidates: list[Cells]) -> Choice:
     if names:
         why = f"{', '.join(names)} rise with the rows alike: name one with --time {names[0]!r}"
         return None, [Decision("no time column", why, "--time", warning=True)]
+    for cells in with_gaps:
+        if rises[cells.name] >= MOST:
+            missing = int(cells.values[labelled].isna().sum())
+            rows = f"{missing} of {int(labelled.sum())} rows"
+            why = f"`{cells.name}` rises with the rows, but {rows} lack it and would be left out"
+            return None, [Decision("no time column", why, f"--time {cells.name!r}", warning=True)]
     return None, [
         Decision("no time column", f"{', '.join(rises)}: none rises with the rows", "--time")
     ]
+
+
+def _differs(cells: Cells, labelled: pd.Series) -> bool:
+    """Whether there are two moments among the rows that have a target."""
+    return _moments(cells)[labelled].nunique() > 1
+
+
+def _filled(cells: Cells, labelled: pd.Series) -> float:
+    """Return the share of the rows with a target that have this cell."""
+    return float(cells.values[labelled].notna().mean())
 
 
 def _tie(cells: Cells) -> float:
