@@ -222,12 +222,46 @@ def test_ranges_and_allowed_values():
 def test_the_time_column_is_recognised_or_confirmed():
     days = pd.date_range("2020-01-01", periods=ROWS).strftime("%Y-%m-%d").to_numpy()
     assert find(frame(sold=days)).schema.time == "sold"
+    assert find(frame(sold=days[::-1])).schema.time == "sold"
+    assert said(
+        find(frame(sold=days[::-1])), "its dates fall in 100% of the rows, the newest first"
+    )
     assert find(frame(birth_date=days)).schema.time is None
     assert find(frame(sold=np.random.default_rng(0).permutation(days))).schema.time is None
     assert find(frame(a=days, b=days), time="b").schema.time == "b"
     assert find(frame(a=days, b=days)).schema.time is None
     part = np.sort(np.random.default_rng(0).random(ROWS)).round(6).astype(str)
     assert find(frame(part=part), time="part").schema.time == "part"
+
+
+def test_categories_that_differ_in_spelling_alone_are_told():
+    found = find(
+        frame(city=pick(["São Paulo", "SAO  PAULO", "Rio"]), grade=pick(["A+", "A-", "B"]))
+    )
+    [told] = said(found, "differ in spelling alone")
+    assert told.warning
+    assert "`city`" in told.what
+    assert "`SAO  PAULO` and `São Paulo`: write them alike" in told.evidence
+
+
+def test_a_header_that_is_not_the_first_line_is_pointed_at():
+    raw = pd.DataFrame({"sizes": ["x", *["1", "2"] * 9], "kind": ["y", *["a", "b"] * 9]})
+    with pytest.raises(UserError, match=r"no column `y`.* Line 2 names it: is the header there\?"):
+        find(raw)
+
+
+@pytest.mark.parametrize("per_second", [1, 1_000])
+@pytest.mark.parametrize("name", ["ts", "created_at", "data", "dt_evento", "mês"])
+def test_numbers_that_count_time_are_the_time_where_they_sort_the_rows(name, per_second):
+    moments = (1_704_067_200 + 3_600 * np.arange(ROWS)) * per_second
+    found = find(frame(**{name: moments.astype(str)}))
+    assert found.schema.time == name
+    assert said(found, "2024-01-01 00:00:00 to 2024-01-17 15:00:00")
+    shuffled = np.random.default_rng(0).permutation(moments).astype(str)
+    found = find(frame(**{name: shuffled}))
+    assert found.schema.time is None
+    assert found.schema.columns[name].role == "feature", "neither a code in no order"
+    assert find(frame(revenue=moments.astype(str))).schema.time is None
 
 
 def test_dates_with_gaps_are_no_time_unless_asked_for_but_put_the_rows_in_order():
@@ -237,7 +271,7 @@ def test_dates_with_gaps_are_no_time_unless_asked_for_but_put_the_rows_in_order(
     assert found.schema.time is None
     [told] = said(found, "no time column")
     assert told.warning
-    assert "`ended` rises with the rows, but 342 of 400 rows lack it" in told.evidence
+    assert "`ended` sorts the rows, but 342 of 400 rows lack it" in told.evidence
     [order] = rows.ordered(found.typed, found.schema, 0.15).decisions
     assert (order.what, order.warning) == ("order of the rows is time", False)
     assert "the dates of `ended` rise with them" in order.evidence

@@ -141,19 +141,23 @@ def test_groups_are_held_out_whole(project, tmp_path):
     assert not set(train["patient"]) & set(held["patient"])
 
 
-def test_titles_and_currencies_are_read_by_the_whole_line(project, tmp_path):
+def test_titles_currencies_and_seconds_are_read_by_the_whole_line(project, tmp_path):
     random = np.random.default_rng(0)
     area = random.integers(40, 400, 500)
     price = (5000 * area + random.normal(0, 60_000, 500)).clip(10_000).astype(int)
     towns = random.choice(["Recife", "Natal"], 500)
     prices = [f"R$ {value:,}".replace(",", ".") for value in price]
     lines = [
-        f"{town};{a};{a % 15},{a % 10}%;{text},45"
-        for town, a, text in zip(towns, area, prices, strict=True)
+        f"{town};{a};{a % 15},{a % 10}%;{1_735_689_600 - 3_600 * sold};{text},45"
+        for sold, (town, a, text) in enumerate(zip(towns, area, prices, strict=True))
     ]
-    text = "Relatório de vendas - 2024\n;;;\nMunicípio;Área m²;Taxa;Valor\n" + "\n".join(lines)
+    titles = "Relatório de vendas - 2024\n;;;;\nMunicípio;Área m²;Taxa;vendido_em;Valor\n"
+    text = titles + "\n".join(lines)
     path = tmp_path / "regiões de venda.csv"
     path.write_bytes(text.encode("latin-1"))
     said, metrics = go(project, path, "--target", "Valor")
     assert "lines 1–2 are a title above the header" in said
+    assert "its dates fall in 100% of the rows, the newest first; 2024-12-11" in said
+    card = (project / "reports/card.md").read_text("utf-8")
+    assert "from 1733893200 to 1735419600." in card
     assert metrics["r2"] > 0.9

@@ -7,7 +7,10 @@ import pandas as pd
 from esteira.adopt.cells import MOST, fits
 from esteira.adopt.rules import Cells
 
-TIME_NAME = re.compile(r"date|time|day|month|stamp", re.IGNORECASE)
+TIME_NAME = re.compile(  # in English or Portuguese
+    r"date|time|day|month|stamp|_(at|em)$|(^|[^a-z])(ts|dt|epoch|data|dia|hora|m[eê]s)([^a-z]|$)",
+    re.IGNORECASE,
+)
 EIGHT_DIGITS = r"(19|20)\d\d(0[1-9]|1[0-2])[0-3]\d"  # 20260131
 LIKELY = r"(?=.*\d)\w{1,9}[-/. ,][\w:.,+\- /]{3,32}"
 NUMBER = r"[+-]?\d*[.,]\d*"
@@ -22,6 +25,8 @@ TIMES = (
     *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M.%S", "%Hh%M"),
     *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p"),
 )
+CLOCKS = {"s": 1, "ms": 1000}  # finer ones have more digits than a number keeps
+YEARS = (788_918_400, 2_524_608_000)  # 1995 to 2050, in seconds since 1970
 FORMATS = ("ISO8601", *(day + hour for day in DAYS for hour in HOURS))
 
 
@@ -29,7 +34,7 @@ def format_of(cells: Cells, is_time: bool) -> str | None:
     """Find the format in which most cells are dates, or None.
 
     Eight digits are a date only in a column that is the time or is named like one. Where the month
-    may come first or second, the format under which the rows rise is taken.
+    may come first or second, the format under which the dates sort the rows is taken.
     """
     sample = cells.counts.index[:200]
     if fits(sample, EIGHT_DIGITS).all() and (is_time or TIME_NAME.search(cells.name)):
@@ -42,7 +47,7 @@ def format_of(cells: Cells, is_time: bool) -> str | None:
     all_cells = cells.values.dropna()
     possible = [form for form in FORMATS if _share_parsed(sample_cells, form) >= MOST]
     possible = [form for form in possible if _share_parsed(all_cells, form) >= MOST]
-    return max(possible, key=lambda form: rising(_parsed(cells.values, form)), default=None)
+    return max(possible, key=lambda form: sorting(_parsed(cells.values, form)), default=None)
 
 
 def in_several_formats(cells: Cells) -> str:
@@ -90,6 +95,26 @@ def rising(moments: pd.Series) -> float:
         return 0.0
     nothing = steps.iloc[0] * 0  # of the same type as a step
     return float((steps >= nothing).mean())
+
+
+def sorting(moments: pd.Series) -> float:
+    """Return the share of rows in the order of most: the newest may come last, or first."""
+    return max(rising(moments), rising(moments[::-1]))
+
+
+def clock(cells: Cells) -> str | None:
+    """Tell what numbers count since 1970, by pandas' names of units, in a column named like a time.
+
+    None where they are no such numbers of these years.
+    """
+    if cells.column.type != "integer" or cells.column.unit or not TIME_NAME.search(cells.name):
+        return None
+    numbers = pd.to_numeric(cells.counts.index.to_series(), errors="coerce").dropna()
+    for unit, per_second in CLOCKS.items():
+        earliest, latest = (year * per_second for year in YEARS)
+        if len(numbers) and numbers.between(earliest, latest).all():
+            return unit
+    return None
 
 
 def _parsed(values: pd.Series, form: str) -> pd.Series:

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from esteira.adopt import column_types, leaks, ranges, roles, target, time_column
+from esteira.adopt import column_types, dates, leaks, ranges, roles, target, time_column
 from esteira.adopt.cells import Conventions, conventions
 from esteira.adopt.decisions import Decision, of_column
 from esteira.adopt.relations import Related, relate
@@ -14,6 +15,8 @@ from esteira.line import table
 from esteira.line.errors import UserError
 from esteira.line.nearest import closest
 from esteira.line.schema import Column, FileFormat, Schema
+
+MOST_LINES_ABOVE = 5  # a header that is not the first line
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,20 @@ def _require_columns(raw: pd.DataFrame, form: FileFormat, asked: Asked) -> None:
         if name in raw:
             continue
         hints = [f" Perhaps {decision.evidence}." for decision in _header_like_data(raw, form)]
+        hints.append(_header_below(raw, form, name))
         known = closest(name, list(raw.columns))
         raise UserError(f"the table has no column `{name}`: {known}{''.join(hints)}")
     if asked.target == asked.time:
         raise UserError(f"`{asked.target}` cannot be both target and time: choose one.")
+
+
+def _header_below(raw: pd.DataFrame, form: FileFormat, name: str) -> str:
+    """Say which of the first rows names a column; "" where none does."""
+    places = np.flatnonzero((raw.head(MOST_LINES_ABOVE) == name).any(axis=1))
+    if not len(places):
+        return ""
+    line = form.skip + 2 + places[0]  # the first row's is the one below the header's
+    return f" Line {line} names it: is the header there? Take away what stands above it."
 
 
 def _header_like_data(raw: pd.DataFrame, form: FileFormat) -> list[Decision]:
@@ -165,12 +178,17 @@ def _time(guesses: dict[str, Guess], asked: Asked) -> time_column.Choice:
     labelled = guesses[asked.target].cells.values.notna()
     if asked.time is not None:
         return time_column.confirm(guesses[asked.time].cells, labelled)
-    dates = [
+    candidates = [
         found.cells
         for name, found in guesses.items()
-        if found.column.type == "datetime" and name != asked.target and not found.aside
+        if name != asked.target and not found.aside and _can_be_time(found)
     ]
-    return time_column.choose(dates, labelled)
+    return time_column.choose(candidates, labelled)
+
+
+def _can_be_time(found: Guess) -> bool:
+    """Whether a column has dates, or numbers that count time since 1970."""
+    return found.column.type == "datetime" or dates.clock(found.cells) is not None
 
 
 def _put_aside(guesses: dict[str, Guess], related: Related, but: set[str | None]) -> list[Decision]:

@@ -146,7 +146,7 @@ def named_like_an_outcome(sample: Sample) -> Iterator[Finding]:
 def later_than_the_row(sample: Sample) -> Iterator[Finding]:
     """A date that is later than the row's own time."""
     schema = sample.schema
-    if not schema.time:
+    if not schema.time or schema.columns[schema.time].type != "datetime":
         return
     for name in sample.scores:
         if schema.columns[name].type != "datetime":

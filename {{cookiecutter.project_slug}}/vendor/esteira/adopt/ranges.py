@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +73,30 @@ def bound(
             decisions.append(sentinel.decision())
     elif column.type == "category" and learnt:
         update["allowed"] = tuple(sorted(filled.unique()))
+        decisions += written_alike(name, update["allowed"])
     if gaps and len(filled):
         remarks.append(f"{gaps} missing")
     return Bounded(column.model_copy(update=update), remarks, decisions, sentinel)
+
+
+def written_alike(name: str, categories: tuple[str, ...]) -> list[Decision]:
+    """Warn of categories that differ by case, accents or blanks alone, such as `São` and `SAO`."""
+    spellings: dict[str, list[str]] = {}
+    for category in categories:
+        spellings.setdefault(_plain(category), []).append(category)
+    alike = [found for found in spellings.values() if len(found) > 1]
+    if not alike:
+        return []
+    example = " and ".join(f"`{category}`" for category in alike[0])
+    more = f", and {len(alike) - 1} more" if len(alike) > 1 else ""
+    why = f"{example}{more}: write them alike, if they mean the same"
+    return [of_column(name, "categories that differ in spelling alone", why, warning=True)]
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(bare.split())
 
 
 def _how_read(name: str, column: Column, raw: pd.Series, filled: pd.Series) -> Decision:

@@ -66,7 +66,8 @@ def named_number(cells: Cells) -> Iterator[Finding]:
 def unordered_code(cells: Cells) -> Iterator[Finding]:
     """Whole numbers that never repeat, though chance would make them, and in no order."""
     unique = cells.different == cells.filled >= FEW_ROWS
-    if cells.column.type != "integer" or cells.column.unit or not unique:
+    is_time = dates.clock(cells) is not None
+    if cells.column.type != "integer" or cells.column.unit or not unique or is_time:
         return
     numbers = table.cast(cells.values, cells.column, cells.form).dropna().reset_index(drop=True)
     span = numbers.max() - numbers.min() + 1

@@ -152,20 +152,27 @@ def measure(columns: int, least_rows: int) -> Card:
     )
 
 
+def _period(what: Schema) -> str:
+    """Say from when to when the rows are; "" without a time column."""
+    if what.time is None:
+        return ""
+    sides = [table.read(path, [what.time])[what.time] for path in (TRAIN, HOLDOUT)]
+    times = pd.concat(sides).dropna()
+    if times.empty:
+        return ""
+    if what.columns[what.time].numeric:
+        return f"{times.min():.12g} to {times.max():.12g}"
+    return f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+
+
 def _data(what: Schema, held_out: int) -> Data:
-    period = ""
-    if what.time is not None:
-        sides = [table.read(path, [what.time])[what.time] for path in (TRAIN, HOLDOUT)]
-        times = pd.concat(sides).dropna()
-        if len(times):
-            period = f"{times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
     learnt = int(read_json(TRAINING).get("rows", parts.count(TRAIN)))
     validated = read_json(VALIDATION)
     return Data(
         learnt=learnt,
         held_out=held_out,
         inputs=len(what.inputs),
-        period=period,
+        period=_period(what),
         md5=md5_of(TRAIN),
         refused=int(validated.get("rows_in_violation", 0)),
         rules_broken=int(validated.get("rules_broken", 0)),

@@ -103,7 +103,7 @@ def told(path: Path, form: "FileFormat") -> Iterator[None]:
     except pd.errors.EmptyDataError:
         raise UserError(f"{path} is empty: it needs a header and at least one row.") from None
     except FORMAT_ERRORS as error:
-        why = _bad_line(path, form) or _ragged(str(error), form)
+        why = _bad_line(path, form) or _ragged(str(error), form) or _open_quote(str(error), form)
         why = why or " ".join(str(error).split()).removesuffix(".")
         raise UserError(f"{path} cannot be read as {kind(path)}: {why}.") from None
 
@@ -162,6 +162,17 @@ def _ragged(error: str, form: "FileFormat") -> str:
     return (
         f"line {int(line) + form.skip} has {found} cells where {expected} were expected; put cells"
         f" that hold {form.delimiter!r} between quotes, or correct the line"
+    )
+
+
+def _open_quote(error: str, form: "FileFormat") -> str:
+    """Say in our words what pandas says of a quote that is never closed; it counts from 0."""
+    said = re.search(r"EOF inside string starting at row (\d+)", error)
+    if not said:
+        return ""
+    line = int(said[1]) + 1 + form.skip
+    return (
+        f'the cell that begins with " in line {line} never ends: close the quote, or take it away'
     )
 
 
