@@ -109,14 +109,19 @@ def page(rows: int, columns: int, runs: list[Run]) -> str:
         found = [one.costs[stage] for one in runs]
         cells = " | ".join(f"{each.cpu:,.0f} | {each.peak:,.0f}" for each in found)
         text.append(f"| `{stage}` | {cells} |")
-    held = [f"; a worker held {one.worker_peak:,.0f} MB at most" for one in runs if one.worker_peak]
-    limits = (
-        f"Each process of a stage was held to {PROCESS / GIB:g} GiB by `ulimit -d`, each of"
-        f" {WORKERS} Dask workers to {WORKER / GIB:g} GiB."
-    )
-    peaks = f"Peaks are of a stage's tree of processes, on Dask of the client's{''.join(held)}."
-    same = f"All {len(runs[0].outputs)} files that the line wrote are the same bytes on both."
-    told = [limits, peaks, "CPU time on Dask is the client's.", *([same] if len(runs) > 1 else [])]
+    told = [
+        f"Each process of a stage was held to {PROCESS / GIB:g} GiB by `ulimit -d`.",
+        "Peaks are of a stage's tree of processes.",
+    ]
+    for one in runs:
+        if one.worker_peak:
+            told += [
+                "On Dask CPU time and peaks are the client's.",
+                f"Each of {WORKERS} workers was held to {WORKER / GIB:g} GiB, and held"
+                f" {one.worker_peak:,.0f} MB at most.",
+            ]
+    if len(runs) > 1:
+        told.append(f"All {len(runs[0].outputs)} files that the line wrote are the same bytes.")
     text += ["", " ".join([*told, "`make benchmark-memory` measures it again."]), ""]
     return "\n".join(text)
 

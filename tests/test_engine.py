@@ -11,7 +11,7 @@ from pathlib import Path
 import actions
 import pytest
 from dask_cluster import cluster
-from helpers import ROOT, run
+from helpers import ROOT, TEMPLATE, run
 
 STAGES = ["ingest", "validate", "split", "train", "evaluate", "predict"]
 # Stages over parts of 37 rows, so that a small table has many; in one process, for speed.
@@ -60,6 +60,27 @@ def is_as_it_was(project: Path) -> bool:
 def test_processes_of_this_machine_write_the_same_bytes(small: Path) -> None:
     stages(small, *STAGES, engine="loky")
     assert is_as_it_was(small)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a process holds")
+def test_a_worker_gives_back_what_it_no_longer_needs(tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+from esteira.line import engine
+def held(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def work(number):
+    cells = [bytes(1_000) for _ in range(300_000)]
+    kept.extend(cells[::10_000])  # between them, the memory is free and still the process's
+    return number
+kept = []
+before = held()
+assert work(1) == 1
+taken = held() - before
+assert engine._worked(work, 2) == 2
+print(taken > 200_000_000, held() - before < 100_000_000)
+"""
+    done = run(tmp_path, "python", "-c", code, env={"PYTHONPATH": str(TEMPLATE / "vendor")})
+    assert done.stdout == "True True\n"
 
 
 def test_dask_without_an_address_is_started_and_ended_here(small: Path) -> None:

@@ -6,6 +6,7 @@ variable says where it is (`DASK_SCHEDULER_ADDRESS`, `RAY_ADDRESS`); without one
 this machine, and ended afterwards.
 """
 
+import ctypes
 import os
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def _window(function: Callable[[Part], Result], parts: list[Part]) -> list[Resul
     if len(parts) == 1:  # a small table pays for no way to and from
         return [function(parts[0])]
     try:
-        found = Parallel()(delayed(function)(part) for part in parts)
+        found = Parallel()(delayed(_worked)(function, part) for part in parts)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # of an engine, or of the function: which is raised again below
@@ -66,6 +67,24 @@ def _window(function: Callable[[Part], Result], parts: list[Part]) -> list[Resul
         print(f"{name()}: {told}: what was lost is done again here.", file=sys.stderr)
         return [function(part) for part in parts]
     return list(found)
+
+
+def _worked(function: Callable[[Part], Result], part: Part) -> Result:
+    """Work on a part in a worker, and give its memory back.
+
+    One of Dask's that holds four fifths of its limit pauses, for good where nothing is given back.
+    """
+    try:
+        return function(part)
+    finally:
+        give_back()
+
+
+def give_back() -> None:
+    """Give memory that is free in this process back to the system, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc's
+        trim(0)
 
 
 @contextmanager
