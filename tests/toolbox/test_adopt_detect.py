@@ -350,6 +350,8 @@ def test_a_column_known_only_after_the_event_is_suspected():
     later = days + pd.to_timedelta(np.random.default_rng(0).integers(1, 30, ROWS), unit="D")
     raw = frame(opened=days.strftime("%Y-%m-%d"), shut=later.strftime("%Y-%m-%d"))
     assert said(find(raw, time="opened"), "later than `opened`")
+    seconds = (1_577_836_800 + 86_400 * np.arange(ROWS)).astype(str)
+    assert not said(find(raw.assign(ts=seconds), time="ts"), "later than"), "numbers are no dates"
     strong = frame()
     noise = np.random.default_rng(3).normal(size=ROWS)
     strong["call_duration"] = ((strong["y"] == "yes") * 1.5 + noise).round(2).astype(str)
