@@ -157,7 +157,9 @@ def test_titles_currencies_and_seconds_are_read_by_the_whole_line(project, tmp_p
     path.write_bytes(text.encode("latin-1"))
     said, metrics = go(project, path, "--target", "Valor")
     assert "lines 1–2 are a title above the header" in said
-    assert "its dates fall in 100% of the rows, the newest first; 2024-12-11" in said
+    assert (
+        "its dates fall in 100% of the steps from row to row, the newest first; 2024-12-11" in said
+    )
     card = (project / "reports/card.md").read_text("utf-8")
     assert "from 1733893200 to 1735419600." in card
     assert metrics["r2"] > 0.9

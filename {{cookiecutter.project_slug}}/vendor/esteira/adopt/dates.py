@@ -86,19 +86,20 @@ def time_of_day(cells: Cells) -> str | None:
 
 
 def rising(moments: pd.Series) -> float:
-    """Return the share of rows that are not earlier than the row before; missing ones are left out.
+    """Return the share of steps, from a row to the next that differs, that are to a later moment.
 
-    `moments` are dates or numbers.
+    `moments` are dates or numbers; missing ones are left out.
     """
     steps = moments.dropna().diff().dropna()
     if steps.empty:
         return 0.0
     nothing = steps.iloc[0] * 0  # of the same type as a step
-    return float((steps >= nothing).mean())
+    steps = steps[steps != nothing]  # most rows of one moment, and a few of others, are in no order
+    return 0.0 if steps.empty else float((steps > nothing).mean())
 
 
 def sorting(moments: pd.Series) -> float:
-    """Return the share of rows in the order of most: the newest may come last, or first."""
+    """Return the share of steps that go the way of most: the newest may come last, or first."""
     return max(rising(moments), rising(moments[::-1]))
 
 

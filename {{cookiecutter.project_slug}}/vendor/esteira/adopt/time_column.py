@@ -75,7 +75,7 @@ def choose(candidates: list[Cells], labelled: pd.Series) -> Choice:
 
 @dataclass(frozen=True)
 class Sorting:
-    """In which share of the rows the dates go on as they do in most."""
+    """In which share of the steps from row to row the dates go the way of most."""
 
     verb: str  # rise or fall
     share: float
@@ -83,7 +83,7 @@ class Sorting:
     def says(self) -> str:
         """Say it in a few words."""
         first = ", the newest first" if self.verb == "fall" else ""
-        return f"its dates {self.verb} in {self.share:.0%} of the rows{first}"
+        return f"its dates {self.verb} in {self.share:.0%} of the steps from row to row{first}"
 
 
 def _sorting(cells: Cells) -> Sorting:
