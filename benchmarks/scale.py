@@ -211,6 +211,14 @@ class Series:
         return format(known[size], form) if size in known else "–"
 
     @property
+    def label(self) -> str:
+        """Its name, and the power of the size that it grows with, unless that is but rough."""
+        curve = self.curve
+        if curve is None or len(self.sizes) <= LEAST_SIZES:
+            return self.what
+        return f"{self.what}, power {curve.power:.2f}"
+
+    @property
     def drawn(self) -> list[tuple[float, float]]:
         """The fitted curve, size by size; nothing where there is none."""
         curve = self.curve
@@ -339,7 +347,7 @@ def panels(points: list[Point]) -> list[drawn.Panel]:
         if not of_family:
             continue
         counted = COUNTED.get(family, family)
-        lines = [drawn.Line(one.what, one.measured(one.cpu), one.drawn) for one in of_family]
+        lines = [drawn.Line(one.label, one.measured(one.cpu), one.drawn) for one in of_family]
         found.append(drawn.Panel(f"CPU s. {title}", counted, lines))
         if family == "rows":
             lines = [drawn.Line(one.what, one.measured(one.peak), ()) for one in of_family]
