@@ -18,7 +18,7 @@
 PYTHON ?= python3
 PROJECT := {{cookiecutter.project_slug}}
 UV_VERSION := 0.13.8
-# One more than cores: a fifth of the time tests wait, for servers and for each other.
+# One more than cores: tests wait as well, for servers and for each other.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 # Without bytecode every import costs four times as much.

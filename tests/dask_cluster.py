@@ -29,14 +29,14 @@ class Cluster:
         *words: str,
         bin: Path = ENVIRONMENT / "bin",
         limit: int | None = None,
-        **more: str,
+        env: dict[str, str] | None = None,
     ) -> None:
         """Start a process held to so many bytes; wait for the line that says that it is ready."""
-        env = {k: v for k, v in surroundings(**more).items() if k != "PYTHONPATH" or k in more}
+        around = surroundings(None, **(env or {}))  # without the project's code
         command = [str(bin / "dask"), *words]
         process = subprocess.Popen(
             within(limit, *command) if limit else command,
-            cwd=self.folder, env=env, stderr=subprocess.PIPE, text=True,
+            cwd=self.folder, env=around, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.processes.append(process)
         assert process.stderr is not None
@@ -49,11 +49,13 @@ class Cluster:
                 return
         raise AssertionError("".join(said))
 
-    def worker(self, name: str, limit: int | None = None, **more: str) -> None:
+    def worker(
+        self, name: str, limit: int | None = None, env: dict[str, str] | None = None
+    ) -> None:
         """Start a worker that holds itself to a gigabyte, and is held to `limit` bytes."""
         self.start("Registered to", "worker", self.address, "--host", "127.0.0.1",
                    "--nworkers", "1", "--nthreads", "1", "--memory-limit", "1GB", "--no-nanny",
-                   "--no-dashboard", "--name", name, limit=limit, **more)  # fmt: skip
+                   "--no-dashboard", "--name", name, limit=limit, env=env)  # fmt: skip
 
     @property
     def workers(self) -> list[int]:
@@ -73,7 +75,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, workers: int, limit: int | None = None, **more: str) -> Iterator[Cluster]:
+def cluster(
+    folder: Path, workers: int, limit: int | None = None, env: dict[str, str] | None = None
+) -> Iterator[Cluster]:
     """Have a scheduler and some workers, which do not have the project's code.
 
     Each worker is held to `limit` bytes.
@@ -83,7 +87,7 @@ def cluster(folder: Path, workers: int, limit: int | None = None, **more: str) -
     found = Cluster(elsewhere)
     try:
         for number in range(workers):
-            found.worker(f"worker-{number}", limit=limit, **more)
+            found.worker(f"worker-{number}", limit=limit, env=env)
         yield found
     finally:
         found.close()

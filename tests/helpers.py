@@ -132,6 +132,13 @@ def within(limit: int, *command: str) -> list[str]:
     return ["bash", "-c", f'ulimit -d {limit // 1024} && exec "$@"', "within", *command]
 
 
+def imported(folder: Path, code: str, *words: str) -> set[str]:
+    """Run code of the toolbox in a process of its own; return the modules that it has imported."""
+    tell = f"{code}\nimport sys\nprint(*sys.modules, sep='\\n')"
+    env = {"PYTHONPATH": str(TEMPLATE / "vendor")}
+    return set(run(folder, sys.executable, "-c", tell, *words, env=env).stdout.split())
+
+
 def run_stages(project: Path, *stages: str) -> str:
     """Run stages in one process, for speed: most of a stage's time goes into its imports.
 

@@ -125,7 +125,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(small: Path, tmp_pat
     actions.edit(small, "src/churn_radar/features.py", copying, DEADLY)
     with cluster(tmp_path, workers=2) as dask:
         for worker in range(2):
-            dask.worker(f"mortal-{worker}", ESTEIRA_TEST_MARK=str(mark))
+            dask.worker(f"mortal-{worker}", env={"ESTEIRA_TEST_MARK": str(mark)})
         stages(small, "evaluate", engine="dask", **dask.env)
         killed = int(mark.read_text())
         (process,) = [process for process in dask.processes if process.pid == killed]
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_an_engine_is_told_in_seconds(small: Path, tmp_path: 
         (shadow / "pandas-0.0.dist-info").mkdir(parents=True)
         about = "Metadata-Version: 2.1\nName: pandas\nVersion: 0.0\n"
         (shadow / "pandas-0.0.dist-info/METADATA").write_text(about)
-        dask.worker("other", PYTHONPATH=str(shadow))
+        dask.worker("other", env={"PYTHONPATH": str(shadow)})
         assert "has pandas 0.0, which is not what is here" in refused("dask", **dask.env)
     assert is_as_it_was(small)
 

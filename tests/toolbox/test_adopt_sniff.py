@@ -155,7 +155,7 @@ def test_quotes_embedded_newlines_and_double_names(tmp_path):
         ("t.csv", b"  \n\n", "is empty"),
         ("t.csv", b"a,b\n1,2\n1,2,3,4\n", "line 3 has 4 cells where 2 were expected"),
         ("t.csv", b"a,b\n1,2,3\n1,2,4\n", "have 3 cells where the header has 2 names"),
-        ("t.csv", b'a,b\n1,"2\n', r'begins with " in line 2 never ends: close'),
+        ("t.csv", b'a,b\n1,"2\n', r'begins with " in line 2, or .* never ends: close'),
         ("t.csv", b"PK\x03\x04rest", "Excel"),
         ("t.csv", b"\x1f\x8brest", "gzip"),
         ("t.csv", b"a\x00,b\n", "zero bytes"),

@@ -3,15 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import reproduce, run
+from helpers import imported, reproduce, run
 from sklearn import metrics as peers
 
 from esteira import comparison, gate
@@ -20,7 +18,6 @@ from esteira.line.errors import UserError
 from esteira.line.influence import CLASSIFICATION, REGRESSION, Undefined
 from esteira.line.predictions import Answers
 
-SOURCE = Path(comparison.__file__).parents[1]
 ROWS = 300
 GATES = ["roc_auc", "log_loss"]
 
@@ -188,21 +185,15 @@ class TestPredictions:
     def test_are_compared_without_pandas_which_takes_long_to_import(self, tmp_path: Path) -> None:
         predictions.write(binary(), tmp_path / "then.parquet")
         predictions.write(binary(seed=1), tmp_path / "now.parquet")
-        code = (
-            "import sys; from esteira import comparison; from esteira.line import predictions; "
-            "then, now = map(predictions.read, ('then.parquet', 'now.parquet')); "
-            "comparison.difference(comparison.METRICS['roc_auc'], then, now, 'yes'); "
-            "print({'pandas', 'scipy.stats', 'sklearn'} & set(sys.modules))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(SOURCE)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == "set()"
+        code = """
+from esteira import comparison
+from esteira.line import predictions
+then, now = map(predictions.read, ("then.parquet", "now.parquet"))
+comparison.difference(comparison.METRICS["roc_auc"], then, now, "yes")
+"""
+        modules = imported(tmp_path, code)
+        assert "esteira.comparison" in modules
+        assert not modules & {"pandas", "scipy.stats", "sklearn"}
 
 
 def edit(path: Path, old: str, new: str) -> None:

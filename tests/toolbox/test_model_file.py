@@ -3,7 +3,6 @@
 import copy
 import io
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import imported
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -33,7 +33,6 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from esteira.line import model_file
 from esteira.line.errors import UserError
 
-SOURCE = Path(model_file.__file__).parents[2]
 # What would run a program or write a file: a model must be refused before it names one.
 DANGEROUS = [
     ("os", "system"),
@@ -361,21 +360,11 @@ def test_loading_imports_no_room_of_scikit_learn_that_the_model_has_nothing_from
     table, target = data()
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(table[["a", "b"]], target)
     model_file.save(fitted, tmp_path / "model.skops")
-    code = """import sys
-from esteira.line import model_file
-model_file.load(sys.argv[1])
-print(*sys.modules, sep="\\n")"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "model.skops"],
-        env=os.environ | {"PYTHONPATH": str(SOURCE)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = done.stdout.split()
-    assert "sklearn.linear_model" in imported
-    assert "sklearn.gaussian_process" not in imported
-    assert "sklearn.datasets" not in imported
+    code = "import sys\nfrom esteira.line import model_file\nmodel_file.load(sys.argv[1])"
+    modules = imported(tmp_path, code, "model.skops")
+    assert "sklearn.linear_model" in modules
+    assert "sklearn.gaussian_process" not in modules
+    assert "sklearn.datasets" not in modules
 
 
 def test_an_absent_file_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """In which format the cells of a column are dates."""
 
 import re
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -30,6 +31,19 @@ YEARS = (788_918_400, 2_524_608_000)  # 1995 to 2050, in seconds since 1970
 FORMATS = ("ISO8601", *(day + hour for day in DAYS for hour in HOURS))
 
 
+@dataclass(frozen=True)
+class Sorting:
+    """In which share of the steps from row to row the dates go the way of most."""
+
+    verb: str  # rise or fall
+    share: float
+
+    def says(self) -> str:
+        """Say it in a few words."""
+        first = ", the newest first" if self.verb == "fall" else ""
+        return f"its dates {self.verb} in {self.share:.0%} of the steps from row to row{first}"
+
+
 def format_of(cells: Cells, is_time: bool) -> str | None:
     """Find the format in which most cells are dates, or None.
 
@@ -47,7 +61,8 @@ def format_of(cells: Cells, is_time: bool) -> str | None:
     all_cells = cells.values.dropna()
     possible = [form for form in FORMATS if _share_parsed(sample_cells, form) >= MOST]
     possible = [form for form in possible if _share_parsed(all_cells, form) >= MOST]
-    return max(possible, key=lambda form: sorting(_parsed(cells.values, form)), default=None)
+    shares = {form: sorting(_parsed(cells.values, form)).share for form in possible}
+    return max(possible, key=shares.__getitem__, default=None)
 
 
 def in_several_formats(cells: Cells) -> str:
@@ -98,9 +113,10 @@ def rising(moments: pd.Series) -> float:
     return 0.0 if steps.empty else float((steps > nothing).mean())
 
 
-def sorting(moments: pd.Series) -> float:
-    """Return the share of steps that go the way of most: the newest may come last, or first."""
-    return max(rising(moments), rising(moments[::-1]))
+def sorting(moments: pd.Series) -> Sorting:
+    """Tell how moments sort the rows: the newest may come last, or first."""
+    rises, falls = rising(moments), rising(moments[::-1])
+    return Sorting("rise", rises) if rises >= falls else Sorting("fall", falls)
 
 
 def clock(cells: Cells) -> str | None:

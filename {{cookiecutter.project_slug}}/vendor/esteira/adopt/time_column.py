@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from esteira.adopt.cells import MOST
-from esteira.adopt.dates import clock, in_several_formats, rising
+from esteira.adopt.dates import Sorting, clock, in_several_formats, sorting
 from esteira.adopt.decisions import Decision, of_column
 from esteira.adopt.rules import Cells
 from esteira.line import table
@@ -30,12 +31,13 @@ def confirm(cells: Cells, labelled: pd.Series) -> tuple[str, list[Decision]]:
             f"`{cells.name}` cannot order the rows ({example!s:.40}): it needs dates, such as"
             " 2026-01-31, or numbers; correct it, or leave --time out."
         )
-    if not _differs(cells, labelled):
+    column = _dated(cells, labelled)
+    if not column.differs:
         raise UserError(
             f"`{cells.name}` cannot order the rows: it is the same in all of them; leave --time"
             " out."
         )
-    return cells.name, _said(cells, "as given")
+    return cells.name, _said(column, "as given")
 
 
 def choose(candidates: list[Cells], labelled: pd.Series) -> Choice:
@@ -44,77 +46,70 @@ def choose(candidates: list[Cells], labelled: pd.Series) -> Choice:
     The newest may come first. One with many gaps is not guessed, as rows without a time are left
     out. `labelled` as above.
     """
-    candidates = [cells for cells in candidates if _differs(cells, labelled)]
-    if not candidates:
+    dated = [_dated(cells, labelled) for cells in candidates]
+    dated = [column for column in dated if column.differs]
+    if not dated:
         return None, []
-    sorts = {cells.name: _sorting(cells) for cells in candidates}
-    no_birthdays = [cells for cells in candidates if not NOT_TIME.search(cells.name)]
-    with_gaps = [cells for cells in no_birthdays if _filled(cells, labelled) < MOST]
-    possible = [cells for cells in no_birthdays if _filled(cells, labelled) >= MOST]
-    in_order = [cells for cells in possible if sorts[cells.name].share >= MOST]
+    no_birthdays = [column for column in dated if not NOT_TIME.search(column.name)]
+    with_gaps = [column for column in no_birthdays if column.filled < MOST]
+    possible = [column for column in no_birthdays if column.filled >= MOST]
+    in_order = [column for column in possible if column.sorting.share >= MOST]
     if len(in_order) == 1:
         (chosen,) = in_order
-        return chosen.name, _said(chosen, sorts[chosen.name].says())
-    nearly = [cells for cells in possible if abs(_tie(cells)) >= TIED]
+        return chosen.name, _said(chosen, chosen.sorting.says())
+    nearly = [column for column in possible if abs(column.tie()) >= TIED]
     if not in_order and len(nearly) == 1:
         (chosen,) = nearly
-        verb = "rise" if _tie(chosen) > 0 else "fall"
+        verb = "rise" if chosen.tie() > 0 else "fall"
         return chosen.name, _said(chosen, f"its dates {verb} with the rows, but for neighbours")
-    names = [cells.name for cells in in_order or nearly]
+    names = [column.name for column in in_order or nearly]
     if names:
         why = f"{', '.join(names)} sort the rows alike: name one with --time {names[0]!r}"
         return None, [Decision("no time column", why, "--time", warning=True)]
-    for cells in with_gaps:
-        if sorts[cells.name].share >= MOST:
-            missing = int(cells.values[labelled].isna().sum())
-            rows = f"{missing} of {int(labelled.sum())} rows"
-            why = f"`{cells.name}` sorts the rows, but {rows} lack it and would be left out"
-            return None, [Decision("no time column", why, f"--time {cells.name!r}", warning=True)]
-    return None, [Decision("no time column", f"{', '.join(sorts)}: none sorts the rows", "--time")]
+    for column in with_gaps:
+        if column.sorting.share >= MOST:
+            rows = f"{1 - column.filled:.0%} of the rows"
+            why = f"`{column.name}` sorts the rows, but {rows} lack it and would be left out"
+            return None, [Decision("no time column", why, f"--time {column.name!r}", warning=True)]
+    known = ", ".join(column.name for column in dated)
+    return None, [Decision("no time column", f"{known}: none sorts the rows", "--time")]
 
 
-@dataclass(frozen=True)
-class Sorting:
-    """In which share of the steps from row to row the dates go the way of most."""
+@dataclass(frozen=True, eq=False)
+class Dated:
+    """A column that may be the time, its cells read as moments."""
 
-    verb: str  # rise or fall
-    share: float
+    cells: Cells
+    moments: pd.Series  # dates or numbers, of shape (rows,)
+    filled: float  # share of the rows with a target that have one
+    differs: bool  # whether two of those are not the same
 
-    def says(self) -> str:
-        """Say it in a few words."""
-        first = ", the newest first" if self.verb == "fall" else ""
-        return f"its dates {self.verb} in {self.share:.0%} of the steps from row to row{first}"
+    @property
+    def name(self) -> str:
+        """The column's."""
+        return self.cells.name
 
+    @cached_property
+    def sorting(self) -> Sorting:
+        """How it sorts the rows."""
+        return sorting(self.moments)
 
-def _sorting(cells: Cells) -> Sorting:
-    moments = _moments(cells)
-    rises, falls = rising(moments), rising(moments[::-1])
-    return Sorting("rise", rises) if rises >= falls else Sorting("fall", falls)
-
-
-def _differs(cells: Cells, labelled: pd.Series) -> bool:
-    """Whether there are two moments among the rows that have a target."""
-    return _moments(cells)[labelled].nunique() > 1
-
-
-def _filled(cells: Cells, labelled: pd.Series) -> float:
-    """Return the share of the rows with a target that have this cell."""
-    return float(cells.values[labelled].notna().mean())
+    def tie(self) -> float:
+        """Return the rank correlation with the row number; 0 where it is not defined."""
+        there = self.moments.dropna().reset_index(drop=True)
+        tie = there.rank().corr(pd.Series(there.index))
+        return 0.0 if pd.isna(tie) else float(tie)
 
 
-def _tie(cells: Cells) -> float:
-    """Return the rank correlation of the dates with the row number; 0 where it is not defined."""
-    moments = _moments(cells).dropna().reset_index(drop=True)
-    tie = moments.rank().corr(pd.Series(moments.index))
-    return 0.0 if pd.isna(tie) else float(tie)
+def _dated(cells: Cells, labelled: pd.Series) -> Dated:
+    """Read a column's cells as moments; `labelled` as above."""
+    moments = table.cast(cells.values, cells.column, cells.form)
+    counted = moments[labelled]
+    return Dated(cells, moments, float(counted.notna().mean()), counted.nunique() > 1)
 
 
-def _moments(cells: Cells) -> pd.Series:
-    return table.cast(cells.values, cells.column, cells.form)
-
-
-def _said(cells: Cells, why: str) -> list[Decision]:
-    moments = _moments(cells)
+def _said(column: Dated, why: str) -> list[Decision]:
+    cells, moments = column.cells, column.moments
     unit = clock(cells)
     if unit:
         moments = pd.to_datetime(moments, unit=unit)

@@ -166,13 +166,14 @@ def _ragged(error: str, form: "FileFormat") -> str:
 
 
 def _open_quote(error: str, form: "FileFormat") -> str:
-    """Say in our words what pandas says of a quote that is never closed; it counts from 0."""
+    """Say in our words what pandas says of a quote that is never closed; it counts rows from 0."""
     said = re.search(r"EOF inside string starting at row (\d+)", error)
     if not said:
         return ""
     line = int(said[1]) + 1 + form.skip
     return (
-        f'the cell that begins with " in line {line} never ends: close the quote, or take it away'
+        f'the cell that begins with " in line {line}, or further down where cells span lines, never'
+        " ends: close the quote, or take it away"
     )
 
 
